@@ -1,0 +1,134 @@
+// Package loop runs the sessions of a server or a client: one goroutine that
+// executes posted functions in order and fires deadlines from one heap.
+//
+// A session belongs to exactly one Loop for its whole life, so its state needs
+// no lock. A Loop has one runtime timer, whatever the number of Timers.
+package loop
+
+import (
+	"sync"
+	"time"
+)
+
+// Loop executes functions one at a time on its own goroutine.
+type Loop struct {
+	mu     sync.Mutex
+	queue  []func() // waiting; the loop goroutine swaps it for spare
+	closed bool
+
+	wake chan struct{} // capacity 1: something is waiting
+	done chan struct{}
+
+	// Only the loop goroutine touches what follows.
+	spare  []func()
+	timers timerHeap
+}
+
+// New starts a Loop. Close ends it.
+func New() *Loop {
+	l := &Loop{
+		wake: make(chan struct{}, 1),
+		done: make(chan struct{}),
+	}
+	go l.run()
+	return l
+}
+
+// Post queues f to run on the loop, after all that was posted before. It never
+// blocks and may be called from any goroutine, the loop's own included. It
+// reports false, and drops f, once the loop is closed.
+//
+// The queue has no bound of its own: whoever posts on behalf of a peer keeps at
+// most one function of that peer outstanding.
+func (l *Loop) Post(f func()) bool {
+	l.mu.Lock()
+	if l.closed {
+		l.mu.Unlock()
+		return false
+	}
+	l.queue = append(l.queue, f)
+	first := len(l.queue) == 1
+	l.mu.Unlock()
+	if first {
+		l.signal()
+	}
+	return true
+}
+
+// Close lets the functions already queued run, then stops the loop. Timers that
+// are still set do not fire. It does not wait; Done does.
+func (l *Loop) Close() {
+	l.mu.Lock()
+	l.closed = true
+	l.mu.Unlock()
+	l.signal()
+}
+
+// Done is closed when the loop has stopped.
+func (l *Loop) Done() <-chan struct{} { return l.done }
+
+func (l *Loop) signal() {
+	select {
+	case l.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (l *Loop) run() {
+	defer close(l.done)
+	alarm := time.NewTimer(time.Hour)
+	alarm.Stop()
+	var armed time.Time // what alarm is set to; zero when it is not
+	for {
+		if l.runQueued() {
+			return
+		}
+		l.timers.fire(time.Now())
+
+		next := l.timers.next()
+		if !next.Equal(armed) {
+			if next.IsZero() {
+				alarm.Stop()
+			} else {
+				alarm.Reset(time.Until(next))
+			}
+			armed = next
+		}
+		select {
+		case <-l.wake:
+		case <-alarm.C:
+			armed = time.Time{}
+		}
+	}
+}
+
+// runQueued runs what was queued when it was called and reports whether the
+// loop is to end. What those functions post waits for the next round, so that
+// timers get their turn.
+func (l *Loop) runQueued() (end bool) {
+	l.mu.Lock()
+	batch := l.queue
+	l.queue = l.spare[:0]
+	end = l.closed && len(batch) == 0
+	more := l.closed
+	l.mu.Unlock()
+
+	for i, f := range batch {
+		f()
+		batch[i] = nil // or it would live until overwritten
+	}
+	if cap(batch) > maxSpare {
+		batch = nil
+	}
+	l.spare = batch
+	l.mu.Lock()
+	more = more || len(l.queue) > 0
+	l.mu.Unlock()
+	if more {
+		l.signal()
+	}
+	return end
+}
+
+// maxSpare bounds the queue memory kept after a storm, in functions.
+const maxSpare = 4096

@@ -1,0 +1,131 @@
+package ppp
+
+import "time"
+
+// Signal tells the link what a call did to a layer: the This-Layer actions of
+// RFC 1661 §4.4, several at once where a packet had several effects. Down is
+// meant to be heeded before Finished.
+type Signal uint8
+
+const (
+	SignalUp       Signal = 1 << iota // This-Layer-Up
+	SignalDown                        // This-Layer-Down
+	SignalStarted                     // This-Layer-Started: the layer wants the one below
+	SignalFinished                    // This-Layer-Finished: the layer is done with the one below; see Err
+)
+
+// Layer is a control protocol as a link drives it: LCP, CCP, IPCP and whatever
+// a user registers. Automaton implements it for all that follow RFC 1661 §4.
+//
+// A Layer does no I/O and keeps no time: what it wants sent goes to out, and
+// its owner calls Tick once Deadline has come. It is used by one goroutine.
+type Layer interface {
+	// Protocol is the number under which the link finds the layer.
+	Protocol() Protocol
+	// Up and Down say that the layer below is ready, or no longer so.
+	Up(now time.Time, out *Output) Signal
+	Down(now time.Time, out *Output) Signal
+	// Open and Close are the administrator's events.
+	Open(now time.Time, out *Output) Signal
+	Close(now time.Time, out *Output) Signal
+	// Input handles one packet: what follows the protocol field. Octets that
+	// make no sense are dropped and counted.
+	Input(b []byte, now time.Time, out *Output) Signal
+	// Rejected says that the peer answered with a Protocol-Reject.
+	Rejected(now time.Time, out *Output) Signal
+	// Tick runs what is due.
+	Tick(now time.Time, out *Output) Signal
+	// Deadline is when Tick has work to do; zero when nothing is pending.
+	Deadline() time.Time
+	// Opened reports whether the layer is up.
+	Opened() bool
+	// Err says why the layer finished, nil while it has not.
+	Err() error
+}
+
+// Auth is one role of an authentication protocol on a link: the authenticator,
+// which asks, or the peer, which answers. CHAP is a pair of them under one
+// protocol number; a link passes a packet to both roles, and each ignores the
+// codes that are the other's.
+//
+// SignalUp means authenticated, SignalFinished that authentication failed, for
+// the reason that Err gives.
+type Auth interface {
+	Method() AuthMethod
+	// Start begins when the link enters the Authenticate phase. It forgets
+	// all of an earlier run.
+	Start(now time.Time, out *Output) Signal
+	Input(b []byte, now time.Time, out *Output) Signal
+	Tick(now time.Time, out *Output) Signal
+	Deadline() time.Time
+	Err() error
+}
+
+// Authenticator is an Auth that needs a verdict: it emits an AuthRequest and
+// waits for Verdict to be called.
+type Authenticator interface {
+	Auth
+	Verdict(v AuthVerdict, now time.Time, out *Output) Signal
+}
+
+// AuthMethod is what the Authentication-Protocol option of LCP names (RFC 1661
+// §6.2): a protocol, and for CHAP an algorithm.
+type AuthMethod struct {
+	Protocol  Protocol
+	Algorithm uint8 // CHAP only: 5 MD5, 0x80 MS-CHAP, 0x81 MS-CHAPv2
+}
+
+// The methods in use with PPTP. The zero AuthMethod is none at all.
+var (
+	AuthPAP      = AuthMethod{Protocol: ProtocolPAP}
+	AuthCHAPMD5  = AuthMethod{Protocol: ProtocolCHAP, Algorithm: 5}
+	AuthMSCHAPv1 = AuthMethod{Protocol: ProtocolCHAP, Algorithm: 0x80}
+	AuthMSCHAPv2 = AuthMethod{Protocol: ProtocolCHAP, Algorithm: 0x81}
+	AuthEAP      = AuthMethod{Protocol: ProtocolEAP}
+)
+
+func (m AuthMethod) String() string {
+	switch m {
+	case AuthMethod{}:
+		return "none"
+	case AuthCHAPMD5:
+		return "CHAP-MD5"
+	case AuthMSCHAPv1:
+		return "MS-CHAPv1"
+	case AuthMSCHAPv2:
+		return "MS-CHAPv2"
+	}
+	return m.Protocol.String()
+}
+
+// AuthRequest is the Event by which an Authenticator asks for a verdict. Every
+// field is the event's own copy.
+type AuthRequest struct {
+	Method AuthMethod
+	// ID names the exchange; it returns in AuthVerdict.
+	ID uint8
+	// Name is the name the peer gave, as it came; it may hold a domain.
+	Name string
+	// Challenge is what we sent: 16 octets with MS-CHAPv2.
+	Challenge []byte
+	// PeerChallenge is the peer's part, MS-CHAPv2 only: 16 octets.
+	PeerChallenge []byte
+	// Response is the NT-Response (24 octets) of MS-CHAPv2, or what the method
+	// has in its place.
+	Response []byte
+}
+
+// AuthVerdict answers an AuthRequest.
+type AuthVerdict struct {
+	ID       uint8 // of the request; a verdict on an earlier one is ignored
+	Accepted bool
+	// AuthenticatorResponse is the text "S=" and 40 hexadecimal digits that
+	// proves to an MS-CHAPv2 peer that we know its password (RFC 2759 §5).
+	AuthenticatorResponse string
+	// Message is for the user's eyes, sent with success and failure alike.
+	Message string
+	// ErrorCode is sent as E= on failure (RFC 2759 §6); zero means 691.
+	ErrorCode int
+	// Retry lets the peer try once more on a failure.
+	Retry bool
+}
