@@ -22,6 +22,7 @@ type Loop struct {
 	// Only the loop goroutine touches what follows.
 	spare  []func()
 	timers timerHeap
+	due    []*Timer // those that fire in this round
 }
 
 // New starts a Loop. Close ends it.
@@ -83,7 +84,7 @@ func (l *Loop) run() {
 		if l.runQueued() {
 			return
 		}
-		l.timers.fire(time.Now())
+		l.fire(time.Now())
 
 		next := l.timers.next()
 		if !next.Equal(armed) {

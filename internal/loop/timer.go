@@ -48,19 +48,21 @@ func (h timerHeap) next() time.Time {
 
 // fire runs every timer that is due at now, each at most once: one that sets
 // itself again for a time already past waits for the next round.
-func (h *timerHeap) fire(now time.Time) {
-	var due []*Timer
-	for len(*h) > 0 && !(*h)[0].at.After(now) {
-		t := (*h)[0]
-		h.remove(0)
+func (l *Loop) fire(now time.Time) {
+	due := l.due[:0]
+	for len(l.timers) > 0 && !l.timers[0].at.After(now) {
+		t := l.timers[0]
+		l.timers.remove(0)
 		due = append(due, t)
 	}
-	for _, t := range due {
+	for i, t := range due {
 		// One of those before may have stopped or moved it.
-		if t.index < 0 && !t.at.IsZero() && !t.at.After(now) {
+		if t.index < 0 && !t.at.IsZero() {
 			t.f(now)
 		}
+		due[i] = nil // or it would live until overwritten
 	}
+	l.due = due
 }
 
 func (h *timerHeap) push(t *Timer) {
