@@ -1,0 +1,339 @@
+package pptp
+
+import (
+	"slices"
+	"time"
+)
+
+// callState is the state of an outgoing call (RFC 2637 section 3.2.4).
+type callState uint8
+
+const (
+	callWaitAnswer     callState = iota // PAC, wait_cs_ans: our owner is to decide
+	callWaitReply                       // PNS: Outgoing-Call-Request sent
+	callEstablished                     // both
+	callWaitDisconnect                  // PNS: Call-Clear-Request sent
+)
+
+// call is an entry of the call table. Call ID 0 is legal, so whether an ID is
+// known is kept beside it.
+type call struct {
+	id, peer           uint16 // Call ID assigned by us, and by the peer
+	window, delay      uint16 // as the PNS said; while callWaitAnswer
+	state              callState
+	idKnown, peerKnown bool
+	told               bool      // the owner knows already that it is over
+	deadline           time.Time // zero while callEstablished
+}
+
+// byID returns the index of the call to which we gave id, or -1.
+func (c *Control) byID(id uint16) int {
+	return slices.IndexFunc(c.calls, func(k call) bool { return k.idKnown && k.id == id })
+}
+
+// byPeer returns the index of the call to which the peer gave id, or -1.
+func (c *Control) byPeer(id uint16) int {
+	return slices.IndexFunc(c.calls, func(k call) bool { return k.peerKnown && k.peer == id })
+}
+
+// bySender finds the call that a Call-Clear-Request or a Call-Disconnect-Notify
+// names. Both carry the ID that their sender assigned (sections 2.12, 2.13).
+// Where there is but one call, a peer is understood that mistakes the sides or
+// names an ID that it has not told yet.
+func (c *Control) bySender(id uint16) int {
+	i := c.byPeer(id)
+	if i < 0 && len(c.calls) == 1 {
+		if k := &c.calls[0]; !k.peerKnown || k.idKnown && k.id == id {
+			return 0
+		}
+	}
+	return i
+}
+
+func (c *Control) removeCall(i int) { c.calls = slices.Delete(c.calls, i, i+1) }
+
+// cleared removes call i and tells the owner, who completes ev with the cause.
+func (c *Control) cleared(i int, ev CallCleared, out *Output) {
+	k := c.calls[i]
+	c.removeCall(i)
+	if !k.told {
+		ev.CallID, ev.PeerCallID = k.id, k.peer
+		out.emit(ev)
+	}
+}
+
+// clearCalls tells the owner that all calls are over because the control
+// connection is.
+func (c *Control) clearCalls(remote bool, err error, out *Output) {
+	for len(c.calls) > 0 {
+		c.cleared(0, CallCleared{Remote: remote, Err: err}, out)
+	}
+}
+
+func (c *Control) tickCalls(now time.Time, out *Output) {
+	for i := 0; i < len(c.calls); {
+		k := &c.calls[i]
+		if k.deadline.IsZero() || now.Before(k.deadline) {
+			i++
+			continue
+		}
+		switch k.state {
+		case callWaitAnswer:
+			c.refuse(k.peer, OutgoingTimeOut, ErrorNone, out)
+			c.cleared(i, CallCleared{Err: ErrCallTimeout}, out)
+		case callWaitReply:
+			out.emit(CallRefused{CallID: k.id, Err: ErrCallTimeout})
+			k.told = true
+			c.sendClearRequest(k, now, out)
+			i++
+		default:
+			// Section 3.2.1 would have the whole control connection closed.
+			// The Echo-Requests show whether it is alive, and its other calls
+			// are worth more than the peer's good manners.
+			c.cleared(i, CallCleared{Err: ErrClearTimeout}, out)
+		}
+	}
+}
+
+// PlaceCall asks the PAC for a call. Only a PNS can do so. The owner chooses
+// req.CallID, which must not be in use. Zero values of MinimumBPS, MaximumBPS,
+// BearerType, FramingType and PacketRecvWindowSize are given defaults.
+func (c *Control) PlaceCall(req OutgoingCallRequest, now time.Time, out *Output) error {
+	switch {
+	case c.cfg.Role != RolePNS:
+		return ErrRole
+	case c.state != Established:
+		return ErrState
+	case c.byID(req.CallID) >= 0:
+		return ErrCallIDInUse
+	case len(c.calls) >= c.cfg.MaxCalls:
+		return ErrTooManyCalls
+	}
+	req.MinimumBPS = orDefault(req.MinimumBPS, DefaultMinimumBPS)
+	req.MaximumBPS = orDefault(req.MaximumBPS, DefaultMaximumBPS)
+	req.BearerType = orDefault(req.BearerType, BearerAny)
+	req.FramingType = orDefault(req.FramingType, FramingEither)
+	req.PacketRecvWindowSize = orDefault(req.PacketRecvWindowSize, DefaultRecvWindow)
+	c.calls = append(c.calls, call{
+		id: req.CallID, idKnown: true,
+		state:    callWaitReply,
+		deadline: now.Add(c.cfg.CallTimeout),
+	})
+	c.send(&req, out)
+	return nil
+}
+
+// AcceptCall accepts the call that CallRequested announced with the Call ID
+// reply.PeerCallID. The owner chooses reply.CallID, which must not be in use.
+// The Result Code is set to Connected; zero values of ConnectSpeed and
+// PacketRecvWindowSize are given defaults.
+func (c *Control) AcceptCall(reply OutgoingCallReply, out *Output) error {
+	i, err := c.waiting(reply.PeerCallID)
+	if err != nil {
+		return err
+	}
+	if c.byID(reply.CallID) >= 0 {
+		return ErrCallIDInUse
+	}
+	reply.ResultCode, reply.ErrorCode = OutgoingConnected, ErrorNone
+	reply.ConnectSpeed = orDefault(reply.ConnectSpeed, DefaultConnectSpeed)
+	reply.PacketRecvWindowSize = orDefault(reply.PacketRecvWindowSize, DefaultRecvWindow)
+	k := &c.calls[i]
+	k.id, k.idKnown = reply.CallID, true
+	k.state = callEstablished
+	k.deadline = time.Time{}
+	c.send(&reply, out)
+	out.emit(CallEstablished{
+		CallID: k.id, PeerCallID: k.peer,
+		PacketRecvWindowSize: k.window, PacketProcessingDelay: k.delay,
+		ConnectSpeed: reply.ConnectSpeed,
+	})
+	return nil
+}
+
+// RejectCall refuses the call that CallRequested announced with the Call ID
+// peerCallID. code is for the result OutgoingGeneralError. No event follows.
+func (c *Control) RejectCall(peerCallID uint16, result OutgoingCallResult, code ErrorCode, out *Output) error {
+	i, err := c.waiting(peerCallID)
+	if err != nil {
+		return err
+	}
+	c.removeCall(i)
+	c.refuse(peerCallID, result, code, out)
+	return nil
+}
+
+// waiting returns the index of the call that waits for the owner's decision.
+func (c *Control) waiting(peerCallID uint16) (int, error) {
+	if c.cfg.Role != RolePAC {
+		return 0, ErrRole
+	}
+	i := c.byPeer(peerCallID)
+	if i < 0 || c.calls[i].state != callWaitAnswer {
+		return 0, ErrUnknownCall
+	}
+	return i, nil
+}
+
+func (c *Control) refuse(peerCallID uint16, result OutgoingCallResult, code ErrorCode, out *Output) {
+	c.send(&OutgoingCallReply{PeerCallID: peerCallID, ResultCode: result, ErrorCode: code}, out)
+}
+
+// ClearCall clears the call to which we gave the Call ID why.CallID. A PAC
+// sends why, with the result admin shutdown unless it says another, and the
+// call is over. A PNS sends a Call-Clear-Request, which has no room for the
+// rest of why, and the call is over when the peer confirms or StopTimeout has
+// passed; clearing it again in between does nothing.
+func (c *Control) ClearCall(why CallDisconnectNotify, now time.Time, out *Output) error {
+	i := c.byID(why.CallID)
+	if i < 0 || c.calls[i].told {
+		return ErrUnknownCall
+	}
+	if c.cfg.Role == RolePNS {
+		if k := &c.calls[i]; k.state != callWaitDisconnect {
+			c.sendClearRequest(k, now, out)
+		}
+		return nil
+	}
+	why.ResultCode = orDefault(why.ResultCode, DisconnectAdminShutdown)
+	c.send(&why, out)
+	c.cleared(i, CallCleared{
+		ResultCode: why.ResultCode, ErrorCode: why.ErrorCode,
+		CauseCode: why.CauseCode, CallStatistics: why.CallStatistics,
+	}, out)
+	return nil
+}
+
+func (c *Control) sendClearRequest(k *call, now time.Time, out *Output) {
+	k.state = callWaitDisconnect
+	k.deadline = now.Add(c.cfg.StopTimeout)
+	c.send(&CallClearRequest{CallID: k.id}, out)
+}
+
+// SetLinkInfo tells the PAC the ACCMs of an established call, which is named
+// by our Call ID. Only a PNS can do so.
+func (c *Control) SetLinkInfo(callID uint16, sendACCM, receiveACCM uint32, out *Output) error {
+	if c.cfg.Role != RolePNS {
+		return ErrRole
+	}
+	i := c.byID(callID)
+	if i < 0 || c.calls[i].state != callEstablished {
+		return ErrUnknownCall
+	}
+	c.send(&SetLinkInfo{PeerCallID: c.calls[i].peer, SendACCM: sendACCM, ReceiveACCM: receiveACCM}, out)
+	return nil
+}
+
+func (c *Control) onOutgoingCallRequest(m *OutgoingCallRequest, now time.Time, out *Output) {
+	result, code := OutgoingGeneralError, ErrorNone
+	switch {
+	case c.state != Established:
+		code = ErrorNotConnected
+	case c.cfg.Role != RolePAC:
+		result = OutgoingDoNotAccept
+	case c.byPeer(m.CallID) >= 0:
+		code = ErrorBadCallID
+	case len(c.calls) >= c.cfg.MaxCalls:
+		code = ErrorNoResource
+	default:
+		c.calls = append(c.calls, call{
+			peer: m.CallID, peerKnown: true,
+			window: m.PacketRecvWindowSize, delay: m.PacketProcessingDelay,
+			state:    callWaitAnswer,
+			deadline: now.Add(c.cfg.CallTimeout),
+		})
+		out.emit(CallRequested{Request: *m})
+		return
+	}
+	c.refuse(m.CallID, result, code, out)
+	c.unexpected(m.Type(), out)
+}
+
+func (c *Control) onOutgoingCallReply(m *OutgoingCallReply, out *Output) {
+	i := c.byID(m.PeerCallID)
+	if i < 0 || c.cfg.Role != RolePNS || c.calls[i].peerKnown {
+		c.unexpected(m.Type(), out)
+		return
+	}
+	k := &c.calls[i]
+	connected := m.ResultCode == OutgoingConnected
+	if connected {
+		k.peer, k.peerKnown = m.CallID, true
+	}
+	switch {
+	case k.state == callWaitDisconnect && connected:
+		// It crossed our Call-Clear-Request; now we know which ID the
+		// Call-Disconnect-Notify will name.
+	case k.state == callWaitDisconnect:
+		c.cleared(i, CallCleared{}, out)
+	case connected:
+		k.state = callEstablished
+		k.deadline = time.Time{}
+		out.emit(CallEstablished{
+			CallID: k.id, PeerCallID: k.peer,
+			PacketRecvWindowSize: m.PacketRecvWindowSize, PacketProcessingDelay: m.PacketProcessingDelay,
+			ConnectSpeed: m.ConnectSpeed,
+		})
+	default:
+		out.emit(CallRefused{CallID: k.id, ResultCode: m.ResultCode, ErrorCode: m.ErrorCode, CauseCode: m.CauseCode})
+		c.removeCall(i)
+	}
+}
+
+// onIncomingCallRequest declines: incoming calls are not implemented.
+func (c *Control) onIncomingCallRequest(m *IncomingCallRequest, out *Output) {
+	reply := IncomingCallReply{PeerCallID: m.CallID, ResultCode: IncomingDoNotAccept}
+	if c.state != Established {
+		reply.ResultCode, reply.ErrorCode = IncomingGeneralError, ErrorNotConnected
+	}
+	c.send(&reply, out)
+	c.unexpected(m.Type(), out)
+}
+
+// onCallClearRequest clears a call. A PNS may not get this message, but some
+// servers send it.
+func (c *Control) onCallClearRequest(m *CallClearRequest, out *Output) {
+	i := c.bySender(m.CallID)
+	if i < 0 {
+		// Not answered: there is no Call ID of ours to name, and any other
+		// could be taken for that of another call. It may well have crossed
+		// our Call-Disconnect-Notify.
+		c.unexpected(m.Type(), out)
+		return
+	}
+	k := c.calls[i]
+	c.send(&CallDisconnectNotify{CallID: k.id, ResultCode: DisconnectRequest}, out)
+	c.cleared(i, CallCleared{Remote: k.state != callWaitDisconnect, ResultCode: DisconnectRequest}, out)
+}
+
+// onCallDisconnectNotify clears a call. A PAC may not get this message, but
+// some clients send it.
+func (c *Control) onCallDisconnectNotify(m *CallDisconnectNotify, out *Output) {
+	i := c.byPeer(m.CallID)
+	if i < 0 {
+		// We may have cleared the call before we were told the peer's ID. Such
+		// calls are confirmed in the order of our requests.
+		i = slices.IndexFunc(c.calls, func(k call) bool { return k.state == callWaitDisconnect && !k.peerKnown })
+	}
+	if i < 0 {
+		i = c.bySender(m.CallID)
+	}
+	if i < 0 {
+		c.unexpected(m.Type(), out)
+		return
+	}
+	c.cleared(i, CallCleared{
+		Remote:     c.calls[i].state != callWaitDisconnect,
+		ResultCode: m.ResultCode, ErrorCode: m.ErrorCode,
+		CauseCode: m.CauseCode, CallStatistics: m.CallStatistics,
+	}, out)
+}
+
+func (c *Control) onSetLinkInfo(m *SetLinkInfo, out *Output) {
+	i := c.byID(m.PeerCallID)
+	if i < 0 {
+		c.unexpected(m.Type(), out)
+		return
+	}
+	out.emit(LinkInfo{CallID: c.calls[i].id, SendACCM: m.SendACCM, ReceiveACCM: m.ReceiveACCM})
+}

@@ -1,0 +1,443 @@
+package pptp
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/gopptp/gopptp/internal/loop"
+)
+
+// Errors of a Conn.
+var (
+	// ErrLost: the TCP connection ended without a
+	// Stop-Control-Connection-Request. Many clients leave so.
+	ErrLost = errors.New("pptp: TCP connection lost")
+	// ErrWriteOverflow: the peer reads so slowly that too much waits to be
+	// written.
+	ErrWriteOverflow = errors.New("pptp: peer does not read what it is sent")
+)
+
+// Defaults and sizes of a Conn.
+const (
+	DefaultWriteTimeout = 30 * time.Second
+	DefaultFlushTimeout = time.Second
+	DefaultMaxPending   = 8 << 10 // octets
+
+	readBufferLen = 512 // octets a read
+)
+
+// Direction says which way a message goes.
+type Direction uint8
+
+// Directions of a message.
+const (
+	Received Direction = iota
+	Sent
+)
+
+// String returns "received" or "sent".
+func (d Direction) String() string { return codeName(uint8(d), "received", "sent") }
+
+// ConnConfig holds the parameters of a Conn. Each field's zero value means its
+// default.
+type ConnConfig struct {
+	Config
+
+	// WriteTimeout is how long one write to the TCP connection may take.
+	// Default 30 s.
+	WriteTimeout time.Duration
+	// FlushTimeout is how long closing the connection waits for what is left
+	// to be written, such as a Stop-Control-Connection-Reply. Default 1 s.
+	FlushTimeout time.Duration
+	// MaxPending is how many octets may wait to be written; more closes the
+	// connection with ErrWriteOverflow. Default 8 KiB.
+	MaxPending int
+
+	// Trace, if set, is told each control message: those received before
+	// they are handled, those sent when they are queued. It runs on the loop
+	// and must not block or keep msg. Use DecodeMessage to read it.
+	Trace func(c *Conn, d Direction, msg []byte)
+
+	// Loop runs the connection; nil gives it a loop of its own. It can only
+	// be set within this module. It must not be closed before the connection
+	// has been.
+	Loop *loop.Loop
+}
+
+// Validate reports the first value that is out of range; the error is
+// ErrConfig.
+func (c *ConnConfig) Validate() error {
+	switch {
+	case c.WriteTimeout < 0:
+		return fmt.Errorf("%w: WriteTimeout is negative", ErrConfig)
+	case c.FlushTimeout < 0:
+		return fmt.Errorf("%w: FlushTimeout is negative", ErrConfig)
+	case c.MaxPending < 0 || c.MaxPending > 0 && c.MaxPending < 2*MaxMessageLen:
+		return fmt.Errorf("%w: MaxPending is below %d", ErrConfig, 2*MaxMessageLen)
+	}
+	return c.Config.Validate()
+}
+
+func (c *ConnConfig) setDefaults() {
+	c.Config.setDefaults()
+	c.WriteTimeout = orDefault(c.WriteTimeout, DefaultWriteTimeout)
+	c.FlushTimeout = orDefault(c.FlushTimeout, DefaultFlushTimeout)
+	c.MaxPending = orDefault(c.MaxPending, DefaultMaxPending)
+}
+
+// Handler is told what happens on a Conn. Its methods run on the Conn's loop,
+// one at a time; they must not block, and may call any method of the Conn.
+type Handler interface {
+	// HandleEvent is given each event. Events that a method of the Conn
+	// brings about are delivered before it returns, or, if it was called by
+	// a Handler, after that has returned.
+	HandleEvent(c *Conn, ev Event)
+	// HandleClose is called exactly once, as the last call, after the event
+	// Stopped. err is nil if either peer stopped the connection in an orderly
+	// way. What is left to be written may still be on its way; see Done.
+	HandleClose(c *Conn, err error)
+}
+
+// Conn runs a Control over a net.Conn. All it does, it does on its loop. It has
+// one goroutine that reads, and another only while there is something to write.
+type Conn struct {
+	nc      net.Conn
+	cfg     *ConnConfig // with its defaults set; may be shared
+	h       Handler
+	loop    *loop.Loop
+	ownLoop bool
+
+	// Only functions on the loop touch these.
+	ctl      Control
+	timer    *loop.Timer
+	out      *Output // while something is being done
+	over     bool    // Stopped was seen
+	finished bool    // HandleClose was called
+	err      error   // for HandleClose
+
+	// The reader's, and while it waits for handled, the loop's.
+	buf     []byte
+	n       int
+	readErr error
+	quit    bool // the reader is to end
+	handled chan struct{}
+
+	mu      sync.Mutex
+	pending []byte    // waits to be written
+	writing int       // octets that the writer has taken from pending
+	reader  bool      // its goroutine runs
+	writer  bool      // its goroutine runs
+	closeBy time.Time // set when closing: what is pending may take so long
+	done    chan struct{}
+	ended   func() // called when done is closed, with mu held; may be nil
+}
+
+// NewConn returns a Conn that runs cfg over nc, which it then owns. Start sets
+// it off. The configuration must be valid. It may be called from any goroutine.
+func NewConn(nc net.Conn, cfg ConnConfig, h Handler) *Conn {
+	cfg.setDefaults()
+	return newConn(nc, &cfg, h)
+}
+
+func newConn(nc net.Conn, cfg *ConnConfig, h Handler) *Conn {
+	c := &Conn{
+		nc:      nc,
+		cfg:     cfg,
+		h:       h,
+		loop:    cfg.Loop,
+		ctl:     Control{cfg: &cfg.Config},
+		handled: make(chan struct{}, 1),
+		done:    make(chan struct{}),
+	}
+	if c.loop == nil {
+		c.loop, c.ownLoop = loop.New(), true
+	}
+	c.timer = c.loop.NewTimer(c.tick)
+	return c
+}
+
+// Start begins to read and starts the control connection. It is to be called
+// once; it may be called from any goroutine and does not wait.
+func (c *Conn) Start() {
+	c.loop.Post(func() {
+		if c.finished {
+			return
+		}
+		c.buf = make([]byte, readBufferLen)
+		c.mu.Lock()
+		c.reader = true
+		c.mu.Unlock()
+		go c.read()
+
+		out, outer := c.enter()
+		c.ctl.Start(time.Now(), out)
+		c.leave(outer)
+	})
+}
+
+// Do runs f on the loop, where it may call any method of the Conn. It does not
+// wait and may be called from any goroutine. It reports false if the loop has
+// ended and f will not run.
+func (c *Conn) Do(f func()) bool { return c.loop.Post(f) }
+
+// Close ends the connection without a Stop-Control-Connection-Request. It may
+// be called from any goroutine and does not wait.
+func (c *Conn) Close() { c.abort(ErrClosed) }
+
+// abort may be called from any goroutine.
+func (c *Conn) abort(err error) {
+	c.loop.Post(func() {
+		out, outer := c.enter()
+		c.ctl.Abort(err, out)
+		c.leave(outer)
+	})
+}
+
+// Done is closed once the net.Conn is closed and the goroutines of the Conn
+// have ended.
+func (c *Conn) Done() <-chan struct{} { return c.done }
+
+// RemoteAddr returns the peer's address. It may be called from any goroutine.
+func (c *Conn) RemoteAddr() net.Addr { return c.nc.RemoteAddr() }
+
+// LocalAddr returns our address. It may be called from any goroutine.
+func (c *Conn) LocalAddr() net.Addr { return c.nc.LocalAddr() }
+
+// State returns the state of the Control. To be called on the loop.
+func (c *Conn) State() State { return c.ctl.State() }
+
+// Counters returns those of the Control. To be called on the loop.
+func (c *Conn) Counters() Counters { return c.ctl.Counters() }
+
+// PlaceCall is Control.PlaceCall. To be called on the loop.
+func (c *Conn) PlaceCall(req OutgoingCallRequest) error {
+	out, outer := c.enter()
+	err := c.ctl.PlaceCall(req, time.Now(), out)
+	c.leave(outer)
+	return err
+}
+
+// AcceptCall is Control.AcceptCall. To be called on the loop.
+func (c *Conn) AcceptCall(reply OutgoingCallReply) error {
+	out, outer := c.enter()
+	err := c.ctl.AcceptCall(reply, out)
+	c.leave(outer)
+	return err
+}
+
+// RejectCall is Control.RejectCall. To be called on the loop.
+func (c *Conn) RejectCall(peerCallID uint16, result OutgoingCallResult, code ErrorCode) error {
+	out, outer := c.enter()
+	err := c.ctl.RejectCall(peerCallID, result, code, out)
+	c.leave(outer)
+	return err
+}
+
+// ClearCall is Control.ClearCall. To be called on the loop.
+func (c *Conn) ClearCall(why CallDisconnectNotify) error {
+	out, outer := c.enter()
+	err := c.ctl.ClearCall(why, time.Now(), out)
+	c.leave(outer)
+	return err
+}
+
+// SetLinkInfo is Control.SetLinkInfo. To be called on the loop.
+func (c *Conn) SetLinkInfo(callID uint16, sendACCM, receiveACCM uint32) error {
+	out, outer := c.enter()
+	err := c.ctl.SetLinkInfo(callID, sendACCM, receiveACCM, out)
+	c.leave(outer)
+	return err
+}
+
+// Stop is Control.Stop; the connection is closed when the peer has confirmed.
+// To be called on the loop.
+func (c *Conn) Stop(reason StopReason) {
+	out, outer := c.enter()
+	c.ctl.Stop(reason, time.Now(), out)
+	c.leave(outer)
+}
+
+// outputs lends an Output to each Conn that is doing something, so that idle
+// ones hold none.
+var outputs = sync.Pool{New: func() any { return new(Output) }}
+
+// enter begins something that needs an Output. It may be nested: a Handler
+// calls methods while an event is delivered. leave ends it.
+func (c *Conn) enter() (out *Output, outer bool) {
+	if c.out == nil {
+		c.out = outputs.Get().(*Output)
+		outer = true
+	}
+	return c.out, outer
+}
+
+// leave carries out what is in the Output, if it is the outer one.
+func (c *Conn) leave(outer bool) {
+	if !outer {
+		return
+	}
+	out := c.out
+	for i := 0; ; i++ {
+		// What was sent before an event goes out before it is handled.
+		c.write(out)
+		if i == len(out.events) {
+			break
+		}
+		if s, ok := out.events[i].(Stopped); ok {
+			c.over, c.err = true, s.Err
+		}
+		c.h.HandleEvent(c, out.events[i])
+	}
+	c.out = nil
+	out.Reset()
+	outputs.Put(out)
+	c.timer.Set(c.ctl.Deadline())
+	if c.over && !c.finished {
+		c.finish()
+	}
+}
+
+// finish closes the connection, after what is pending has been written.
+func (c *Conn) finish() {
+	c.finished = true
+	c.mu.Lock()
+	c.closeBy = time.Now().Add(c.cfg.FlushTimeout)
+	if c.writer {
+		_ = c.nc.SetWriteDeadline(c.closeBy) // cuts a write short that is under way
+	}
+	c.release()
+	c.mu.Unlock()
+
+	c.h.HandleClose(c, c.err)
+	if c.ownLoop {
+		c.loop.Close()
+	}
+}
+
+// release lets go of what a closing connection no longer needs. c.mu is held.
+func (c *Conn) release() {
+	if c.closeBy.IsZero() || c.writer {
+		return
+	}
+	_ = c.nc.Close() // which ends the reader
+	if !c.reader {
+		close(c.done)
+		if c.ended != nil {
+			c.ended()
+		}
+	}
+}
+
+func (c *Conn) tick(now time.Time) {
+	out, outer := c.enter()
+	_ = c.ctl.Tick(now, out) // its error is in Stopped
+	c.leave(outer)
+}
+
+// read is the reader: it has at most one chunk on its way, so that a peer that
+// talks much waits for its turn.
+func (c *Conn) read() {
+	received := c.received
+	for {
+		c.n, c.readErr = c.nc.Read(c.buf)
+		if !c.loop.Post(received) {
+			break
+		}
+		<-c.handled
+		if c.quit {
+			break
+		}
+	}
+	c.mu.Lock()
+	if c.closeBy.IsZero() { // the loop is gone and nobody else will close
+		c.closeBy = time.Now()
+	}
+	c.reader = false
+	c.release()
+	c.mu.Unlock()
+}
+
+// received handles what was read, one message at a time: the events of each
+// are delivered before the next is looked at.
+func (c *Conn) received() {
+	for b := c.buf[:c.n]; !c.finished; {
+		msg, rest, err := c.ctl.framer.Next(b)
+		if msg == nil && err == nil {
+			break
+		}
+		out, outer := c.enter()
+		if err != nil {
+			_ = c.ctl.fail(err, out)
+		} else {
+			if c.cfg.Trace != nil {
+				c.cfg.Trace(c, Received, msg)
+			}
+			_ = c.ctl.receive(msg, time.Now(), out)
+		}
+		c.leave(outer)
+		b = rest
+	}
+	if c.readErr != nil && !c.finished {
+		out, outer := c.enter()
+		c.ctl.Abort(fmt.Errorf("%w: %w", ErrLost, c.readErr), out)
+		c.leave(outer)
+	}
+	c.quit = c.finished
+	c.handled <- struct{}{}
+}
+
+// write queues what is in the Output.
+func (c *Conn) write(out *Output) {
+	if len(out.buf) == 0 {
+		return
+	}
+	if c.cfg.Trace != nil {
+		for b := out.buf; len(b) > 0; b = b[be16(b):] {
+			c.cfg.Trace(c, Sent, b[:be16(b)])
+		}
+	}
+	c.mu.Lock()
+	fits := len(c.pending)+c.writing+len(out.buf) <= c.cfg.MaxPending
+	if fits {
+		c.pending = append(c.pending, out.buf...)
+		if !c.writer {
+			c.writer = true
+			go c.flush()
+		}
+	}
+	c.mu.Unlock()
+	out.buf = out.buf[:0]
+	if !fits {
+		c.ctl.Abort(ErrWriteOverflow, out)
+	}
+}
+
+// flush is the writer: it ends when nothing is pending.
+func (c *Conn) flush() {
+	var buf []byte
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for len(c.pending) > 0 {
+		buf, c.pending = c.pending, buf[:0]
+		c.writing = len(buf)
+		by := c.closeBy
+		if by.IsZero() {
+			by = time.Now().Add(c.cfg.WriteTimeout)
+		}
+		_ = c.nc.SetWriteDeadline(by)
+		c.mu.Unlock()
+		_, err := c.nc.Write(buf)
+		c.mu.Lock()
+		c.writing = 0
+		if err != nil {
+			c.abort(fmt.Errorf("%w: %w", ErrLost, err))
+			break
+		}
+	}
+	c.pending = nil // idle connections hold no memory
+	c.writer = false
+	c.release()
+}
