@@ -1,0 +1,152 @@
+package mppe
+
+import (
+	"encoding/binary"
+	"errors"
+)
+
+// HeaderLen is the length of the MPPE header in octets (RFC 3078 §3.1): four
+// flag bits and the coherency count.
+const HeaderLen = 2
+
+// The header's bits.
+const (
+	bitFlushed   = 0x8000 // A: the key was changed before this packet
+	bitEncrypted = 0x1000 // D
+	countMask    = 0x0fff
+)
+
+// countModulus is how many coherency counts there are.
+const countModulus = countMask + 1
+
+// maxSteps bounds the key changes for one packet to a tenth of a second of work.
+// GRE may claim a gap of billions.
+const maxSteps = 1 << 16
+
+// Errors of Encryptor and Decryptor.
+var (
+	// ErrNotSupported: this package cannot do the key length or mode yet.
+	ErrNotSupported = errors.New("mppe: key length or mode not supported")
+	// ErrShort: there is no MPPE header, or nothing after it.
+	ErrShort = errors.New("mppe: short packet")
+	// ErrNotEncrypted: the header says that the packet is in clear.
+	ErrNotEncrypted = errors.New("mppe: packet is not encrypted")
+	// ErrNotFlushed: the packet lacks the flag that stateless mode sets in
+	// each; the peer is in another mode.
+	ErrNotFlushed = errors.New("mppe: packet without key change in stateless mode")
+	// ErrOld: the packet was sent before one that has been decrypted.
+	ErrOld = errors.New("mppe: packet is old or a duplicate")
+	// ErrGap: so many packets are missing that their keys are not worth
+	// computing.
+	ErrGap = errors.New("mppe: too many packets are missing")
+)
+
+// Encrypts reports whether MPPE encrypts packets of a PPP protocol: the network
+// protocols 0x0021 to 0x00fa (RFC 3078 §3). Control protocols go in clear.
+func Encrypts(protocol uint16) bool { return protocol >= 0x0021 && protocol <= 0x00fa }
+
+// state is what both directions keep.
+type state struct {
+	schedule keySchedule
+	key      Key
+	count    uint16 // of the next packet
+	cipher   rc4
+}
+
+func (s *state) init(p Params) error {
+	if !p.supported() {
+		return ErrNotSupported
+	}
+	*s = state{schedule: newKeySchedule(p.Key), key: p.Key}
+	s.schedule.first(&s.key)
+	return nil
+}
+
+// advance changes the key n times.
+func (s *state) advance(n int) {
+	for range n {
+		s.schedule.step(&s.key, &s.cipher)
+	}
+	s.count = (s.count + uint16(n%countModulus)) & countMask
+}
+
+// Wipe overwrites keys and cipher. The state is of no use after it.
+func (s *state) Wipe() { *s = state{} }
+
+// Encryptor encrypts the packets of one direction, in order. It is not safe for
+// concurrent use.
+type Encryptor struct{ state }
+
+// NewEncryptor returns an Encryptor whose first packet has the coherency count
+// zero. The error is ErrNotSupported.
+func NewEncryptor(p Params) (*Encryptor, error) {
+	e := new(Encryptor)
+	if err := e.init(p); err != nil {
+		return nil, err
+	}
+	return e, nil
+}
+
+// Seal encrypts b in place from HeaderLen on, and writes the header in front of
+// it. What is encrypted begins with the protocol field of the inner packet. b
+// must have HeaderLen octets at the least.
+func (e *Encryptor) Seal(b []byte) {
+	count := e.count
+	e.advance(1)
+	binary.BigEndian.PutUint16(b, bitFlushed|bitEncrypted|count)
+	e.cipher.reset((*[16]byte)(&e.key))
+	e.cipher.xor(b[HeaderLen:], b[HeaderLen:])
+}
+
+// Decryptor decrypts the packets of one direction. It is not safe for
+// concurrent use.
+type Decryptor struct{ state }
+
+// NewDecryptor returns a Decryptor that expects the coherency count zero first.
+// The error is ErrNotSupported.
+func NewDecryptor(p Params) (*Decryptor, error) {
+	d := new(Decryptor)
+	if err := d.init(p); err != nil {
+		return nil, err
+	}
+	return d, nil
+}
+
+// Open decrypts a packet in place: header, then ciphertext. It returns what was
+// encrypted, which begins with the protocol field.
+//
+// missing is how many packets the layer below knows to be lost between the
+// packet that was given to Open last, successfully, and this one; zero where it
+// cannot tell. GRE counts in 32 bits where MPPE has 12, so that no number of
+// losses leaves the direction deaf (it also counts packets that MPPE does not,
+// so it is an upper bound).
+//
+// A packet that is refused leaves the state as it was.
+func (d *Decryptor) Open(b []byte, missing uint32) ([]byte, error) {
+	if len(b) <= HeaderLen {
+		return nil, ErrShort
+	}
+	h := binary.BigEndian.Uint16(b)
+	switch {
+	case h&bitEncrypted == 0:
+		return nil, ErrNotEncrypted
+	case h&bitFlushed == 0:
+		return nil, ErrNotFlushed
+	}
+	gap := int64((h - d.count) & countMask)
+	switch {
+	case int64(missing) >= gap:
+		gap += (int64(missing) - gap) / countModulus * countModulus
+	case gap >= countModulus/2:
+		// Not so many are missing, so this is the past.
+		return nil, ErrOld
+	}
+	if gap > maxSteps {
+		return nil, ErrGap
+	}
+	d.advance(int(gap) + 1)
+	d.cipher.reset((*[16]byte)(&d.key))
+	b = b[HeaderLen:]
+	d.cipher.xor(b, b)
+	return b, nil
+}
