@@ -38,16 +38,23 @@ func (c *Control) byPeer(id uint16) int {
 
 // bySender finds the call that a Call-Clear-Request or a Call-Disconnect-Notify
 // names. Both carry the ID that their sender assigned (sections 2.12, 2.13).
-// Where there is but one call, a peer is understood that mistakes the sides or
-// names an ID that it has not told yet.
+// On the connection's first call a peer is understood that mistakes the sides
+// or names an ID that it has not told yet. Later, such a message may as well be
+// a late one about a call that is gone.
 func (c *Control) bySender(id uint16) int {
 	i := c.byPeer(id)
-	if i < 0 && len(c.calls) == 1 {
+	if i < 0 && !c.several && len(c.calls) == 1 {
 		if k := &c.calls[0]; !k.peerKnown || k.idKnown && k.id == id {
 			return 0
 		}
 	}
 	return i
+}
+
+func (c *Control) addCall(k call) {
+	c.several = c.called
+	c.called = true
+	c.calls = append(c.calls, k)
 }
 
 func (c *Control) removeCall(i int) { c.calls = slices.Delete(c.calls, i, i+1) }
@@ -114,7 +121,7 @@ func (c *Control) PlaceCall(req OutgoingCallRequest, now time.Time, out *Output)
 	req.BearerType = orDefault(req.BearerType, BearerAny)
 	req.FramingType = orDefault(req.FramingType, FramingEither)
 	req.PacketRecvWindowSize = orDefault(req.PacketRecvWindowSize, DefaultRecvWindow)
-	c.calls = append(c.calls, call{
+	c.addCall(call{
 		id: req.CallID, idKnown: true,
 		state:    callWaitReply,
 		deadline: now.Add(c.cfg.CallTimeout),
@@ -236,7 +243,7 @@ func (c *Control) onOutgoingCallRequest(m *OutgoingCallRequest, now time.Time, o
 	case len(c.calls) >= c.cfg.MaxCalls:
 		code = ErrorNoResource
 	default:
-		c.calls = append(c.calls, call{
+		c.addCall(call{
 			peer: m.CallID, peerKnown: true,
 			window: m.PacketRecvWindowSize, delay: m.PacketProcessingDelay,
 			state:    callWaitAnswer,
@@ -302,7 +309,12 @@ func (c *Control) onCallClearRequest(m *CallClearRequest, out *Output) {
 		return
 	}
 	k := c.calls[i]
-	c.send(&CallDisconnectNotify{CallID: k.id, ResultCode: DisconnectRequest}, out)
+	id := k.id
+	if !k.idKnown { // the owner had not decided yet: name no other call
+		for id = 0; c.byID(id) >= 0; id++ {
+		}
+	}
+	c.send(&CallDisconnectNotify{CallID: id, ResultCode: DisconnectRequest}, out)
 	c.cleared(i, CallCleared{Remote: k.state != callWaitDisconnect, ResultCode: DisconnectRequest}, out)
 }
 

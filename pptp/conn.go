@@ -125,14 +125,15 @@ type Conn struct {
 	quit    bool // the reader is to end
 	handled chan struct{}
 
-	mu      sync.Mutex
-	pending []byte    // waits to be written
-	writing int       // octets that the writer has taken from pending
-	reader  bool      // its goroutine runs
-	writer  bool      // its goroutine runs
-	closeBy time.Time // set when closing: what is pending may take so long
-	done    chan struct{}
-	ended   func() // called when done is closed, with mu held; may be nil
+	mu       sync.Mutex
+	pending  []byte    // waits to be written
+	writing  int       // octets that the writer has taken from pending
+	reader   bool      // its goroutine runs
+	writer   bool      // its goroutine runs
+	closeBy  time.Time // set when closing: what is pending may take so long
+	released bool      // done is closed
+	done     chan struct{}
+	ended    func() // called when done is closed, with mu held; may be nil
 }
 
 // NewConn returns a Conn that runs cfg over nc, which it then owns. Start sets
@@ -163,7 +164,7 @@ func newConn(nc net.Conn, cfg *ConnConfig, h Handler) *Conn {
 // once; it may be called from any goroutine and does not wait.
 func (c *Conn) Start() {
 	c.loop.Post(func() {
-		if c.finished {
+		if c.finished || c.buf != nil {
 			return
 		}
 		c.buf = make([]byte, readBufferLen)
@@ -323,7 +324,8 @@ func (c *Conn) release() {
 		return
 	}
 	_ = c.nc.Close() // which ends the reader
-	if !c.reader {
+	if !c.reader && !c.released {
+		c.released = true
 		close(c.done)
 		if c.ended != nil {
 			c.ended()

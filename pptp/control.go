@@ -45,6 +45,8 @@ type Control struct {
 	state    State
 	started  bool      // Start was called
 	echoing  bool      // an Echo-Request waits for its reply
+	called   bool      // there has been a call
+	several  bool      // there has been more than one, at once or in turn
 	deadline time.Time // of the handshake, the silence, the echo or the stop
 	echoID   uint32
 	reason   StopReason // of our Stop-Control-Connection-Request
