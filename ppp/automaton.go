@@ -32,7 +32,9 @@ type Policy interface {
 	// options the peer should have named appended. Rejecting goes before
 	// naking (RFC 1661 §5.4). The reply is appended to dst. When last is set,
 	// naks have gone on for Max-Failure times and the reply should be an Ack
-	// or a Reject; a Nak is turned into one.
+	// or a Reject. A Nak is turned into a Reject of the same options then; if
+	// the peer has named none of them there is no agreement, and the layer
+	// closes with ErrNoAgreement.
 	Judge(req Options, last bool, dst Options) (Code, Options)
 	// Acked, Naked and Refused report the peer's answer to our request. What
 	// Refused is given is part of what was sent; Naked may be given anything.
@@ -83,7 +85,8 @@ const (
 )
 
 // maxRounds bounds the Configure-Requests of one negotiation, answered or not:
-// a peer that naks for ever never exhausts Max-Configure.
+// a peer that naks for ever never exhausts Max-Configure. A larger Max-Configure
+// takes its place.
 const maxRounds = 3 * DefaultMaxConfigure
 
 // lingerTimeout is how long a layer that the peer terminated waits for the
@@ -260,7 +263,9 @@ func (a *Automaton) configureRequest(p Packet, now time.Time, out *Output) Signa
 	}
 	code, reply := a.policy.Judge(req, a.failures >= a.cfg.MaxFailure, nil)
 	if code == ConfigureNak && a.failures >= a.cfg.MaxFailure {
-		code, reply = ConfigureReject, asRequested(req, reply)
+		if code, reply = ConfigureReject, asRequested(req, reply); len(reply) == 0 {
+			return a.Fail(ErrNoAgreement, now, out)
+		}
 	}
 	p.Code = code
 	if code == ConfigureAck {
@@ -383,7 +388,7 @@ func (a *Automaton) step(e StateEvent, p *Packet, now time.Time, out *Output) (s
 		a.deadline = now.Add(lingerTimeout)
 	}
 	if do&scr != 0 {
-		if a.rounds >= maxRounds {
+		if a.rounds >= max(maxRounds, a.cfg.MaxConfigure) {
 			a.state = from
 			return a.Fail(ErrNoAgreement, now, out)
 		}

@@ -156,6 +156,7 @@ func (l *Link) Down(now time.Time, out *Output) {
 	if l.phase == PhaseDead {
 		return
 	}
+	l.setPhase(PhaseTerminate, out) // so that it is not taken for a renegotiation
 	l.control(l.cfg.Control.Down(now, out), now, out)
 	l.finish(out)
 }
@@ -339,6 +340,9 @@ func (l *Link) authenticate(now time.Time, out *Output) {
 	}
 	if a := l.ownAuth; a != nil {
 		l.authenticated(a, a.Start(now, out), now, out)
+	}
+	if l.phase != PhaseAuthenticate {
+		return // failed already, or both done at once
 	}
 	if l.peerAuth == nil && l.ownAuth == nil {
 		l.network(now, out)
