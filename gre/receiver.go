@@ -55,7 +55,7 @@ type Packet struct {
 	Sequence uint32
 	// Missing is how many numbers directly before this one were given up:
 	// packets that are lost, or may yet come and are then dropped. It is what
-	// mppe.Decryptor.Missed wants.
+	// mppe.Decryptor.Open wants.
 	Missing uint32
 	// Payload is the slice that was given to Push, or a copy of it if the
 	// packet had to be held. A copy belongs to whom it is delivered to.
