@@ -1,0 +1,355 @@
+package mppe
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/gopptp/gopptp/ppp"
+)
+
+var start = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+
+// side is a CCP at one end of a line.
+type side struct {
+	*CCP
+	out    ppp.Output
+	done   int // actions of out that were seen
+	events []ppp.Event
+	sig    ppp.Signal // all signals so far
+}
+
+func newSide(cfg CCPConfig) *side { return &side{CCP: NewCCP(cfg)} }
+
+// open starts the layer.
+func (s *side) open(now time.Time) {
+	s.sig |= s.Open(now, &s.out)
+	s.sig |= s.Up(now, &s.out)
+}
+
+// take returns the packets sent since the last call and notes the events.
+func (s *side) take() (packets [][]byte) {
+	for ; s.done < s.out.Len(); s.done++ {
+		if a := s.out.At(s.done); a.Event != nil {
+			s.events = append(s.events, a.Event)
+		} else {
+			packets = append(packets, append([]byte(nil), a.Frame[2:]...))
+		}
+	}
+	return packets
+}
+
+func (s *side) input(b []byte, now time.Time) { s.sig |= s.Input(b, now, &s.out) }
+
+// converse lets two sides talk for a virtual minute, a millisecond each way.
+// lose says which packets do not arrive, counted from zero.
+func converse(a, b *side, lose func(n int) bool) (took time.Duration) {
+	type flight struct {
+		to *side
+		b  []byte
+		at time.Time
+	}
+	var air []flight
+	n := 0
+	now := start
+	collect := func(from, to *side) {
+		for _, p := range from.take() {
+			if lose == nil || !lose(n) {
+				air = append(air, flight{to, p, now.Add(time.Millisecond)})
+			}
+			n++
+		}
+	}
+	a.open(now)
+	b.open(now)
+	for {
+		collect(a, b)
+		collect(b, a)
+		var next time.Time
+		for _, at := range []time.Time{a.Deadline(), b.Deadline()} {
+			if !at.IsZero() && (next.IsZero() || at.Before(next)) {
+				next = at
+			}
+		}
+		if len(air) > 0 && (next.IsZero() || !air[0].at.After(next)) {
+			f := air[0]
+			air = air[1:]
+			now = f.at
+			f.to.input(f.b, now)
+			if took == 0 && a.Opened() && b.Opened() {
+				took = now.Sub(start)
+			}
+			continue
+		}
+		if next.IsZero() || next.Sub(start) > time.Minute {
+			return took
+		}
+		now = next
+		a.sig |= a.Tick(now, &a.out)
+		b.sig |= b.Tick(now, &b.out)
+	}
+}
+
+func TestCCPPairs(t *testing.T) {
+	policies := map[string]CCPConfig{"require": {Required: true}, "prefer": {Request: true}, "allow": {}}
+	for nameA, a := range policies {
+		for nameB, b := range policies {
+			t.Run(nameA+" "+nameB, func(t *testing.T) {
+				x, y := newSide(a), newSide(b)
+				converse(x, y, nil)
+				want := nameA != "allow" || nameB != "allow"
+				for _, s := range []*side{x, y} {
+					require.Equal(t, want, s.Opened())
+					send, sendOK := s.Send()
+					_, recvOK := s.Recv()
+					require.Equal(t, want, sendOK)
+					require.Equal(t, want, recvOK)
+					if want {
+						require.Equal(t, "MPPE 128-bit stateless", send.String())
+						require.Contains(t, s.events, PrepareReceive{KeyLength: Key128})
+					} else {
+						require.NotZero(t, s.sig&ppp.SignalFinished, "the network protocols may go on")
+						require.NoError(t, s.Err())
+					}
+				}
+			})
+		}
+	}
+}
+
+func TestCCPEachPacketLostOnce(t *testing.T) {
+	for _, cfg := range []CCPConfig{{Required: true}, {Request: true}, {}} {
+		for lost := range 8 {
+			t.Run(fmt.Sprintf("%+v %d", cfg, lost), func(t *testing.T) {
+				x, y := newSide(CCPConfig{Required: true}), newSide(cfg)
+				took := converse(x, y, func(n int) bool { return n == lost })
+				require.True(t, x.Opened() && y.Opened())
+				require.Less(t, took, time.Second)
+				_, ok := y.Recv()
+				require.True(t, ok)
+			})
+		}
+	}
+}
+
+// peer drives a CCP by hand: the test plays the other side.
+type peer struct {
+	t *testing.T
+	*side
+	now time.Time
+}
+
+func newPeer(t *testing.T, cfg CCPConfig) *peer {
+	p := &peer{t: t, side: newSide(cfg), now: start}
+	p.open(p.now)
+	return p
+}
+
+// say sends a packet and returns what comes back.
+func (p *peer) say(code ppp.Code, id uint8, opts ...ppp.Option) []ppp.Packet {
+	p.t.Helper()
+	pkt := ppp.Packet{Code: code, ID: id, Data: ppp.Options(opts).Append(nil)}
+	p.input(pkt.Append(nil), p.now)
+	return p.heard()
+}
+
+func (p *peer) heard() (got []ppp.Packet) {
+	p.t.Helper()
+	for _, b := range p.take() {
+		var pkt ppp.Packet
+		_, err := pkt.Decode(b)
+		require.NoError(p.t, err)
+		got = append(got, pkt)
+	}
+	return got
+}
+
+func options(t *testing.T, p ppp.Packet) ppp.Options {
+	t.Helper()
+	var o ppp.Options
+	_, err := o.Decode(p.Data)
+	require.NoError(t, err)
+	return o
+}
+
+func TestCCPJudge(t *testing.T) {
+	mppe := func(b bits) ppp.Option { return b.option() }
+	deflate := ppp.Option{Type: 26, Data: []byte{0x78, 0}}
+	bsd := ppp.Option{Type: 21, Data: []byte{0x2f}}
+	stac := ppp.Option{Type: 17, Data: []byte{0, 1, 3}}
+	predictor := ppp.Option{Type: 1}
+	good := mppe(offered)
+	for name, c := range map[string]struct {
+		cfg   CCPConfig
+		req   ppp.Options
+		code  ppp.Code
+		reply ppp.Options
+	}{
+		"what we want":         {CCPConfig{Required: true}, ppp.Options{good}, ppp.ConfigureAck, ppp.Options{good}},
+		"all key lengths":      {CCPConfig{Required: true}, ppp.Options{mppe(offered | bitKey40 | bitKey56)}, ppp.ConfigureNak, ppp.Options{good}},
+		"stateful":             {CCPConfig{Required: true}, ppp.Options{mppe(bitKey128)}, ppp.ConfigureNak, ppp.Options{good}},
+		"40 bits":              {CCPConfig{Request: true}, ppp.Options{mppe(bitKey40 | bitStateless)}, ppp.ConfigureNak, ppp.Options{good}},
+		"MPPC as well":         {CCPConfig{Required: true}, ppp.Options{mppe(offered | bitCompressed)}, ppp.ConfigureNak, ppp.Options{good}},
+		"MPPC alone":           {CCPConfig{Required: true}, ppp.Options{mppe(bitCompressed)}, ppp.ConfigureNak, ppp.Options{good}},
+		"all bits zero":        {CCPConfig{Required: true}, ppp.Options{mppe(0)}, ppp.ConfigureNak, ppp.Options{good}},
+		"nothing, required":    {CCPConfig{Required: true}, nil, ppp.ConfigureNak, ppp.Options{good}},
+		"nothing, preferred":   {CCPConfig{Request: true}, nil, ppp.ConfigureNak, ppp.Options{good}},
+		"nothing, allowed":     {CCPConfig{}, nil, ppp.ConfigureAck, nil},
+		"other compressors":    {CCPConfig{Required: true}, ppp.Options{deflate, good, bsd, stac, predictor}, ppp.ConfigureReject, ppp.Options{deflate, bsd, stac, predictor}},
+		"option of bad size":   {CCPConfig{Required: true}, ppp.Options{{Type: optionMPPE, Data: []byte{1, 0, 0}}}, ppp.ConfigureReject, ppp.Options{{Type: optionMPPE, Data: []byte{1, 0, 0}}}},
+		"option that is twice": {CCPConfig{Required: true}, ppp.Options{good, mppe(bitKey40)}, ppp.ConfigureReject, ppp.Options{mppe(bitKey40)}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := newPeer(t, c.cfg)
+			p.heard()
+			got := p.say(ppp.ConfigureRequest, 7, c.req...)
+			got = got[len(got)-1:]
+			require.Equal(t, c.code, got[0].Code)
+			require.EqualValues(t, 7, got[0].ID)
+			require.Equal(t, c.reply.Append(nil), options(t, got[0]).Append(nil))
+		})
+	}
+}
+
+// A confused router asks for MPPE with all bits zero for ever.
+func TestCCPAllZeroForEver(t *testing.T) {
+	for _, required := range []bool{true, false} {
+		p := newPeer(t, CCPConfig{Request: true, Required: required})
+		p.heard()
+		naks := 0
+		var last ppp.Packet
+		for id := range uint8(20) {
+			for _, pkt := range p.say(ppp.ConfigureRequest, id, bits(0).option()) {
+				last = pkt
+				if pkt.Code == ppp.ConfigureNak {
+					naks++
+				}
+			}
+		}
+		require.Equal(t, ppp.DefaultMaxFailure, naks)
+		if required {
+			require.Equal(t, ppp.TerminateRequest, last.Code)
+			require.ErrorIs(t, p.Err(), ErrRefused)
+		} else {
+			require.Equal(t, ppp.ConfigureReject, last.Code)
+		}
+	}
+}
+
+func TestCCPRequestIsRefused(t *testing.T) {
+	for name, c := range map[string]struct {
+		answer ppp.Code
+		opt    ppp.Option
+		why    string
+	}{
+		"rejected":  {ppp.ConfigureReject, offered.option(), "it rejects the option"},
+		"40 bits":   {ppp.ConfigureNak, (bitKey40 | bitStateless).option(), "it offers 40-bit stateless"},
+		"56, state": {ppp.ConfigureNak, bitKey56.option(), "it offers 56-bit stateful"},
+		"stateful":  {ppp.ConfigureNak, bitKey128.option(), "it offers 128-bit stateful"},
+		"none":      {ppp.ConfigureNak, bits(0).option(), "it offers none"},
+		"nonsense":  {ppp.ConfigureNak, ppp.Option{Type: optionMPPE}, "it offers none"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := newPeer(t, CCPConfig{Required: true})
+			req := p.heard()[0]
+			require.Equal(t, ppp.Options{offered.option()}.Append(nil), req.Data)
+			p.say(c.answer, req.ID, c.opt)
+			require.ErrorIs(t, p.Err(), ErrRefused)
+			require.ErrorContains(t, p.Err(), c.why)
+
+			// Where it is not required, CCP goes on without.
+			p = newPeer(t, CCPConfig{Request: true})
+			req = p.heard()[0]
+			req = p.say(c.answer, req.ID, c.opt)[0]
+			require.Equal(t, ppp.ConfigureRequest, req.Code)
+			require.Empty(t, req.Data)
+			p.say(ppp.ConfigureAck, req.ID)
+			p.say(ppp.ConfigureRequest, 1)
+			require.Equal(t, ppp.ConfigureAck, p.say(ppp.ConfigureRequest, 2)[0].Code)
+			require.True(t, p.Opened())
+			_, send := p.Send()
+			_, recv := p.Recv()
+			require.False(t, send || recv)
+		})
+	}
+}
+
+// The data plane must be ready before the request that the peer may ack leaves.
+func TestCCPPreparesBeforeItAsks(t *testing.T) {
+	p := newPeer(t, CCPConfig{Required: true})
+	require.Equal(t, PrepareReceive{KeyLength: Key128}, p.out.At(0).Event)
+	require.NotNil(t, p.out.At(1).Frame)
+}
+
+func TestCCPPeerBeginsLate(t *testing.T) {
+	p := newPeer(t, CCPConfig{})
+	require.Empty(t, p.heard())
+	require.Equal(t, start.Add(passiveWait), p.Deadline())
+	p.now = p.Deadline()
+	require.Equal(t, ppp.SignalFinished, p.Tick(p.now, &p.out))
+	require.True(t, p.Deadline().IsZero())
+	require.Empty(t, p.heard())
+
+	p.now = p.now.Add(time.Hour)
+	got := p.say(ppp.ConfigureRequest, 1, offered.option())
+	require.Equal(t, ppp.ConfigureRequest, got[0].Code)
+	require.Equal(t, ppp.Options{offered.option()}.Append(nil), got[0].Data)
+	require.Equal(t, ppp.ConfigureAck, got[1].Code)
+	p.say(ppp.ConfigureAck, got[0].ID, offered.option())
+	require.True(t, p.Opened())
+}
+
+func TestCCPReset(t *testing.T) {
+	p := newPeer(t, CCPConfig{Required: true})
+	require.Empty(t, p.say(ppp.ResetRequest, 9)[1:], "not open")
+	p = newPeer(t, CCPConfig{Required: true})
+	req := p.heard()[0]
+	p.say(ppp.ConfigureAck, req.ID, offered.option())
+	p.say(ppp.ConfigureRequest, 1, offered.option())
+	require.True(t, p.Opened())
+	got := p.say(ppp.ResetRequest, 9)
+	require.Len(t, got, 1)
+	require.Equal(t, ppp.ResetAck, got[0].Code)
+	require.EqualValues(t, 9, got[0].ID)
+	require.Contains(t, p.events, ResetRequested{})
+	require.Empty(t, p.say(ppp.ResetAck, 9))
+	require.True(t, p.Opened())
+}
+
+func TestCCPClosedByThePeer(t *testing.T) {
+	p := newPeer(t, CCPConfig{Required: true})
+	req := p.heard()[0]
+	p.say(ppp.ConfigureAck, req.ID, offered.option())
+	p.say(ppp.ConfigureRequest, 1, offered.option())
+	got := p.say(ppp.TerminateRequest, 5)
+	require.Equal(t, ppp.TerminateAck, got[0].Code)
+	require.NotZero(t, p.sig&ppp.SignalDown)
+	require.ErrorIs(t, p.Err(), ppp.ErrTerminated)
+	_, ok := p.Send()
+	require.False(t, ok)
+}
+
+func FuzzCCP(f *testing.F) {
+	req := ppp.Packet{Code: ppp.ConfigureRequest, ID: 1, Data: ppp.Options{offered.option()}.Append(nil)}
+	ack := ppp.Packet{Code: ppp.ConfigureAck, ID: 1, Data: req.Data}
+	f.Add(uint8(0), req.Append(nil), ack.Append(nil))
+	f.Add(uint8(1), ack.Append(nil), req.Append(nil))
+	f.Add(uint8(2), req.Append(nil), []byte{14, 1, 0, 4})
+	f.Fuzz(func(t *testing.T, policy uint8, first, second []byte) {
+		s := newSide([]CCPConfig{{Required: true}, {Request: true}, {}}[policy%3])
+		now := start
+		s.open(now)
+		for _, b := range [][]byte{first, second, first, second} {
+			s.input(b, now)
+			now = now.Add(time.Second)
+			s.sig |= s.Tick(now, &s.out)
+		}
+		require.Less(t, s.out.Len(), 64)
+		if _, ok := s.Send(); ok && s.cfg.Required {
+			_, ok := s.Recv()
+			require.True(t, ok, "required in both directions")
+		}
+	})
+}
