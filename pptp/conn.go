@@ -131,6 +131,7 @@ type Conn struct {
 	reader   bool      // its goroutine runs
 	writer   bool      // its goroutine runs
 	closeBy  time.Time // set when closing: what is pending may take so long
+	told     bool      // HandleClose has returned, or never will be called
 	released bool      // done is closed
 	done     chan struct{}
 	ended    func() // called when done is closed, with mu held; may be nil
@@ -197,8 +198,8 @@ func (c *Conn) abort(err error) {
 	})
 }
 
-// Done is closed once the net.Conn is closed and the goroutines of the Conn
-// have ended.
+// Done is closed once the net.Conn is closed, HandleClose has returned and the
+// goroutines that read and write have ended.
 func (c *Conn) Done() <-chan struct{} { return c.done }
 
 // RemoteAddr returns the peer's address. It may be called from any goroutine.
@@ -316,6 +317,10 @@ func (c *Conn) finish() {
 	if c.ownLoop {
 		c.loop.Close()
 	}
+	c.mu.Lock()
+	c.told = true
+	c.release()
+	c.mu.Unlock()
 }
 
 // release lets go of what a closing connection no longer needs. c.mu is held.
@@ -324,7 +329,7 @@ func (c *Conn) release() {
 		return
 	}
 	_ = c.nc.Close() // which ends the reader
-	if !c.reader && !c.released {
+	if !c.reader && c.told && !c.released {
 		c.released = true
 		close(c.done)
 		if c.ended != nil {
@@ -355,7 +360,7 @@ func (c *Conn) read() {
 	}
 	c.mu.Lock()
 	if c.closeBy.IsZero() { // the loop is gone and nobody else will close
-		c.closeBy = time.Now()
+		c.closeBy, c.told = time.Now(), true
 	}
 	c.reader = false
 	c.release()
