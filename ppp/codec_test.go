@@ -51,6 +51,9 @@ func TestAppendHeader(t *testing.T) {
 		{ProtocolIPv4, HeaderCompression{true, true}, []byte{0x21}},
 		{ProtocolIPCP, HeaderCompression{true, true}, []byte{0x80, 0x21}},
 		{ProtocolLCP, HeaderCompression{true, true}, []byte{0xff, 3, 0xc0, 0x21}},
+		{ProtocolCompressed, HeaderCompression{true, true}, []byte{0xfd}},
+		{0x00ff, HeaderCompression{true, true}, []byte{0, 0xff}}, // or it would be the address
+		{0x00ff, HeaderCompression{Protocol: true}, []byte{0xff, 3, 0, 0xff}},
 	} {
 		got := AppendHeader(nil, c.p, c.hc)
 		require.Equal(t, c.want, got)
@@ -59,6 +62,24 @@ func TestAppendHeader(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, c.p, p)
 		require.Empty(t, rest)
+	}
+}
+
+// Every number that a protocol can have comes back from every form of header.
+// Of the others none is compressed.
+func TestEveryProtocolComesBack(t *testing.T) {
+	for p := range 1 << 16 {
+		p := Protocol(p)
+		if p&0x0101 != 1 {
+			require.Len(t, AppendProtocol(nil, p, true), 2)
+			continue
+		}
+		for _, c := range []HeaderCompression{{}, {Protocol: true}, {AddressControl: true}, {true, true}} {
+			got, rest, err := DecodeFrame(AppendHeader(nil, p, c))
+			if err != nil || got != p || len(rest) != 0 {
+				t.Fatalf("%v with %+v: %v %x %v", p, c, got, rest, err)
+			}
+		}
 	}
 }
 

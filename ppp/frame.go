@@ -23,7 +23,7 @@ const MaxHeader = 4
 
 // HeaderCompression says which parts of a header the sender may leave out.
 type HeaderCompression struct {
-	Protocol       bool // PFC: protocol numbers below 0x100 take one octet (RFC 1661 §6.5)
+	Protocol       bool // PFC: protocol numbers below 0xff take one octet (RFC 1661 §6.5)
 	AddressControl bool // ACFC: no ff 03, except with LCP (RFC 1661 §6.6)
 }
 
@@ -31,8 +31,9 @@ type HeaderCompression struct {
 // payload. The compressed forms are accepted whether or not they were
 // negotiated, as RFC 1661 §6.5 advises. payload aliases b.
 func DecodeFrame(b []byte) (p Protocol, payload []byte, err error) {
-	// No protocol number begins with 0xff, so a first octet of ff is the
-	// address field.
+	// The first octet of a protocol field of two is even, and 0x00ff is
+	// reserved so that no field of one is ff either (RFC 1662 §3.1): a first
+	// octet of ff is the address field.
 	if len(b) > 0 && b[0] == address {
 		if len(b) < 2 {
 			return 0, nil, ErrShortFrame
@@ -74,9 +75,12 @@ func AppendHeader(dst []byte, p Protocol, c HeaderCompression) []byte {
 }
 
 // AppendProtocol appends the protocol field of p, in one octet if compress is
-// set and p fits.
+// set and p fits. The number 0x00ff is reserved and never compressed: as the
+// first octet of a frame it would be taken for the address field (RFC 1662
+// §3.1). No more is an even number, which no protocol has: its octet would be
+// taken for the first of two.
 func AppendProtocol(dst []byte, p Protocol, compress bool) []byte {
-	if compress && p < 0x100 {
+	if compress && p < address && p&1 != 0 {
 		return append(dst, byte(p))
 	}
 	return append(dst, byte(p>>8), byte(p))
