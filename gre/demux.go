@@ -31,8 +31,8 @@ type Demux[T any] struct {
 	// level keeps the table of a client, with its one call, small.
 	pages [256]atomic.Pointer[page[T]]
 
-	mu    sync.Mutex // held to change anything
-	calls map[netip.Addr]int
+	mu    sync.Mutex         // held to change anything
+	calls map[netip.Addr]int // of each peer; call ID 0 is not for Allocate and not counted
 	len   int
 }
 
@@ -112,7 +112,9 @@ func (d *Demux[T]) insert(peer netip.Addr, id uint16, value T) error {
 	if d.calls == nil {
 		d.calls = make(map[netip.Addr]int)
 	}
-	d.calls[peer]++
+	if id != 0 {
+		d.calls[peer]++
+	}
 	d.len++
 	return nil
 }
@@ -139,7 +141,10 @@ func (d *Demux[T]) Remove(peer netip.Addr, id uint16) (value T, ok bool) {
 		return value, false
 	}
 	p[id&0xff].Store(kept)
-	if d.calls[peer]--; d.calls[peer] == 0 {
+	if id != 0 {
+		d.calls[peer]--
+	}
+	if d.calls[peer] == 0 {
 		delete(d.calls, peer)
 	}
 	d.len--
