@@ -1,0 +1,60 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"github.com/gopptp/gopptp/examples/gateway/internal/config"
+	"github.com/gopptp/gopptp/examples/gateway/internal/users"
+)
+
+func checkConfigCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "check-config",
+		Short: "Say what is wrong with a configuration file",
+		Long: `Reads the configuration and the secrets file that it names, and says what is
+wrong with them, a line a problem:
+
+  FILE:LINE: KEY: what is wrong
+
+Nothing is started. The exit code is 0 if the gateway would start, warnings
+notwithstanding, and 2 if not.`,
+		Args: cobra.NoArgs,
+	}
+	file := configFlag(cmd)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		cfg, store, err := load(*file, cmd.ErrOrStderr())
+		if err != nil {
+			return err
+		}
+		addresses := 0
+		for _, p := range cfg.Pools {
+			addresses += p.Size()
+		}
+		fmt.Fprintf(cmd.OutOrStdout(), "%s: good: users: %d, addresses in pools: %d\n", *file, store.Len(), addresses)
+		return nil
+	}
+	return cmd
+}
+
+// load reads the configuration and the users, and reports all problems to w.
+// With an error, there were some that are no warnings.
+func load(file string, w io.Writer) (*config.Config, *users.Store, error) {
+	cfg, problems := config.Load(file)
+	var store *users.Store
+	if cfg != nil {
+		s, more := users.Load(cfg)
+		store = s
+		problems.Add(more...)
+	}
+	problems.Sort()
+	for _, p := range problems {
+		fmt.Fprintln(w, p)
+	}
+	if len(problems.Errors()) > 0 {
+		return nil, nil, errReported
+	}
+	return cfg, store, nil
+}

@@ -1,0 +1,86 @@
+package cli
+
+import (
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/gopptp/gopptp"
+	"github.com/gopptp/gopptp/examples/gateway/internal/config"
+	"github.com/gopptp/gopptp/examples/gateway/internal/serve"
+	"github.com/gopptp/gopptp/examples/gateway/internal/users"
+	"github.com/gopptp/gopptp/userspace"
+)
+
+func serveCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Run the gateway",
+		Long: `Runs the gateway in the foreground and logs to standard error.
+
+It needs CAP_NET_RAW for GRE and CAP_NET_ADMIN for its TUN device. It changes
+nothing else of the host: forwarding (net.ipv4.ip_forward), address translation
+and firewall are yours to configure.
+
+SIGTERM or SIGINT ends all sessions in order, for as long as stop_timeout says; a
+second one drops what is left.`,
+		Args: cobra.NoArgs,
+	}
+	file := configFlag(cmd)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		cfg, store, err := load(*file, cmd.ErrOrStderr())
+		if err != nil {
+			return err
+		}
+		log := newLogger(cfg.Log, cmd.ErrOrStderr())
+		serve.WarnOfHost(log)
+		if err := run(cfg, store, log); err != nil {
+			return failure{err}
+		}
+		return nil
+	}
+	return cmd
+}
+
+func run(cfg *config.Config, store *users.Store, log *slog.Logger) error {
+	return serve.Run(serve.Options{
+		Config:  cfg,
+		Users:   store,
+		Log:     log,
+		Signals: twoSignals(),
+		OpenDataplane: func() (gopptp.Dataplane, error) {
+			return userspace.Open(userspace.Options{
+				TUNName:  cfg.TUN,
+				MTU:      cfg.DeviceMTU(),
+				Prefixes: cfg.Networks(),
+				Logger:   log,
+			})
+		},
+	})
+}
+
+// twoSignals passes on the first two signals to stop. A third kills the process,
+// whatever it is waiting for.
+func twoSignals() <-chan os.Signal {
+	in, out := make(chan os.Signal, 2), make(chan os.Signal, 2)
+	signal.Notify(in, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		for range cap(out) {
+			out <- <-in
+		}
+		signal.Stop(in)
+	}()
+	return out
+}
+
+func newLogger(cfg config.Log, w io.Writer) *slog.Logger {
+	opts := &slog.HandlerOptions{Level: cfg.Level}
+	if cfg.Format == config.LogJSON {
+		return slog.New(slog.NewJSONHandler(w, opts))
+	}
+	return slog.New(slog.NewTextHandler(w, opts))
+}

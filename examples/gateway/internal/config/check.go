@@ -1,0 +1,189 @@
+package config
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/gopptp/gopptp/examples/gateway/internal/diag"
+)
+
+// check looks at values that are well formed: whether they are in range, and go
+// together. Users are checked by package users, which knows all of them.
+func (c *Config) check() diag.Problems {
+	k := checker{cfg: c}
+	k.listen()
+	k.addresses()
+	k.pools()
+	k.numbers()
+	k.durations()
+	k.names()
+	return k.problems
+}
+
+type checker struct {
+	cfg      *Config
+	problems diag.Problems
+}
+
+func (k *checker) bad(path, format string, args ...any) {
+	k.problems.Add(k.cfg.At(path, fmt.Sprintf(format, args...)))
+}
+
+func (k *checker) warn(path, format string, args ...any) {
+	p := k.cfg.At(path, fmt.Sprintf(format, args...))
+	p.Warning = true
+	k.problems.Add(p)
+}
+
+func (k *checker) listen() {
+	if len(k.cfg.Listen) == 0 {
+		k.bad("listen", "must have at least one address")
+	}
+	seen := make(map[netip.AddrPort]bool)
+	for i, l := range k.cfg.Listen {
+		path := index("listen", i)
+		switch {
+		case !l.IsValid(): // reported already
+		case seen[l]:
+			k.bad(path, "%v is listed twice", l)
+		case l.Port() != 0 && l.Port() != 1723:
+			k.warn(path, "most clients know no other port than 1723")
+		}
+		seen[l] = true
+		for _, p := range k.cfg.Pools {
+			if p.valid() && p.Contains(l.Addr()) {
+				k.bad(path, "%v is within the pool %v: packets to the gateway would go into a tunnel", l.Addr(), p)
+			}
+		}
+	}
+}
+
+func (k *checker) addresses() {
+	if a := k.cfg.LocalAddress; !unicast(a) {
+		k.bad("local_address", "%v cannot be the address of a host", a)
+	}
+	for _, servers := range []struct {
+		key  string
+		list []netip.Addr
+	}{{"dns", k.cfg.DNS}, {"wins", k.cfg.WINS}} {
+		if len(servers.list) > 2 {
+			k.bad(servers.key, "has %d addresses; clients can be told two", len(servers.list))
+		}
+		for i, a := range servers.list {
+			if a.IsValid() && !unicast(a) {
+				k.bad(index(servers.key, i), "%v cannot be the address of a server", a)
+			}
+		}
+	}
+}
+
+// maxPool is the largest range that gopptp.NewPool takes.
+const maxPool = 1 << 24
+
+func (k *checker) pools() {
+	size := 0
+	for i, p := range k.cfg.Pools {
+		path := index("pools", i)
+		if !p.valid() {
+			size++ // reported already
+			continue
+		}
+		switch {
+		case !unicast(p.Range.First) || !unicast(p.Range.Last):
+			k.bad(path, "%v has addresses that no host can have", p)
+		case p.Size() > maxPool:
+			k.bad(path, "%v has %d addresses, more than %d", p, p.Size(), maxPool)
+		}
+		for _, other := range k.cfg.Pools[:i] {
+			if other.valid() && p.overlaps(other) {
+				k.bad(path, "%v overlaps %v", p, other)
+			}
+		}
+		size += p.Size()
+		if p.Contains(k.cfg.LocalAddress) {
+			size--
+		}
+	}
+	if len(k.cfg.Pools) > 0 && size == 0 {
+		k.bad("pools", "holds no address but the gateway's own")
+	}
+}
+
+// PoolContains reports whether addr is in one of the pools.
+func (c *Config) PoolContains(addr netip.Addr) bool {
+	for _, p := range c.Pools {
+		if p.valid() && p.Contains(addr) {
+			return true
+		}
+	}
+	return false
+}
+
+func (k *checker) numbers() {
+	c := k.cfg
+	if c.MTU != 0 && (c.MTU < 576 || c.MTU > 1500) {
+		k.bad("mtu", "%d is neither 0 nor from 576 to 1500", c.MTU)
+	}
+	for _, n := range []struct {
+		path            string
+		value, min, max int
+	}{
+		{"loops", c.Loops, 0, 1024},
+		{"echo.failures", c.Echo.Failures, 1, 100},
+		{"limits.sessions", c.Limits.Sessions, 1, 65535},
+		{"limits.half_open", c.Limits.HalfOpen, 1, 1 << 20},
+		{"limits.per_source", c.Limits.PerSource, 1, 1 << 20},
+		{"limits.authentications", c.Limits.Authentications, 1, 1 << 20},
+	} {
+		if n.value < n.min || n.value > n.max {
+			k.bad(n.path, "%d is not from %d to %d", n.value, n.min, n.max)
+		}
+	}
+}
+
+func (k *checker) durations() {
+	c := k.cfg
+	for _, n := range []struct {
+		path            string
+		value, min, max time.Duration
+	}{
+		{"stop_timeout", c.StopTimeout, 0, time.Hour},
+		{"echo.interval", c.Echo.Interval, time.Second, 24 * time.Hour},
+		{"limits.handshake_timeout", c.Limits.HandshakeTimeout, time.Second, time.Hour},
+		{"limits.setup_timeout", c.Limits.SetupTimeout, time.Second, time.Hour},
+		{"limits.gre_timeout", c.Limits.GRETimeout, time.Second, time.Hour},
+	} {
+		if n.value < n.min || n.value > n.max {
+			k.bad(n.path, "%v is not from %v to %v", n.value, n.min, n.max)
+		}
+	}
+	if c.Limits.GRETimeout > c.Limits.SetupTimeout {
+		k.warn("limits.gre_timeout", "never comes to pass: setup_timeout, %v, is shorter", c.Limits.SetupTimeout)
+	}
+}
+
+func (k *checker) names() {
+	c := k.cfg
+	switch {
+	case c.Name == "" || len(c.Name) > 63:
+		k.bad("name", "must have 1 to 63 octets, not %d", len(c.Name))
+	case strings.ContainsFunc(c.Name, func(r rune) bool { return r <= ' ' || r > '~' }):
+		k.bad("name", "%q has other characters than printable ASCII ones", c.Name)
+	}
+	// What Linux takes as the name of a network device.
+	if t := c.TUN; t == "" || len(t) > 15 || t == "." || t == ".." || strings.ContainsAny(t, "/: \t\n%") {
+		k.bad("tun", "%q cannot be the name of a network device", t)
+	}
+}
+
+// unicast reports whether a host in a tunnel can have the address.
+func unicast(a netip.Addr) bool {
+	return a.Is4() && !a.IsUnspecified() && !a.IsLoopback() && !a.IsMulticast() && a.As4()[0] != 0 && a.As4()[0] < 240
+}
+
+// valid reports whether the pool was read without a problem.
+func (p Pool) valid() bool { return p.Range.First.IsValid() }
+
+func index(path string, i int) string { return fmt.Sprintf("%s[%d]", path, i) }

@@ -1,0 +1,98 @@
+// Package config is the gateway's configuration file: what may be in it, the
+// defaults, how it is read and what is checked.
+//
+// A key is added in three places: the struct here, defaults.go, and
+// gateway.example.yaml, which a test compares with both. What a key's text must
+// look like is in scalars.go, what its value must be in check.go.
+package config
+
+import (
+	"log/slog"
+	"net/netip"
+	"time"
+
+	"github.com/gopptp/gopptp"
+	"github.com/gopptp/gopptp/chap"
+)
+
+// Config is the configuration of a gateway. gateway.example.yaml says what each
+// key means.
+type Config struct {
+	Listen       []netip.AddrPort        `yaml:"listen"`
+	Name         string                  `yaml:"name"`
+	LocalAddress netip.Addr              `yaml:"local_address"`
+	Pools        []Pool                  `yaml:"pools"`
+	DNS          []netip.Addr            `yaml:"dns"`
+	WINS         []netip.Addr            `yaml:"wins"`
+	Encryption   gopptp.EncryptionPolicy `yaml:"encryption"`
+	MTU          int                     `yaml:"mtu"`
+	SecretsFile  string                  `yaml:"secrets_file"`
+	Users        []User                  `yaml:"users"`
+	Echo         Echo                    `yaml:"echo"`
+	Limits       Limits                  `yaml:"limits"`
+	TUN          string                  `yaml:"tun"`
+	Loops        int                     `yaml:"loops"`
+	StopTimeout  time.Duration           `yaml:"stop_timeout"`
+	Log          Log                     `yaml:"log"`
+
+	// source knows where in the file each key is.
+	source source
+}
+
+// User is an account in the configuration file itself.
+type User struct {
+	Name     string         `yaml:"name"`
+	Password *Secret        `yaml:"password"`
+	NTHash   *chap.NTHash   `yaml:"nt_hash"`
+	Address  netip.Addr     `yaml:"address"`
+	Routes   []netip.Prefix `yaml:"routes"`
+}
+
+// Echo says when a peer that is silent is taken for dead.
+type Echo struct {
+	Interval time.Duration `yaml:"interval"`
+	Failures int           `yaml:"failures"`
+}
+
+// Limits protect the gateway.
+type Limits struct {
+	Sessions         int           `yaml:"sessions"`
+	HalfOpen         int           `yaml:"half_open"`
+	PerSource        int           `yaml:"per_source"`
+	Authentications  int           `yaml:"authentications"`
+	HandshakeTimeout time.Duration `yaml:"handshake_timeout"`
+	SetupTimeout     time.Duration `yaml:"setup_timeout"`
+	GRETimeout       time.Duration `yaml:"gre_timeout"`
+}
+
+// Log says what is logged to standard error, and how.
+type Log struct {
+	Level  slog.Level `yaml:"level"`
+	Format LogFormat  `yaml:"format"`
+}
+
+// LogFormat is how a log record is written.
+type LogFormat string
+
+// The formats.
+const (
+	LogText LogFormat = "text"
+	LogJSON LogFormat = "json"
+)
+
+// Secret is a password. It prints as "[redacted]".
+type Secret string
+
+const redacted = "[redacted]"
+
+// String implements fmt.Stringer.
+func (Secret) String() string { return redacted }
+
+// GoString implements fmt.GoStringer.
+func (Secret) GoString() string { return redacted }
+
+// LogValue implements slog.LogValuer.
+func (Secret) LogValue() slog.Value { return slog.StringValue(redacted) }
+
+// MarshalText keeps secrets out of what is encoded.
+func (Secret) MarshalText() ([]byte, error) { return []byte(redacted), nil }

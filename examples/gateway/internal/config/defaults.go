@@ -1,0 +1,39 @@
+package config
+
+import (
+	"log/slog"
+	"net/netip"
+	"time"
+
+	"github.com/gopptp/gopptp"
+)
+
+// Default returns the configuration of an empty file.
+func Default() *Config {
+	return &Config{
+		Listen:       []netip.AddrPort{netip.AddrPortFrom(netip.IPv4Unspecified(), 1723)},
+		Name:         "gopptp",
+		LocalAddress: netip.MustParseAddr("10.8.0.1"),
+		Pools:        []Pool{poolOf(netip.MustParsePrefix("10.8.0.0/24"))},
+		DNS:          []netip.Addr{},
+		WINS:         []netip.Addr{},
+		Encryption:   gopptp.EncryptionRequire,
+		MTU:          0,
+		SecretsFile:  "",
+		Users:        []User{},
+		Echo:         Echo{Interval: 30 * time.Second, Failures: 4},
+		Limits: Limits{
+			Sessions:         65535,
+			HalfOpen:         1024,
+			PerSource:        256,
+			Authentications:  256,
+			HandshakeTimeout: 10 * time.Second,
+			SetupTimeout:     60 * time.Second,
+			GRETimeout:       12 * time.Second,
+		},
+		TUN:         "pptp0",
+		Loops:       0,
+		StopTimeout: 10 * time.Second,
+		Log:         Log{Level: slog.LevelInfo, Format: LogText},
+	}
+}

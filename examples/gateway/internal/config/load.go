@@ -1,0 +1,69 @@
+package config
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/gopptp/gopptp/examples/gateway/internal/diag"
+)
+
+// Load reads and checks a configuration file. The configuration can be used if
+// there are no problems but warnings; it is nil if the file cannot be read as
+// YAML.
+func Load(file string) (*Config, diag.Problems) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return nil, diag.Problems{Unreadable(file, err)}
+	}
+	cfg, problems := Parse(file, text)
+	if cfg != nil && len(cfg.Users) > 0 {
+		problems.Add(WorldReadable(file)...)
+	}
+	return cfg, problems
+}
+
+// Parse is Load on the text of a file. The name is for what is reported, and
+// relative names in the text are relative to its directory.
+func Parse(file string, text []byte) (*Config, diag.Problems) {
+	d := decoder{source: newSource(file)}
+	cfg := Default()
+	if !d.decode(text, cfg) {
+		return nil, d.problems
+	}
+	cfg.source = d.source
+	d.problems.Add(cfg.check()...)
+	d.problems.Sort()
+	if f := cfg.SecretsFile; f != "" && !filepath.IsAbs(f) {
+		cfg.SecretsFile = filepath.Join(filepath.Dir(file), f)
+	}
+	return cfg, d.problems
+}
+
+// At returns a problem of the key at path, such as users[1].name, in the
+// configuration file.
+func (c *Config) At(path, text string) diag.Problem {
+	return diag.Problem{File: c.source.file, Line: c.source.line(path), Key: path, Text: text}
+}
+
+// Wrong reports whether the key at path has been reported already, so that its
+// value means nothing.
+func (c *Config) Wrong(path string) bool { return c.source.wrong[path] }
+
+// Unreadable is the problem of a file that cannot be read.
+func Unreadable(file string, err error) diag.Problem {
+	var path *fs.PathError // has the file's name once more
+	if errors.As(err, &path) {
+		err = path.Err
+	}
+	return diag.Problem{File: file, Text: "cannot be read: " + err.Error()}
+}
+
+// WorldReadable warns of a file with secrets that everybody may read.
+func WorldReadable(file string) diag.Problems {
+	if info, err := os.Stat(file); err == nil && info.Mode().IsRegular() && info.Mode().Perm()&0o004 != 0 {
+		return diag.Problems{{File: file, Warning: true, Text: "holds secrets and can be read by everybody: chmod 600 it"}}
+	}
+	return nil
+}

@@ -1,0 +1,120 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"reflect"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/gopptp/gopptp"
+	"github.com/gopptp/gopptp/chap"
+)
+
+// scalars says for each type of value how it is read from its text. The errors
+// are for operators: they say what the text is not, and what would be right.
+var scalars = map[reflect.Type]func(text string) (any, error){
+	reflect.TypeFor[string]():                  func(text string) (any, error) { return text, nil },
+	reflect.TypeFor[int]():                     func(text string) (any, error) { return parseInt(text) },
+	reflect.TypeFor[time.Duration]():           func(text string) (any, error) { return parseDuration(text) },
+	reflect.TypeFor[netip.Addr]():              func(text string) (any, error) { return parseAddr(text) },
+	reflect.TypeFor[netip.AddrPort]():          func(text string) (any, error) { return parseListen(text) },
+	reflect.TypeFor[netip.Prefix]():            func(text string) (any, error) { return parseNetwork(text) },
+	reflect.TypeFor[Pool]():                    func(text string) (any, error) { return parsePool(text) },
+	reflect.TypeFor[gopptp.EncryptionPolicy](): func(text string) (any, error) { return parseEncryption(text) },
+	reflect.TypeFor[slog.Level]():              func(text string) (any, error) { return parseLevel(text) },
+	reflect.TypeFor[LogFormat]():               func(text string) (any, error) { return parseFormat(text) },
+	// These must not repeat what they read.
+	reflect.TypeFor[Secret]():      func(text string) (any, error) { return Secret(text), nil },
+	reflect.TypeFor[chap.NTHash](): func(text string) (any, error) { return parseNTHash(text) },
+}
+
+func parseInt(text string) (int, error) {
+	n, err := strconv.Atoi(strings.ReplaceAll(text, "_", ""))
+	if errors.Is(err, strconv.ErrRange) {
+		return 0, fmt.Errorf("%s is too large a number", text)
+	}
+	if err != nil {
+		return 0, fmt.Errorf("%q is not a whole number", text)
+	}
+	return n, nil
+}
+
+func parseDuration(text string) (time.Duration, error) {
+	d, err := time.ParseDuration(text)
+	if err != nil {
+		return 0, fmt.Errorf("%q is not a duration: write it with its unit, like 30s or 1m30s", text)
+	}
+	return d, nil
+}
+
+func parseAddr(text string) (netip.Addr, error) {
+	addr, err := netip.ParseAddr(text)
+	if err != nil || !addr.Is4() {
+		return netip.Addr{}, fmt.Errorf("%q is not an IPv4 address", text)
+	}
+	return addr, nil
+}
+
+func parseListen(text string) (netip.AddrPort, error) {
+	full := text
+	if strings.HasPrefix(text, ":") {
+		full = netip.IPv4Unspecified().String() + text
+	}
+	listen, err := netip.ParseAddrPort(full)
+	if err != nil || !listen.Addr().Is4() {
+		return netip.AddrPort{}, fmt.Errorf("%q is not an IPv4 address and port, like 0.0.0.0:1723", text)
+	}
+	return listen, nil
+}
+
+func parseNetwork(text string) (netip.Prefix, error) {
+	network, err := netip.ParsePrefix(text)
+	switch {
+	case err != nil || !network.Addr().Is4():
+		return netip.Prefix{}, fmt.Errorf("%q is not an IPv4 network, like 10.8.0.0/24", text)
+	case network != network.Masked():
+		return netip.Prefix{}, fmt.Errorf("%q has bits set behind its prefix: did you mean %v?", text, network.Masked())
+	}
+	return network, nil
+}
+
+func parseEncryption(text string) (p gopptp.EncryptionPolicy, err error) {
+	if p.UnmarshalText([]byte(text)) != nil {
+		return 0, notOneOf(text, "require", "prefer", "allow", "deny")
+	}
+	return p, nil
+}
+
+func parseLevel(text string) (slog.Level, error) {
+	levels := map[string]slog.Level{
+		"debug": slog.LevelDebug, "info": slog.LevelInfo, "warn": slog.LevelWarn, "error": slog.LevelError,
+	}
+	if level, ok := levels[text]; ok {
+		return level, nil
+	}
+	return 0, notOneOf(text, "debug", "info", "warn", "error")
+}
+
+func parseFormat(text string) (LogFormat, error) {
+	switch f := LogFormat(text); f {
+	case LogText, LogJSON:
+		return f, nil
+	}
+	return "", notOneOf(text, string(LogText), string(LogJSON))
+}
+
+func notOneOf(text string, choices ...string) error {
+	return fmt.Errorf("%q is not one of %s", text, strings.Join(choices, ", "))
+}
+
+func parseNTHash(text string) (chap.NTHash, error) {
+	h, err := chap.ParseNTHash(text)
+	if err != nil {
+		return chap.NTHash{}, errors.New("an NT hash has 32 hexadecimal digits")
+	}
+	return h, nil
+}

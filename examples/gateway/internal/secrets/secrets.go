@@ -1,0 +1,139 @@
+// Package secrets reads users from a file of the format of pppd's chap-secrets,
+// so that an operator who comes from pptpd can keep the file:
+//
+//	# client    server  secret                                    address
+//	alice       *       "correct horse"                           *
+//	CORP\\bob   gopptp  nthash:0123456789abcdef0123456789abcdef   10.8.0.20
+//
+// The client * lets everybody in who knows the secret. Of two lines for a client,
+// that which names the server counts before that with *.
+//
+// An NT hash in place of a password is an addition. What pppd has beyond that is
+// not done, and refused rather than misunderstood: secrets in files of their own
+// (@/path), several or excluded addresses, and options behind "--".
+package secrets
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"strings"
+
+	"github.com/gopptp/gopptp/chap"
+	"github.com/gopptp/gopptp/examples/gateway/internal/diag"
+)
+
+// Entry is one user.
+type Entry struct {
+	Line     int
+	Client   string // empty: everybody
+	Specific bool   // names the server, rather than *
+	NTHash   chap.NTHash
+	Address  netip.Addr // fixed; invalid: from the pools
+}
+
+// HashPrefix marks an NT hash in place of a password.
+const HashPrefix = "nthash:"
+
+// Parse reads the text of a file and returns the entries that apply to the
+// server of the given name. Of the problems, none holds a secret.
+func Parse(file, text, server string) (entries []Entry, problems diag.Problems) {
+	l := lexer{rest: text, line: 1}
+	for {
+		words, line, err := l.next()
+		if err == nil && len(words) == 0 {
+			return entries, problems
+		}
+		e, key := Entry{Line: line}, ""
+		applies := false
+		if err == nil {
+			// Before there are three words, no one knows which is the secret.
+			if len(words) >= 3 {
+				key = words[0].text
+			}
+			applies, err = e.parse(words, server)
+		}
+		if err != nil {
+			problems.Add(diag.Problem{File: file, Line: line, Key: printable(key), Text: err.Error()})
+			continue
+		}
+		if applies {
+			entries = append(entries, e)
+		}
+	}
+}
+
+func (e *Entry) parse(words []word, server string) (applies bool, err error) {
+	if len(words) < 3 {
+		return false, fmt.Errorf("needs client, server and secret, but has %d of these", len(words))
+	}
+	if client := words[0]; client.text != "*" || client.quoted {
+		e.Client = client.text
+		if err := CheckName(e.Client); err != nil {
+			return false, err
+		}
+	}
+	any := words[1].text == "*" && !words[1].quoted
+	e.Specific = !any
+	if e.NTHash, err = hash(words[2]); err != nil {
+		return false, err
+	}
+	if e.Address, err = address(words[3:]); err != nil {
+		return false, err
+	}
+	return any || words[1].text == server, nil
+}
+
+// CheckName says what is wrong with the name of a user, if anything.
+func CheckName(name string) error {
+	switch {
+	case name == "":
+		return errors.New("a user needs a name")
+	case len(name) > 255:
+		return fmt.Errorf("a user's name has at most 255 octets, not %d", len(name))
+	case strings.ContainsFunc(name, func(r rune) bool { return r < ' ' || r == 0x7f }):
+		return fmt.Errorf(`the name %q has control characters; a backslash is written \\`, name)
+	}
+	return nil
+}
+
+func hash(secret word) (chap.NTHash, error) {
+	if digits, ok := strings.CutPrefix(secret.text, HashPrefix); ok {
+		h, err := chap.ParseNTHash(digits)
+		if err != nil {
+			return h, errors.New(HashPrefix + " is not followed by 32 hexadecimal digits")
+		}
+		return h, nil
+	}
+	if strings.HasPrefix(secret.text, "@/") {
+		return chap.NTHash{}, errors.New("a secret in a file of its own (@/path) is not supported")
+	}
+	return chap.NTPasswordHash(secret.text), nil
+}
+
+// address reads what follows the secret.
+func address(words []word) (netip.Addr, error) {
+	if len(words) == 0 || len(words) == 1 && words[0].text == "*" {
+		return netip.Addr{}, nil
+	}
+	for _, w := range words {
+		if w.text == "--" {
+			return netip.Addr{}, errors.New("options behind -- are not supported")
+		}
+	}
+	// More words are more likely a secret without its quotes than addresses, so
+	// they are not repeated.
+	addr, err := netip.ParseAddr(words[0].text)
+	if len(words) > 1 || err != nil || !addr.Is4() {
+		return netip.Addr{}, errors.New("the secret must be followed by nothing, by * or by one IPv4 address; a secret with spaces needs quotes")
+	}
+	return addr, nil
+}
+
+// printable keeps a problem on one line.
+func printable(name string) string {
+	if strings.ContainsFunc(name, func(r rune) bool { return r <= ' ' || r == 0x7f || r == '"' }) {
+		return fmt.Sprintf("%q", name)
+	}
+	return name
+}

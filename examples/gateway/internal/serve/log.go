@@ -1,0 +1,83 @@
+package serve
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/gopptp/gopptp"
+)
+
+// observer logs sessions: each that comes up, and each end. What is refused
+// before there is a session, the server logs itself.
+func observer(log *slog.Logger) gopptp.Observer {
+	return gopptp.ObserverFunc(func(e gopptp.SessionEvent) {
+		switch e.State {
+		case gopptp.StateUp:
+			logUp(log, e)
+		case gopptp.StateClosed:
+			logEnd(log, e)
+		}
+	})
+}
+
+func logUp(log *slog.Logger, e gopptp.SessionEvent) {
+	s := e.Session
+	log.Info("session up", "session", s.ID(), "user", s.User(), "remote", s.RemoteAddr(),
+		"address", s.Peer(), "local", s.Local(), "mtu", s.MTU(), "encryption", s.Encryption(),
+		"setup", s.UpAt().Sub(s.StartedAt()).Round(time.Microsecond))
+}
+
+func logEnd(log *slog.Logger, e gopptp.SessionEvent) {
+	s := e.Session
+	attrs := []slog.Attr{
+		slog.Any("session", s.ID()),
+		slog.String("user", s.User()),
+		slog.Any("remote", s.RemoteAddr()),
+		slog.Any("cause", causeOf(e.Err)),
+	}
+	if s.UpAt().IsZero() {
+		attrs = append(attrs, slog.Any("stage", stageOf(e.Err)), slog.Any("error", e.Err),
+			slog.Duration("duration", e.Time.Sub(s.StartedAt()).Round(time.Millisecond)))
+		log.LogAttrs(context.Background(), slog.LevelWarn, "session failed", attrs...)
+		return
+	}
+	c := s.Counters()
+	attrs = append(attrs,
+		slog.Any("address", s.Peer()),
+		slog.Duration("duration", e.Time.Sub(s.UpAt()).Round(time.Millisecond)),
+		slog.Uint64("received_packets", c.ReceivedPackets),
+		slog.Uint64("received_octets", c.ReceivedOctets),
+		slog.Uint64("sent_packets", c.SentPackets),
+		slog.Uint64("sent_octets", c.SentOctets),
+		slog.Uint64("lost", c.Lost),
+		slog.Uint64("dropped", dropped(c)),
+	)
+	if e.Err != nil {
+		attrs = append(attrs, slog.Any("error", e.Err))
+	}
+	log.LogAttrs(context.Background(), slog.LevelInfo, "session down", attrs...)
+}
+
+func causeOf(err error) gopptp.Cause {
+	var end *gopptp.SessionError
+	if errors.As(err, &end) {
+		return end.Cause
+	}
+	return gopptp.CauseLocal // the session has no error then
+}
+
+func stageOf(err error) string {
+	var end *gopptp.SessionError
+	if errors.As(err, &end) {
+		return end.Stage.String()
+	}
+	return ""
+}
+
+// dropped is the number of packets that were not carried, for whatever reason.
+func dropped(c gopptp.Counters) uint64 {
+	return c.DroppedSource + c.DroppedClear + c.DroppedEncrypted + c.DroppedMalformed +
+		c.DroppedQueue + c.DroppedNetwork
+}

@@ -1,0 +1,166 @@
+// Package serve is the running gateway: it starts a gopptp.Server with what the
+// configuration says, logs what its sessions do, and stops it in order.
+package serve
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/gopptp/gopptp"
+	"github.com/gopptp/gopptp/examples/gateway/internal/config"
+	"github.com/gopptp/gopptp/examples/gateway/internal/users"
+)
+
+// Options is what Run needs.
+type Options struct {
+	Config *config.Config
+	Users  *users.Store
+	Log    *slog.Logger
+	// Signals order to stop: the first one to end all sessions, the second to
+	// drop them.
+	Signals <-chan os.Signal
+	// OpenDataplane opens the data plane, which Run closes.
+	OpenDataplane func() (gopptp.Dataplane, error)
+	// Listening, if not nil, is told the addresses once clients can come.
+	Listening func(addrs []net.Addr)
+}
+
+// Run is the gateway, until an order to stop (nil) or a failure.
+func Run(o Options) error {
+	o.Log.Warn("PPTP is broken: passwords and traffic can be had from a recording of it, and MPPE does not protect integrity; serve only what can do nothing better")
+
+	// Ports are the first thing, as another gateway that runs already holds
+	// them.
+	listeners, err := listen(o.Config)
+	if err != nil {
+		return err
+	}
+	closeListeners := func() {
+		for _, l := range listeners {
+			l.Close()
+		}
+	}
+	plane, err := o.OpenDataplane()
+	if err != nil {
+		closeListeners()
+		return fmt.Errorf("data plane: %w", err)
+	}
+	defer plane.Close()
+	server, err := newServer(o, plane)
+	if err != nil {
+		closeListeners()
+		return err
+	}
+
+	failed := make(chan error, len(listeners))
+	addrs := make([]net.Addr, len(listeners))
+	for i, l := range listeners {
+		addrs[i] = l.Addr()
+		go func() {
+			if err := server.Serve(context.Background(), l); !errors.Is(err, gopptp.ErrServerClosed) {
+				failed <- err
+			}
+		}()
+	}
+	o.Log.Info("ready", "listen", join(addrs), "tun", o.Config.TUN, "local", o.Config.LocalAddress,
+		"pools", join(o.Config.Pools), "encryption", o.Config.Encryption, "users", o.Users.Len())
+	if o.Listening != nil {
+		o.Listening(addrs)
+	}
+
+	select {
+	case sig := <-o.Signals:
+		stop(o, server, sig)
+		return nil
+	case err := <-failed:
+		server.Close()
+		return err
+	}
+}
+
+func listen(cfg *config.Config) (listeners []net.Listener, err error) {
+	for _, addr := range cfg.Listen {
+		l, err := net.Listen("tcp4", addr.String())
+		if err != nil {
+			for _, l := range listeners {
+				l.Close()
+			}
+			return nil, err
+		}
+		listeners = append(listeners, l)
+	}
+	return listeners, nil
+}
+
+func newServer(o Options, plane gopptp.Dataplane) (*gopptp.Server, error) {
+	cfg := o.Config
+	ranges := make([]gopptp.PoolRange, len(cfg.Pools))
+	for i, p := range cfg.Pools {
+		ranges[i] = p.Range
+	}
+	pool, err := gopptp.NewPool(ranges, append(o.Users.Fixed(), cfg.LocalAddress)...)
+	if err != nil {
+		return nil, err
+	}
+	return gopptp.NewServer(gopptp.ServerConfig{
+		Dataplane:     plane,
+		Authenticator: gopptp.NewLocalAuthenticator(o.Users.Lookup),
+		Pool:          pool,
+		LocalAddress:  cfg.LocalAddress,
+		DNS:           cfg.DNS,
+		NBNS:          cfg.WINS,
+		Encryption:    cfg.Encryption,
+		MTU:           cfg.MTU,
+		Name:          cfg.Name,
+		Limits: gopptp.Limits{
+			MaxSessions:        cfg.Limits.Sessions,
+			MaxHalfOpen:        cfg.Limits.HalfOpen,
+			MaxPerSource:       cfg.Limits.PerSource,
+			MaxAuthentications: cfg.Limits.Authentications,
+			HandshakeTimeout:   cfg.Limits.HandshakeTimeout,
+			SetupTimeout:       cfg.Limits.SetupTimeout,
+			GRETimeout:         cfg.Limits.GRETimeout,
+		},
+		EchoInterval: cfg.Echo.Interval,
+		EchoFailures: cfg.Echo.Failures,
+		Observer:     observer(o.Log),
+		Logger:       o.Log,
+		Loops:        cfg.Loops,
+	})
+}
+
+// stop ends the sessions in order, for stop_timeout or until a second signal.
+func stop(o Options, server *gopptp.Server, sig os.Signal) {
+	timeout := o.Config.StopTimeout
+	o.Log.Info("stopping", "signal", sig, "sessions", server.Stats().Sessions, "timeout", timeout)
+	begin := time.Now()
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+	defer cancel()
+	done := make(chan error, 1)
+	go func() { done <- server.Shutdown(ctx) }()
+	select {
+	case sig := <-o.Signals:
+		o.Log.Warn("dropping what is left", "signal", sig, "sessions", server.Stats().Sessions)
+		server.Close()
+	case err := <-done:
+		if err != nil {
+			o.Log.Warn("stop_timeout is over, sessions were dropped", "timeout", timeout)
+		}
+	}
+	o.Log.Info("stopped", "took", time.Since(begin).Round(time.Millisecond))
+}
+
+// join lists things with spaces.
+func join[T fmt.Stringer](list []T) string {
+	texts := make([]string, len(list))
+	for i, v := range list {
+		texts[i] = v.String()
+	}
+	return strings.Join(texts, " ")
+}
