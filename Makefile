@@ -1,0 +1,47 @@
+# Two targets are all that most need: demo, and test, which is everything that
+# CI checks. Both install the Debian packages that they need, and say so.
+
+STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
+FUZZTIME = 10m
+
+.PHONY: demo test lint cross unit fuzz-short lab fuzz
+
+demo:
+	scripts/demo.sh
+
+test: lint cross unit fuzz-short lab
+	@echo "==> everything passed"
+
+# What a compiler and its friends can tell.
+lint:
+	@echo "==> gofmt, go vet, staticcheck"
+	@fmt=$$(gofmt -l .); if [ -n "$$fmt" ]; then echo "not formatted: $$fmt"; exit 1; fi
+	@for module in . examples; do \
+		(cd $$module && go mod tidy -diff && go vet ./... && go run $(STATICCHECK) ./...) || exit 1; done
+
+# Systems that we do not run on here must build all the same.
+cross:
+	@for target in darwin/arm64 windows/amd64 linux/arm linux/386; do \
+		echo "==> build for $$target"; \
+		for module in . examples; do \
+			(cd $$module && GOOS=$${target%/*} GOARCH=$${target#*/} CGO_ENABLED=0 go vet ./...) || exit 1; done; done
+
+# The tests that need no real peers, some of them as root, in namespaces.
+unit:
+	@scripts/apt.sh gcc libc6-dev iproute2 iputils-ping
+	@echo "==> tests"
+	go test -race -shuffle=on -timeout 10m ./...
+	cd examples && go test -race -shuffle=on -short -timeout 10m ./...
+
+fuzz-short:
+	@scripts/fuzz.sh 3s
+
+# Real peers, on a real Linux PPTP kernel in User-Mode Linux.
+lab:
+	@scripts/lab-deps.sh
+	@echo "==> real peers"
+	cd examples && go test -count=1 -v -timeout 30m ./lab
+
+# Longer fuzzing: make fuzz FUZZTIME=1h
+fuzz:
+	scripts/fuzz.sh $(FUZZTIME)

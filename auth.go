@@ -1,0 +1,153 @@
+package gopptp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"github.com/gopptp/gopptp/chap"
+	"github.com/gopptp/gopptp/mppe"
+	"github.com/gopptp/gopptp/ppp"
+)
+
+// Authenticator decides whether a user may come in. It is called on a goroutine
+// of its own for each attempt, so it may block on a RADIUS server or a database
+// without stalling any other session; the context ends when the session does or
+// its set-up time is over. At most Limits.MaxAuthentications run at once.
+//
+// A nil error accepts the user. An *AuthError refuses it. Any other error means
+// that no decision could be had; the user is refused too, under
+// CauseAuthBackend.
+type Authenticator interface {
+	Authenticate(ctx context.Context, req *AuthRequest) (*AuthResult, error)
+}
+
+// AuthenticatorFunc makes a function an Authenticator.
+type AuthenticatorFunc func(ctx context.Context, req *AuthRequest) (*AuthResult, error)
+
+// Authenticate implements Authenticator.
+func (f AuthenticatorFunc) Authenticate(ctx context.Context, req *AuthRequest) (*AuthResult, error) {
+	return f(ctx, req)
+}
+
+// AuthRequest is one attempt of a peer to authenticate itself.
+type AuthRequest struct {
+	ppp.AuthRequest // method, name, challenge and response
+	Session         SessionID
+	Local, Remote   netip.AddrPort // of the control connection
+	CallID          uint16         // ours
+}
+
+// AuthResult is what an Authenticator grants.
+type AuthResult struct {
+	// User is the name under which the session is known; empty means the
+	// name that the peer gave.
+	User string
+	// AuthenticatorResponse is the text that proves to an MS-CHAPv2 peer that
+	// the password is known: "S=" and 40 hexadecimal digits (RFC 2759 §5).
+	AuthenticatorResponse string
+	// Message is shown to the user by some clients.
+	Message string
+	// Keys are the MPPE start keys from our side, 128 bits each way: derived
+	// from the password (RFC 3079 §3), or MS-MPPE-Send-Key and
+	// MS-MPPE-Recv-Key of a RADIUS server. Nil: the session cannot use MPPE.
+	Keys *mppe.Keys
+	// Address is the peer's address in the tunnel; the zero value takes one
+	// from the server's AddressPool.
+	Address netip.Addr
+	// Routes are networks behind the peer.
+	Routes []netip.Prefix
+	// DNS and NBNS replace the server's, at most two each.
+	DNS, NBNS []netip.Addr
+	// SessionTimeout and IdleTimeout end the session; zero means never.
+	SessionTimeout, IdleTimeout time.Duration
+	// Attributes are carried to Session.Attributes unread.
+	Attributes any
+}
+
+// AuthError is a refusal by an Authenticator.
+type AuthError struct {
+	// Code is sent as E= (RFC 2759 §6): 646 restricted log-on hours, 647
+	// account disabled, 648 password expired, 649 no dial-in permission, 691
+	// authentication failure. Zero means 691.
+	Code    int
+	Message string // for the user
+	Retry   bool   // the peer may try again with another password
+}
+
+func (e *AuthError) Error() string {
+	if e.Message != "" {
+		return fmt.Sprintf("gopptp: authentication refused (%d): %s", e.Code, e.Message)
+	}
+	return fmt.Sprintf("gopptp: authentication refused (%d)", e.Code)
+}
+
+// ErrBadCredentials is the refusal of an unknown user or a wrong password. It
+// does not say which of the two it was.
+var ErrBadCredentials error = &AuthError{Code: 691, Message: "Authentication failure"}
+
+// LocalUser is a user of a local store.
+type LocalUser struct {
+	NTHash  chap.NTHash
+	Address netip.Addr // fixed address in the tunnel; zero: from the pool
+	// Result is copied into the AuthResult, for whatever else the user is
+	// granted.
+	Result AuthResult
+}
+
+// NewLocalAuthenticator returns an Authenticator over a store of NT hashes.
+// lookup returns nil and no error for a user it does not know; it is called
+// with the name as the peer gave it and, where that has a domain and is not
+// known, with the part behind the domain.
+func NewLocalAuthenticator(lookup func(ctx context.Context, user string) (*LocalUser, error)) Authenticator {
+	return AuthenticatorFunc(func(ctx context.Context, req *AuthRequest) (*AuthResult, error) {
+		user, err := lookup(ctx, req.Name)
+		if err != nil {
+			return nil, err
+		}
+		if domain, name := chap.SplitDomain(req.Name); user == nil && domain != "" {
+			if user, err = lookup(ctx, name); err != nil {
+				return nil, err
+			}
+		}
+		if req.Method != ppp.AuthMSCHAPv2 {
+			return nil, fmt.Errorf("gopptp: the local authenticator does not do %v", req.Method)
+		}
+		// An unknown user costs what a known one does, so that the time of
+		// the answer tells nothing.
+		known := user != nil
+		if !known {
+			user = new(LocalUser)
+		}
+		proof, ok := chap.VerifyMSCHAPv2(&req.AuthRequest, user.NTHash)
+		if !ok || !known {
+			return nil, ErrBadCredentials
+		}
+		result := user.Result
+		result.AuthenticatorResponse = proof.AuthenticatorResponse
+		keys := mppe.DeriveKeys(proof.HashHash, proof.NTResponse, mppe.Server)
+		result.Keys = &keys
+		if user.Address.IsValid() {
+			result.Address = user.Address
+		}
+		return &result, nil
+	})
+}
+
+// authVerdict turns an Authenticator's error into the verdict that the peer is
+// told.
+func authVerdict(id uint8, err error) ppp.AuthVerdict {
+	var refusal *AuthError
+	if errors.As(err, &refusal) {
+		return ppp.AuthVerdict{ID: id, ErrorCode: refusal.Code, Message: refusal.Message, Retry: refusal.Retry}
+	}
+	// 649 is "no dial-in permission". At 691 a client would ask its user for
+	// the password again, which was right.
+	message := "Authentication is not available"
+	if errors.Is(err, ErrPoolExhausted) {
+		message = "No address is available"
+	}
+	return ppp.AuthVerdict{ID: id, ErrorCode: 649, Message: message}
+}

@@ -1,0 +1,362 @@
+package gopptp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"strconv"
+	"time"
+
+	"github.com/gopptp/gopptp/chap"
+	"github.com/gopptp/gopptp/internal/loop"
+	"github.com/gopptp/gopptp/ipcp"
+	"github.com/gopptp/gopptp/lcp"
+	"github.com/gopptp/gopptp/mppe"
+	"github.com/gopptp/gopptp/ppp"
+	"github.com/gopptp/gopptp/pptp"
+)
+
+// ClientConfig describes one end of a tunnel as a PPTP client (PNS).
+type ClientConfig struct {
+	// Dataplane carries the call. Required. Dial does not close it.
+	Dataplane Dataplane
+	// User is the name to authenticate with, "DOMAIN\user" included. The
+	// password is given as it is, or by its NT hash.
+	User     string
+	Password string
+	NTHash   *chap.NTHash
+	// Encryption says what MPPE means. The zero value requires it.
+	Encryption EncryptionPolicy
+	// MTU limits the IP packets in the tunnel, in octets, 576 to 1500. Zero:
+	// what fits an outer MTU of 1500.
+	MTU int
+	// Address is the address to ask for in the tunnel; the server may give
+	// another. The zero value takes what the server gives.
+	Address netip.Addr
+	// Routes are the destinations behind the server, beside its own address.
+	// Packets from elsewhere are not taken from the tunnel.
+	Routes []netip.Prefix
+	// RequestDNS and RequestNBNS ask the server for name servers. They are
+	// reported by the Session; nothing is configured with them.
+	RequestDNS, RequestNBNS bool
+	// Name is our host name on the control connection, at most 63 octets.
+	// Default "gopptp".
+	Name string
+	// SetupTimeout is the time from the TCP connection to a session that is
+	// up. Default 60 s; the context of Dial may end sooner.
+	SetupTimeout time.Duration
+	// GRETimeout is how long the call waits for its first GRE packet before
+	// it is taken for blocked. Default 12 s.
+	GRETimeout time.Duration
+	// EchoInterval and EchoFailures are as for a server.
+	EchoInterval time.Duration
+	EchoFailures int
+	// DialContext makes the TCP connection; nil uses net.Dialer.
+	DialContext func(ctx context.Context, network, address string) (net.Conn, error)
+	// Observer follows the session; nil if nobody does.
+	Observer Observer
+	// Trace sees all control traffic; see TraceEvent for what that holds.
+	Trace TraceFunc
+	// Logger is where the session reports. Nil is silent.
+	Logger *slog.Logger
+}
+
+func (c *ClientConfig) setDefaults() {
+	if c.Name == "" {
+		c.Name = DefaultName
+	}
+	for _, d := range []struct {
+		v   *time.Duration
+		def time.Duration
+	}{
+		{&c.SetupTimeout, DefaultSetupTimeout},
+		{&c.GRETimeout, DefaultGRETimeout},
+		{&c.EchoInterval, DefaultEchoInterval},
+	} {
+		if *d.v == 0 {
+			*d.v = d.def
+		}
+	}
+	if c.EchoFailures == 0 {
+		c.EchoFailures = DefaultEchoFailures
+	}
+	if c.DialContext == nil {
+		c.DialContext = new(net.Dialer).DialContext
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+}
+
+func (c *ClientConfig) validate() error {
+	var errs []error
+	bad := func(field, format string, args ...any) {
+		errs = append(errs, &ConfigError{Field: field, Reason: fmt.Sprintf(format, args...)})
+	}
+	if c.Dataplane == nil {
+		bad("Dataplane", "is required")
+	}
+	if c.User == "" {
+		bad("User", "is required")
+	}
+	if len(c.User) > 255 {
+		bad("User", "has %d octets, at most 255 fit", len(c.User))
+	}
+	if c.Address.IsValid() && !c.Address.Is4() {
+		bad("Address", "%q is not an IPv4 address", c.Address)
+	}
+	for _, l := range []struct {
+		field string
+		value int64
+	}{
+		{"SetupTimeout", int64(c.SetupTimeout)},
+		{"GRETimeout", int64(c.GRETimeout)},
+		{"EchoInterval", int64(c.EchoInterval)},
+		{"EchoFailures", int64(c.EchoFailures)},
+	} {
+		if l.value < 0 {
+			bad(l.field, "must not be negative")
+		}
+	}
+	validateCommon(bad, c.Name, c.MTU, c.Encryption)
+	return errors.Join(errs...)
+}
+
+// Dial brings a tunnel to a PPTP server up: "host" or "host:port", the port
+// 1723 by default. It returns when users' packets flow. A tunnel that does not
+// come up is a *SessionError, which says how far it got and why it failed;
+// configuration that cannot be used is a *ConfigError.
+//
+// ctx bounds the set-up only; the session lives on until Close.
+func Dial(ctx context.Context, addr string, cfg ClientConfig) (*Session, error) {
+	cfg.setDefaults()
+	if err := cfg.validate(); err != nil {
+		return nil, err
+	}
+	if _, _, err := net.SplitHostPort(addr); err != nil {
+		addr = net.JoinHostPort(addr, strconv.Itoa(DefaultPort))
+	}
+	nc, err := cfg.DialContext(ctx, "tcp4", addr)
+	if err != nil {
+		return nil, &SessionError{Stage: StateConnect, Cause: CauseConnect, Err: err}
+	}
+	c := newClient(&cfg, nc)
+	select {
+	case <-c.ready:
+		return c.session, nil
+	case <-c.session.done:
+		return nil, c.session.Err()
+	case <-ctx.Done():
+		c.session.post(func(now time.Time) { c.session.giveUp(ctx.Err(), now) })
+		<-c.session.done // bounded by the timers of an orderly end
+		return nil, c.session.Err()
+	}
+}
+
+// client is a control connection of ours with its one session. Only its worker
+// touches it.
+type client struct {
+	cfg     *ClientConfig
+	config  sessionConfig
+	worker  *worker
+	session *Session
+	ready   chan struct{} // closed when the session is up
+
+	conn    *pptp.Conn
+	asked   time.Time // our Start-Control-Connection-Request
+	cleared bool      // the call is gone
+	gone    bool      // the control connection is gone
+	timer   *loop.Timer
+}
+
+// clearTimeout is how long a server may take to confirm the end of a call, and
+// then that of the control connection.
+const clearTimeout = time.Second
+
+var (
+	_ pptp.Handler = (*client)(nil)
+	_ callControl  = (*client)(nil)
+	_ sessionRole  = (*client)(nil)
+)
+
+func newClient(cfg *ClientConfig, nc net.Conn) *client {
+	c := &client{cfg: cfg, worker: newWorker(), ready: make(chan struct{})}
+	c.config = sessionConfig{
+		dataplane:    cfg.Dataplane,
+		encryption:   cfg.Encryption,
+		mtu:          cfg.MTU,
+		setupTimeout: cfg.SetupTimeout,
+		greTimeout:   cfg.GRETimeout,
+		trace:        cfg.Trace,
+		events:       newDispatcher(cfg.Observer),
+		role:         c,
+	}
+	local, remote := addrPort(nc.LocalAddr()), addrPort(nc.RemoteAddr())
+	c.session = newSession(&c.config, c.worker, c, local, remote, cfg.Logger)
+	c.timer = c.worker.loop.NewTimer(c.tick)
+	c.worker.post(func(now time.Time) {
+		c.session.enter(StateControl, now)
+		c.asked = now
+		c.conn = pptp.NewConn(nc, pptp.ConnConfig{
+			Config: pptp.Config{
+				Role:         pptp.RolePNS,
+				Originator:   true,
+				HostName:     cfg.Name,
+				VendorString: DefaultName,
+			},
+			Loop:  c.worker.loop,
+			Trace: controlTrace(cfg.Trace, remote),
+		}, c)
+		c.conn.Start()
+		c.session.arm()
+	})
+	return c
+}
+
+// HandleEvent implements pptp.Handler.
+func (c *client) HandleEvent(_ *pptp.Conn, ev pptp.Event) {
+	now := time.Now()
+	s := c.session
+	switch e := ev.(type) {
+	case pptp.Started:
+		s.link.rtt = now.Sub(c.asked)
+		s.update(func(i *sessionInfo) { i.peerInfo = e.Peer })
+		s.enter(StateCall, now)
+		if err := s.open(); err != nil {
+			s.end(CauseDataplane, err, now)
+			return
+		}
+		if err := c.conn.PlaceCall(pptp.OutgoingCallRequest{CallID: s.link.call.ID()}); err != nil {
+			s.end(CauseCall, err, now)
+		}
+	case pptp.CallEstablished:
+		if err := s.connect(PeerCall{ID: e.PeerCallID, Window: e.PacketRecvWindowSize}, now); err != nil {
+			s.end(CauseDataplane, err, now)
+		}
+	case pptp.CallRefused:
+		c.cleared = true
+		err := e.Err
+		if err == nil {
+			err = fmt.Errorf("%w: %v (%v)", ErrCallRefused, e.ResultCode, e.ErrorCode)
+		}
+		s.drop(CauseCall, err, now)
+	case pptp.CallCleared:
+		c.cleared = true
+		if e.Remote {
+			s.drop(CausePeer, fmt.Errorf("%w: %v", ErrPeerClosed, e.ResultCode), now)
+		}
+		c.stop(now)
+	}
+}
+
+// HandleClose implements pptp.Handler.
+func (c *client) HandleClose(_ *pptp.Conn, err error) {
+	c.gone = true
+	c.timer.Set(time.Time{})
+	now := time.Now()
+	s := c.session
+	switch stage := s.link.stage; {
+	case stage >= StateEstablish:
+		if err == nil {
+			err = ErrLostCarrier
+		} else {
+			err = fmt.Errorf("%w: %w", ErrLostCarrier, err)
+		}
+		s.drop(CauseLostCarrier, err, now)
+	default:
+		if err == nil {
+			err = ErrPeerClosed
+		}
+		s.drop(CauseControl, err, now)
+	}
+	s.closed(now)
+	c.worker.loop.Close()
+}
+
+// linkOver implements callControl: the call is cleared, then the control
+// connection stopped, each within clearTimeout.
+func (c *client) linkOver(s *Session, _ Cause, now time.Time) {
+	switch {
+	case c.gone:
+	case c.cleared || s.link.call == nil:
+		c.stop(now)
+	default:
+		c.conn.ClearCall(pptp.CallDisconnectNotify{CallID: s.link.call.ID()})
+		c.timer.Set(now.Add(clearTimeout))
+	}
+}
+
+// stop ends the control connection; HandleClose follows.
+func (c *client) stop(now time.Time) {
+	if !c.gone {
+		c.conn.Stop(pptp.StopNone)
+		c.timer.Set(now.Add(clearTimeout))
+	}
+}
+
+// tick ends what the server did not confirm in time.
+func (c *client) tick(now time.Time) {
+	if !c.cleared {
+		c.cleared = true
+		c.stop(now)
+		return
+	}
+	c.conn.Close()
+}
+
+// up implements callControl.
+func (c *client) up(*Session) {
+	select {
+	case <-c.ready:
+	default:
+		close(c.ready)
+	}
+}
+
+// layers implements sessionRole.
+func (c *client) layers(s *Session, l *lcp.Config, link *ppp.LinkConfig) *ipcp.IPCP {
+	l.OwnAuth = []ppp.AuthMethod{ppp.AuthMSCHAPv2}
+	l.EchoInterval = c.cfg.EchoInterval
+	l.EchoFailures = c.cfg.EchoFailures
+	hash := c.cfg.NTHash
+	if hash == nil {
+		h := chap.NTPasswordHash(c.cfg.Password)
+		hash = &h
+	}
+	s.link.proof = chap.NewPeer(chap.PeerConfig{Name: c.cfg.User, NTHash: *hash})
+	link.Peers = []ppp.Auth{s.link.proof}
+	return ipcp.New(ipcp.Config{
+		Local:       c.cfg.Address,
+		AcceptLocal: true,
+		RequestDNS:  c.cfg.RequestDNS,
+		RequestNBNS: c.cfg.RequestNBNS,
+	})
+}
+
+// authRequest implements sessionRole: a client asks for no authentication, so
+// there is none to decide on.
+func (c *client) authRequest(*Session, ppp.AuthRequest) {}
+
+// networkPhase implements sessionRole: the keys come from our password.
+func (c *client) networkPhase(s *Session) {
+	l := &s.link
+	if hashHash, response, ok := l.proof.KeyMaterial(); ok {
+		keys := mppe.DeriveKeys(hashHash, response, mppe.Client)
+		l.keys = &keys
+	}
+	s.update(func(i *sessionInfo) { i.user = c.cfg.User })
+}
+
+// routes implements sessionRole.
+func (c *client) routes(*Session) []netip.Prefix { return c.cfg.Routes }
+
+// nameServers implements sessionRole: those that the server gave us.
+func (c *client) nameServers(s *Session) (dns, nbns []netip.Addr) {
+	return s.link.ipcp.DNS(), s.link.ipcp.NBNS()
+}
+
+// release implements sessionRole: nothing was lent.
+func (c *client) release(*Session) {}

@@ -1,0 +1,36 @@
+// Package gopptp is PPTP for Go: a client, a server and what they are made of.
+//
+// # Broken cryptography
+//
+// PPTP protects nothing. MS-CHAPv2 can be undone with one DES key search from a
+// recorded handshake, MPPE is RC4 without integrity, and the control connection
+// is in clear. Use this package to serve devices that can do nothing else, over
+// networks that you would send the same packets over in clear, and plan their
+// replacement.
+//
+// # Use
+//
+// [Dial] brings a tunnel to a server up. [NewServer] and [Server.Serve] accept
+// clients. Both give a [Session]: its state, user, addresses, counters, and why
+// it ended. Both need a [Dataplane], which carries the GRE side of the calls:
+//
+//   - package userspace uses a raw socket and one TUN device, on Linux, with
+//     CAP_NET_RAW and CAP_NET_ADMIN;
+//   - package memory stays within the process, for tests in virtual time.
+//
+// A server asks an [Authenticator] who may come in, which suits a local secrets
+// file ([NewLocalAuthenticator]) as well as a RADIUS server, and an
+// [AddressPool] for the peers' addresses. An [Observer] follows the sessions,
+// and a [TraceFunc] sees the control traffic.
+//
+// The protocols are packages of their own, usable alone: pptp (RFC 2637), gre
+// (its enhanced GRE), ppp (RFC 1661), lcp, chap (RFC 1994, RFC 2759), mppe
+// (RFC 3078, RFC 3079, RFC 1962) and ipcp (RFC 1332, RFC 1877). They do no I/O
+// and keep no time.
+//
+// # Not done
+//
+// Incoming calls (RFC 2637 §2.9 to §2.11) are refused. Authentication is
+// MS-CHAPv2 only, MPPE is 128-bit stateless only, and the tunnel carries IPv4
+// only. Nothing listens on IPv6: PPTP knows no such thing.
+package gopptp

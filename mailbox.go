@@ -1,0 +1,61 @@
+package gopptp
+
+import (
+	"bytes"
+	"sync"
+	"time"
+)
+
+// maxMailbox bounds the control frames that wait for a session's loop. A peer
+// that sends more is told nothing: PPP repeats what matters.
+const maxMailbox = 32
+
+// maxControlFrame bounds each of them, in octets.
+const maxControlFrame = 2048
+
+// mailbox is the CallHandler of a session: what the data plane says, from
+// whatever goroutine, waits here for the session's loop.
+type mailbox struct {
+	session *Session
+
+	mu      sync.Mutex
+	frames  [][]byte
+	posted  bool // the loop has been told
+	dropped uint64
+}
+
+var _ CallHandler = (*mailbox)(nil)
+
+// ControlFrame implements CallHandler.
+func (m *mailbox) ControlFrame(frame []byte) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if len(m.frames) == maxMailbox || len(frame) > maxControlFrame {
+		m.dropped++
+		return
+	}
+	m.frames = append(m.frames, bytes.Clone(frame))
+	if !m.posted {
+		m.posted = true
+		m.session.post(m.session.receive)
+	}
+}
+
+// Attached implements CallHandler.
+func (m *mailbox) Attached(err error) {
+	m.session.post(func(now time.Time) { m.session.attached(err, now) })
+}
+
+// Failed implements CallHandler.
+func (m *mailbox) Failed(err error) {
+	m.session.post(func(now time.Time) { m.session.end(CauseDataplane, err, now) })
+}
+
+// take empties the mailbox.
+func (m *mailbox) take() [][]byte {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	frames := m.frames
+	m.frames, m.posted = nil, false
+	return frames
+}

@@ -1,0 +1,173 @@
+package gopptp
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"math/bits"
+	"net/netip"
+	"sync"
+)
+
+// AddressPool gives out the addresses of peers in the tunnel. It is safe for
+// concurrent use; Acquire may block, under the session's context.
+type AddressPool interface {
+	// Acquire returns a free address, or an error such as ErrPoolExhausted.
+	Acquire(ctx context.Context, req PoolRequest) (netip.Addr, error)
+	// Release gives it back. It does not block.
+	Release(addr netip.Addr)
+}
+
+// PoolRequest says for whom an address is wanted.
+type PoolRequest struct {
+	Session SessionID
+	User    string
+}
+
+// PoolRange is a range of addresses, both ends included.
+type PoolRange struct {
+	First, Last netip.Addr
+}
+
+// RangeOf returns the range of the host addresses in an IPv4 prefix: without
+// the network's first and last address, unless it is a /31 or /32.
+func RangeOf(p netip.Prefix) PoolRange {
+	p = p.Masked()
+	first := v4(p.Addr())
+	last := first | uint32(uint64(1)<<(32-p.Bits())-1)
+	if p.Bits() < 31 {
+		first, last = first+1, last-1
+	}
+	return PoolRange{First: fromV4(first), Last: fromV4(last)}
+}
+
+// Pool is an AddressPool over ranges of IPv4 addresses, a bit an address. It
+// goes through a range round and round, so that a released address rests as
+// long as possible.
+type Pool struct {
+	mu     sync.Mutex
+	ranges []poolRange
+	free   int
+}
+
+type poolRange struct {
+	first uint32
+	size  int
+	taken []uint64 // a bit an address
+	next  int      // where the search goes on
+}
+
+var _ AddressPool = (*Pool)(nil)
+
+// maxPoolRange bounds a range: a /8, which takes 2 MiB.
+const maxPoolRange = 1 << 24
+
+// NewPool returns a pool of the given ranges, which must be IPv4, must not
+// overlap and have at most 16,777,216 addresses each. Addresses in reserved are never given out: the gateway's own, and
+// those that are fixed to users.
+func NewPool(ranges []PoolRange, reserved ...netip.Addr) (*Pool, error) {
+	p := new(Pool)
+	for i, r := range ranges {
+		if !r.First.Is4() || !r.Last.Is4() || r.Last.Less(r.First) {
+			return nil, &ConfigError{Field: "Pool", Reason: fmt.Sprintf("%v-%v is not an IPv4 range", r.First, r.Last)}
+		}
+		for _, other := range ranges[:i] {
+			if !r.Last.Less(other.First) && !other.Last.Less(r.First) {
+				return nil, &ConfigError{Field: "Pool", Reason: fmt.Sprintf("%v-%v and %v-%v overlap", other.First, other.Last, r.First, r.Last)}
+			}
+		}
+		if v4(r.Last)-v4(r.First) >= maxPoolRange {
+			return nil, &ConfigError{Field: "Pool", Reason: fmt.Sprintf("%v-%v has more than %d addresses", r.First, r.Last, maxPoolRange)}
+		}
+		size := int(v4(r.Last)-v4(r.First)) + 1
+		p.ranges = append(p.ranges, poolRange{first: v4(r.First), size: size, taken: make([]uint64, (size+63)/64)})
+		p.free += size
+	}
+	for _, a := range reserved {
+		p.take(a)
+	}
+	return p, nil
+}
+
+// Acquire implements AddressPool.
+func (p *Pool) Acquire(_ context.Context, _ PoolRequest) (netip.Addr, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for i := range p.ranges {
+		if n, ok := p.ranges[i].acquire(); ok {
+			p.free--
+			return fromV4(p.ranges[i].first + uint32(n)), nil
+		}
+	}
+	return netip.Addr{}, ErrPoolExhausted
+}
+
+// Release implements AddressPool. An address that is not taken, or not of this
+// pool, is ignored.
+func (p *Pool) Release(addr netip.Addr) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if r, n := p.find(addr); r != nil && r.taken[n/64]>>(n%64)&1 != 0 {
+		r.taken[n/64] &^= 1 << (n % 64)
+		p.free++
+	}
+}
+
+// Free returns how many addresses are left.
+func (p *Pool) Free() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.free
+}
+
+func (p *Pool) take(addr netip.Addr) {
+	if r, n := p.find(addr); r != nil && r.taken[n/64]>>(n%64)&1 == 0 {
+		r.taken[n/64] |= 1 << (n % 64)
+		p.free--
+	}
+}
+
+func (p *Pool) find(addr netip.Addr) (r *poolRange, n int) {
+	if !addr.Is4() {
+		return nil, 0
+	}
+	for i := range p.ranges {
+		r := &p.ranges[i]
+		if n := int64(v4(addr)) - int64(r.first); n >= 0 && n < int64(r.size) {
+			return r, int(n)
+		}
+	}
+	return nil, 0
+}
+
+// acquire takes the first free address from next on, a word at a time.
+func (r *poolRange) acquire() (n int, ok bool) {
+	words := len(r.taken)
+	start := r.next / 64
+	for i := range words + 1 {
+		w := (start + i) % words
+		free := ^r.taken[w]
+		if i == 0 {
+			free &^= 1<<(r.next%64) - 1
+		}
+		if w == words-1 && r.size%64 != 0 {
+			free &= 1<<(r.size%64) - 1
+		}
+		if free != 0 {
+			n = w*64 + bits.TrailingZeros64(free)
+			r.taken[w] |= 1 << (n % 64)
+			r.next = (n + 1) % r.size
+			return n, true
+		}
+	}
+	return 0, false
+}
+
+func v4(a netip.Addr) uint32 {
+	b := a.As4()
+	return binary.BigEndian.Uint32(b[:])
+}
+
+func fromV4(n uint32) netip.Addr {
+	return netip.AddrFrom4([4]byte(binary.BigEndian.AppendUint32(nil, n)))
+}

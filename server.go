@@ -1,0 +1,441 @@
+package gopptp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// ServerConfig describes a Server: a PPTP access concentrator (PAC).
+type ServerConfig struct {
+	// Dataplane carries the calls. Required. The server does not close it.
+	Dataplane Dataplane
+	// Authenticator decides who may come in. Required.
+	Authenticator Authenticator
+	// Pool gives addresses to peers for whom the Authenticator names none.
+	// Nil: such a peer is refused.
+	Pool AddressPool
+	// LocalAddress is our address in the tunnels, one for all. Required, IPv4.
+	LocalAddress netip.Addr
+	// DNS and NBNS are the name servers given to peers, at most two each,
+	// IPv4.
+	DNS, NBNS []netip.Addr
+	// Encryption says what MPPE means to the sessions. The zero value requires
+	// it.
+	Encryption EncryptionPolicy
+	// MTU limits the IP packets in the tunnels, in octets, 576 to 1500. Zero:
+	// what fits an outer MTU of 1500, which is 1460 in clear and 1456 with
+	// MPPE.
+	MTU int
+	// Name is ours in MS-CHAPv2 and on the control connection, at most 63
+	// octets. Default "gopptp".
+	Name string
+	// Limits protect the server; zero fields take their defaults.
+	Limits Limits
+	// EchoInterval is how long a session hears nothing of its peer before it
+	// asks by an LCP Echo-Request. Default 30 s. EchoFailures is how many go
+	// unanswered before the peer is dead. Default 4.
+	EchoInterval time.Duration
+	EchoFailures int
+	// Observer follows the sessions; nil if nobody does.
+	Observer Observer
+	// Trace sees all control traffic; see TraceEvent for what that holds.
+	Trace TraceFunc
+	// Logger is where the server reports. Nil is silent.
+	Logger *slog.Logger
+	// Loops is the number of event loops that share the sessions. Zero: one a
+	// processor.
+	Loops int
+}
+
+// Limits of a Server. A peer that meets one is refused with the right result
+// code where it has got far enough to understand one; those who are in are
+// never touched.
+type Limits struct {
+	// MaxSessions bounds the sessions, those being set up included. Default
+	// 65,535.
+	MaxSessions int
+	// MaxHalfOpen bounds the control connections that have no session up.
+	// Default 1,024.
+	MaxHalfOpen int
+	// MaxPerSource bounds the control connections of one source address. Many
+	// users may share one behind a NAT. Default 256.
+	MaxPerSource int
+	// MaxAuthentications bounds the calls of the Authenticator under way.
+	// More wait. Default 256.
+	MaxAuthentications int
+	// HandshakeTimeout is the time from the TCP connection to the PPTP
+	// control connection. Default 10 s.
+	HandshakeTimeout time.Duration
+	// SetupTimeout is the time from there to a session that is up. Default
+	// 60 s.
+	SetupTimeout time.Duration
+	// GRETimeout is how long a call waits for its first GRE packet before it
+	// is taken for blocked. Default 12 s.
+	GRETimeout time.Duration
+}
+
+// Defaults of ServerConfig, Limits and ClientConfig.
+const (
+	DefaultPort               = 1723 // RFC 2637 §1.3
+	DefaultName               = "gopptp"
+	DefaultMaxSessions        = 65535
+	DefaultMaxHalfOpen        = 1024
+	DefaultMaxPerSource       = 256
+	DefaultMaxAuthentications = 256
+	DefaultHandshakeTimeout   = 10 * time.Second
+	DefaultSetupTimeout       = 60 * time.Second
+	DefaultGRETimeout         = 12 * time.Second
+	DefaultEchoInterval       = 30 * time.Second
+	DefaultEchoFailures       = 4
+)
+
+// ServerStats are figures of a Server. The counters only grow.
+type ServerStats struct {
+	Connections int // control connections now
+	HalfOpen    int // of these, without a session that is up
+	Sessions    int // sessions now
+	Up          int // of these, up
+
+	Accepted             uint64 // control connections
+	SessionsStarted      uint64
+	SessionsUp           uint64 // that came up
+	RefusedHalfOpen      uint64 // control connections over MaxHalfOpen
+	RefusedPerSource     uint64 // over MaxPerSource
+	RefusedSessions      uint64 // calls over MaxSessions
+	RefusedDraining      uint64 // calls and connections during Shutdown
+	FailedAuthentication uint64 // sessions that ended so
+}
+
+// Server accepts PPTP clients. Its methods are safe for concurrent use.
+type Server struct {
+	cfg     ServerConfig
+	session sessionConfig
+	log     *slog.Logger
+	workers []*worker
+	auths   chan struct{} // a place for each authentication under way
+
+	next atomic.Uint32 // round robin over the workers
+
+	mu        sync.Mutex
+	listeners map[net.Listener]struct{}
+	conns     map[*serverConn]struct{}
+	sources   map[netip.Addr]int
+	sessions  map[SessionID]*Session
+	stats     ServerStats
+	draining  bool
+	closed    bool
+	empty     chan struct{} // closed when draining and no connection is left
+}
+
+// NewServer checks cfg and returns a Server that is ready to Serve. All that is
+// wrong is reported at once, as joined ConfigErrors.
+func NewServer(cfg ServerConfig) (*Server, error) {
+	cfg.setDefaults()
+	if err := cfg.validate(); err != nil {
+		return nil, err
+	}
+	s := &Server{
+		cfg:       cfg,
+		log:       cfg.Logger,
+		auths:     make(chan struct{}, cfg.Limits.MaxAuthentications),
+		listeners: make(map[net.Listener]struct{}),
+		conns:     make(map[*serverConn]struct{}),
+		sources:   make(map[netip.Addr]int),
+		sessions:  make(map[SessionID]*Session),
+		empty:     make(chan struct{}),
+	}
+	s.session = sessionConfig{
+		dataplane:    cfg.Dataplane,
+		encryption:   cfg.Encryption,
+		mtu:          cfg.MTU,
+		setupTimeout: cfg.Limits.SetupTimeout,
+		greTimeout:   cfg.Limits.GRETimeout,
+		trace:        cfg.Trace,
+		events:       newDispatcher(cfg.Observer),
+		role:         (*serverRole)(s),
+	}
+	for range cfg.Loops {
+		s.workers = append(s.workers, newWorker())
+	}
+	return s, nil
+}
+
+func (c *ServerConfig) setDefaults() {
+	def := func(v *int, d int) {
+		if *v == 0 {
+			*v = d
+		}
+	}
+	defDur := func(v *time.Duration, d time.Duration) {
+		if *v == 0 {
+			*v = d
+		}
+	}
+	def(&c.Limits.MaxSessions, DefaultMaxSessions)
+	def(&c.Limits.MaxHalfOpen, DefaultMaxHalfOpen)
+	def(&c.Limits.MaxPerSource, DefaultMaxPerSource)
+	def(&c.Limits.MaxAuthentications, DefaultMaxAuthentications)
+	def(&c.EchoFailures, DefaultEchoFailures)
+	def(&c.Loops, runtime.GOMAXPROCS(0))
+	defDur(&c.Limits.HandshakeTimeout, DefaultHandshakeTimeout)
+	defDur(&c.Limits.SetupTimeout, DefaultSetupTimeout)
+	defDur(&c.Limits.GRETimeout, DefaultGRETimeout)
+	defDur(&c.EchoInterval, DefaultEchoInterval)
+	if c.Name == "" {
+		c.Name = DefaultName
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+}
+
+func (c *ServerConfig) validate() error {
+	var errs []error
+	bad := func(field, format string, args ...any) {
+		errs = append(errs, &ConfigError{Field: field, Reason: fmt.Sprintf(format, args...)})
+	}
+	if c.Dataplane == nil {
+		bad("Dataplane", "is required")
+	}
+	if c.Authenticator == nil {
+		bad("Authenticator", "is required")
+	}
+	if !c.LocalAddress.Is4() {
+		bad("LocalAddress", "must be an IPv4 address, not %q", c.LocalAddress)
+	}
+	validateCommon(bad, c.Name, c.MTU, c.Encryption)
+	servers := func(field string, addrs []netip.Addr) {
+		if len(addrs) > 2 {
+			bad(field, "has %d addresses, at most 2 can be given", len(addrs))
+		}
+		for _, a := range addrs {
+			if !a.Is4() {
+				bad(field, "%q is not an IPv4 address", a)
+			}
+		}
+	}
+	servers("DNS", c.DNS)
+	servers("NBNS", c.NBNS)
+	for _, l := range []struct {
+		field string
+		value int64
+	}{
+		{"Limits.MaxSessions", int64(c.Limits.MaxSessions)},
+		{"Limits.MaxHalfOpen", int64(c.Limits.MaxHalfOpen)},
+		{"Limits.MaxPerSource", int64(c.Limits.MaxPerSource)},
+		{"Limits.MaxAuthentications", int64(c.Limits.MaxAuthentications)},
+		{"Limits.HandshakeTimeout", int64(c.Limits.HandshakeTimeout)},
+		{"Limits.SetupTimeout", int64(c.Limits.SetupTimeout)},
+		{"Limits.GRETimeout", int64(c.Limits.GRETimeout)},
+		{"EchoInterval", int64(c.EchoInterval)},
+		{"EchoFailures", int64(c.EchoFailures)},
+		{"Loops", int64(c.Loops)},
+	} {
+		if l.value < 0 {
+			bad(l.field, "must not be negative")
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func validateCommon(bad func(field, format string, args ...any), name string, mtu int, enc EncryptionPolicy) {
+	if len(name) > 63 {
+		bad("Name", "has %d octets, at most 63 fit", len(name))
+	}
+	if mtu != 0 && (mtu < 576 || mtu > 1500) {
+		bad("MTU", "%d is not within 576 and 1500", mtu)
+	}
+	if enc > EncryptionDeny {
+		bad("Encryption", "%v is unknown", enc)
+	}
+}
+
+// Serve accepts clients on l until ctx ends, which closes the server, or until
+// Shutdown or Close, after which it returns ErrServerClosed. It may be called
+// for several listeners. It closes l.
+func (s *Server) Serve(ctx context.Context, l net.Listener) error {
+	defer l.Close()
+	if !s.addListener(l) {
+		return ErrServerClosed
+	}
+	stop := context.AfterFunc(ctx, func() { s.Close() })
+	defer stop()
+	for delay := time.Duration(0); ; {
+		nc, err := l.Accept()
+		if err == nil {
+			delay = 0
+			s.accept(nc)
+			continue
+		}
+		if s.removedListener(l) {
+			return ErrServerClosed
+		}
+		if errors.Is(err, net.ErrClosed) {
+			return fmt.Errorf("gopptp: listener: %w", err)
+		}
+		// Most likely we are out of descriptors: those that are in go on, and
+		// the next connection may find one free again.
+		delay = min(max(2*delay, 5*time.Millisecond), time.Second)
+		s.log.Error("cannot accept", "error", err, "retry_in", delay)
+		select {
+		case <-time.After(delay):
+		case <-ctx.Done():
+		}
+	}
+}
+
+func (s *Server) addListener(l net.Listener) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.draining {
+		return false
+	}
+	s.listeners[l] = struct{}{}
+	return true
+}
+
+// removedListener reports whether Shutdown or Close has closed l.
+func (s *Server) removedListener(l net.Listener) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.listeners, l)
+	return s.draining
+}
+
+// accept takes a new control connection in, or turns it away.
+func (s *Server) accept(nc net.Conn) {
+	remote, local := addrPort(nc.RemoteAddr()), addrPort(nc.LocalAddr())
+	s.mu.Lock()
+	var reason string
+	switch source := remote.Addr(); {
+	case s.draining:
+		s.stats.RefusedDraining++
+		reason = "server is shutting down"
+	case s.stats.HalfOpen >= s.cfg.Limits.MaxHalfOpen:
+		s.stats.RefusedHalfOpen++
+		reason = "too many half-open connections"
+	case s.sources[source] >= s.cfg.Limits.MaxPerSource:
+		s.stats.RefusedPerSource++
+		reason = "too many connections of this source"
+	default:
+		s.stats.Accepted++
+		s.stats.HalfOpen++
+		s.sources[source]++
+		w := s.workers[s.next.Add(1)%uint32(len(s.workers))]
+		c := newServerConn(s, w, local, remote)
+		s.conns[c] = struct{}{}
+		s.mu.Unlock()
+		s.log.Info("control connection", "remote", remote, "local", local)
+		c.run(nc)
+		return
+	}
+	s.mu.Unlock()
+	s.log.Warn("control connection refused", "remote", remote, "reason", reason)
+	nc.Close()
+}
+
+func addrPort(a net.Addr) netip.AddrPort {
+	if t, ok := a.(interface{ AddrPort() netip.AddrPort }); ok {
+		ap := t.AddrPort()
+		return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
+	}
+	ap, _ := netip.ParseAddrPort(a.String())
+	return ap
+}
+
+// Shutdown ends the server in order: it takes in nobody any more, tells the
+// peers of all sessions, and returns when the last is gone. When ctx ends
+// before that, the rest is dropped and the context's error returned.
+func (s *Server) Shutdown(ctx context.Context) error {
+	for _, c := range s.drain() {
+		c.worker.post(c.shutdown)
+	}
+	select {
+	case <-s.empty:
+		s.finish()
+		return nil
+	case <-ctx.Done():
+		s.Close()
+		return ctx.Err()
+	}
+}
+
+// Close drops everything at once and returns when nothing is left.
+func (s *Server) Close() error {
+	for _, c := range s.drain() {
+		c.worker.post(c.abort)
+	}
+	<-s.empty
+	s.finish()
+	return nil
+}
+
+// drain stops taking in and returns the connections that are left.
+func (s *Server) drain() []*serverConn {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.draining {
+		s.draining = true
+		for l := range s.listeners {
+			l.Close()
+		}
+		if len(s.conns) == 0 {
+			close(s.empty)
+		}
+	}
+	conns := make([]*serverConn, 0, len(s.conns))
+	for c := range s.conns {
+		conns = append(conns, c)
+	}
+	return conns
+}
+
+// finish ends the loops of a server without connections.
+func (s *Server) finish() {
+	s.mu.Lock()
+	first := !s.closed
+	s.closed = true
+	s.mu.Unlock()
+	for _, w := range s.workers {
+		if first {
+			w.loop.Close()
+		}
+		<-w.loop.Done()
+	}
+	s.session.events.flush()
+}
+
+// Sessions returns the sessions that have not ended, in no order.
+func (s *Server) Sessions() []*Session {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	list := make([]*Session, 0, len(s.sessions))
+	for _, session := range s.sessions {
+		list = append(list, session)
+	}
+	return list
+}
+
+// Session finds one by its ID; nil if there is none.
+func (s *Server) Session(id SessionID) *Session {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.sessions[id]
+}
+
+// Stats returns the server's figures.
+func (s *Server) Stats() ServerStats {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	st := s.stats
+	st.Connections, st.Sessions = len(s.conns), len(s.sessions)
+	return st
+}

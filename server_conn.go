@@ -1,0 +1,281 @@
+package gopptp
+
+import (
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"time"
+
+	"github.com/gopptp/gopptp/internal/loop"
+	"github.com/gopptp/gopptp/pptp"
+)
+
+// serverConn is one control connection of a client and the sessions on it. Only
+// its worker touches it, but for what Server guards.
+type serverConn struct {
+	server        *Server
+	worker        *worker
+	local, remote netip.AddrPort
+	log           *slog.Logger
+
+	conn     *pptp.Conn
+	peer     pptp.PeerInfo
+	replied  time.Time // our Start-Control-Connection-Reply
+	sessions map[uint16]*Session
+	stopping bool
+	gone     bool
+	idle     *loop.Timer // runs while there is no session
+
+	halfOpen bool // counted as such; guarded by server.mu
+}
+
+// idleTimeout is how long a control connection may be without a call.
+const idleTimeout = 10 * time.Second
+
+var (
+	_ pptp.Handler = (*serverConn)(nil)
+	_ callControl  = (*serverConn)(nil)
+)
+
+func newServerConn(s *Server, w *worker, local, remote netip.AddrPort) *serverConn {
+	c := &serverConn{
+		server: s, worker: w, local: local, remote: remote,
+		log:      s.log.With("remote", remote),
+		sessions: make(map[uint16]*Session, 1),
+		halfOpen: true,
+	}
+	c.idle = w.loop.NewTimer(c.idleTick)
+	return c
+}
+
+// run starts the control connection.
+func (c *serverConn) run(nc net.Conn) {
+	c.worker.post(func(now time.Time) {
+		c.conn = pptp.NewConn(nc, pptp.ConnConfig{
+			Config: pptp.Config{
+				Role:             pptp.RolePAC,
+				HostName:         c.server.cfg.Name,
+				VendorString:     DefaultName,
+				HandshakeTimeout: c.server.cfg.Limits.HandshakeTimeout,
+			},
+			Loop:  c.worker.loop,
+			Trace: controlTrace(c.server.cfg.Trace, c.remote),
+		}, c)
+		c.conn.Start()
+		c.server.mu.Lock()
+		draining := c.server.draining
+		c.server.mu.Unlock()
+		if draining { // it came between the two
+			c.shutdown(now)
+		}
+	})
+}
+
+// controlTrace passes control messages on to a TraceFunc.
+func controlTrace(trace TraceFunc, remote netip.AddrPort) func(*pptp.Conn, pptp.Direction, []byte) {
+	if trace == nil {
+		return nil
+	}
+	return func(_ *pptp.Conn, d pptp.Direction, msg []byte) {
+		trace(TraceEvent{Time: time.Now(), Remote: remote, Sent: d == pptp.Sent, Kind: TraceControl, Data: msg})
+	}
+}
+
+// HandleEvent implements pptp.Handler.
+func (c *serverConn) HandleEvent(_ *pptp.Conn, ev pptp.Event) {
+	now := time.Now()
+	switch e := ev.(type) {
+	case pptp.Started:
+		c.peer, c.replied = e.Peer, now
+		c.idle.Set(now.Add(idleTimeout))
+	case pptp.CallRequested:
+		c.call(&e.Request, now)
+	case pptp.CallEstablished:
+		if s := c.sessions[e.CallID]; s != nil {
+			c.connect(s, &e, now)
+		}
+	case pptp.CallCleared:
+		if s := c.sessions[e.CallID]; s != nil && e.Remote {
+			s.drop(CausePeer, ErrPeerClosed, now)
+		}
+	case pptp.Stopped:
+		c.log.Debug("control connection stopped", "event", e)
+	default:
+		c.log.Debug("control connection event", "event", fmt.Sprintf("%T", e))
+	}
+}
+
+// HandleClose implements pptp.Handler.
+func (c *serverConn) HandleClose(_ *pptp.Conn, err error) {
+	c.gone = true
+	c.idle.Set(time.Time{})
+	now := time.Now()
+	for _, s := range c.sessions {
+		cause, reason := CauseLostCarrier, ErrLostCarrier
+		if err != nil {
+			reason = fmt.Errorf("%w: %w", ErrLostCarrier, err)
+		}
+		s.drop(cause, reason, now)
+	}
+	c.log.Info("control connection closed", "error", err)
+	c.server.removeConn(c)
+}
+
+// call answers an Outgoing-Call-Request.
+func (c *serverConn) call(req *pptp.OutgoingCallRequest, now time.Time) {
+	refuse := func(result pptp.OutgoingCallResult, code pptp.ErrorCode, reason error) {
+		c.log.Warn("call refused", "reason", reason)
+		c.conn.RejectCall(req.CallID, result, code)
+	}
+	s := newSession(&c.server.session, c.worker, c, c.local, c.remote, c.server.log)
+	if err := c.server.addSession(s); err != nil {
+		s.link.cancel()
+		refuse(pptp.OutgoingBusy, pptp.ErrorNone, err)
+		return
+	}
+	s.update(func(i *sessionInfo) { i.peerInfo = c.peer })
+	if err := s.open(); err != nil {
+		s.link.cancel()
+		c.server.removeSession(s)
+		refuse(pptp.OutgoingGeneralError, pptp.ErrorNoResource, err)
+		return
+	}
+	s.link.rtt = now.Sub(c.replied)
+	c.sessions[s.link.call.ID()] = s
+	c.idle.Set(time.Time{})
+	s.enter(StateCall, now)
+	// From here on the data plane keeps what the peer sends early.
+	if err := c.conn.AcceptCall(pptp.OutgoingCallReply{CallID: s.link.call.ID(), PeerCallID: req.CallID}); err != nil {
+		s.end(CauseControl, err, now)
+	}
+}
+
+// connect starts PPP, after the reply was written that tells the peer our call
+// ID: many peers open their GRE side only then.
+func (c *serverConn) connect(s *Session, e *pptp.CallEstablished, now time.Time) {
+	if err := s.connect(PeerCall{ID: e.PeerCallID, Window: e.PacketRecvWindowSize}, now); err != nil {
+		s.end(CauseDataplane, err, now)
+	}
+}
+
+// linkOver implements callControl: the peer is told by Call-Disconnect-Notify,
+// unless it was the peer who cleared the call.
+func (c *serverConn) linkOver(s *Session, cause Cause, now time.Time) {
+	id := s.link.call.ID()
+	delete(c.sessions, id)
+	if !c.gone {
+		c.conn.ClearCall(pptp.CallDisconnectNotify{CallID: id, ResultCode: disconnectResult(cause)})
+		if len(c.sessions) == 0 {
+			c.idle.Set(now.Add(idleTimeout))
+			if c.stopping {
+				c.conn.Stop(pptp.StopLocalShutdown)
+			}
+		}
+	}
+	c.server.removeSession(s)
+	s.closed(now)
+	if cause == CauseAuthentication {
+		c.server.count(func(st *ServerStats) { st.FailedAuthentication++ })
+	}
+}
+
+// disconnectResult is the result code of RFC 2637 §2.13 for the end of a
+// session.
+func disconnectResult(cause Cause) pptp.DisconnectResult {
+	switch cause {
+	case CauseLostCarrier, CauseDeadPeer, CauseGREBlocked:
+		return pptp.DisconnectLostCarrier
+	case CauseDataplane, CauseNegotiation, CauseAuthBackend:
+		return pptp.DisconnectGeneralError
+	}
+	return pptp.DisconnectAdminShutdown
+}
+
+// idleTick ends a control connection without a call.
+func (c *serverConn) idleTick(time.Time) {
+	c.log.Debug("no call on the control connection")
+	c.conn.Stop(pptp.StopNone)
+}
+
+// shutdown ends the sessions in order, then the control connection.
+func (c *serverConn) shutdown(now time.Time) {
+	if c.conn == nil || c.gone {
+		return // run sees that the server is draining
+	}
+	c.stopping = true
+	for _, s := range c.sessions {
+		s.end(CauseShutdown, ErrServerClosed, now)
+	}
+	if len(c.sessions) == 0 && !c.gone {
+		c.conn.Stop(pptp.StopLocalShutdown)
+	}
+}
+
+// abort drops everything at once.
+func (c *serverConn) abort(time.Time) {
+	if c.conn != nil && !c.gone {
+		c.conn.Close()
+	}
+}
+
+// addSession counts a new session in.
+func (s *Server) addSession(session *Session) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.draining {
+		s.stats.RefusedDraining++
+		return fmt.Errorf("%w: server is shutting down", ErrLimit)
+	}
+	if len(s.sessions) >= s.cfg.Limits.MaxSessions {
+		s.stats.RefusedSessions++
+		return fmt.Errorf("%w: %d sessions", ErrLimit, len(s.sessions))
+	}
+	s.sessions[session.id] = session
+	s.stats.SessionsStarted++
+	return nil
+}
+
+func (s *Server) removeSession(session *Session) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.sessions, session.id)
+	if session.link.countedUp {
+		s.stats.Up--
+	}
+}
+
+func (s *Server) removeConn(c *serverConn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.conns, c)
+	if c.halfOpen {
+		s.stats.HalfOpen--
+	}
+	source := c.remote.Addr()
+	if s.sources[source]--; s.sources[source] == 0 {
+		delete(s.sources, source)
+	}
+	if s.draining && len(s.conns) == 0 {
+		close(s.empty)
+	}
+}
+
+func (s *Server) count(f func(st *ServerStats)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f(&s.stats)
+}
+
+// up implements callControl.
+func (c *serverConn) up(session *Session) {
+	session.link.countedUp = true
+	c.server.mu.Lock()
+	defer c.server.mu.Unlock()
+	c.server.stats.Up++
+	c.server.stats.SessionsUp++
+	if c.halfOpen {
+		c.halfOpen = false
+		c.server.stats.HalfOpen--
+	}
+}

@@ -1,0 +1,612 @@
+package gopptp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"time"
+
+	"github.com/gopptp/gopptp/chap"
+	"github.com/gopptp/gopptp/internal/loop"
+	"github.com/gopptp/gopptp/ipcp"
+	"github.com/gopptp/gopptp/lcp"
+	"github.com/gopptp/gopptp/mppe"
+	"github.com/gopptp/gopptp/ppp"
+)
+
+// sessionLink is the working half of a Session: its call on the data plane, the
+// PPP link in it and their deadlines. Only the session's worker touches it.
+type sessionLink struct {
+	cfg     *sessionConfig
+	worker  *worker
+	control callControl
+	log     *slog.Logger
+
+	// rtt is an upper bound of the round trip, from the control connection.
+	rtt   time.Duration
+	call  Call
+	ppp   *ppp.Link // nil until the call is connected
+	lcp   *lcp.LCP
+	ccp   *mppe.CCP // nil when encryption is denied
+	ipcp  *ipcp.IPCP
+	proof *chap.Peer // client: holds the keys after authentication
+
+	keys      *mppe.Keys
+	granted   *AuthResult
+	leased    netip.Addr // to be returned to the pool
+	ctx       context.Context
+	cancel    context.CancelFunc
+	heard     bool // a frame of the peer has come
+	attaching bool
+	settled   bool // CCP is open or has given up
+	countedUp bool // by the server
+	over      bool // the link is down for good
+	ended     bool // end was called or the peer ended: cause and err are set
+	cause     Cause
+	err       error
+	stage     State // the furthest state before the end
+
+	timer           *loop.Timer
+	setupDeadline   time.Time
+	greDeadline     time.Time
+	sessionDeadline time.Time
+	idleDeadline    time.Time
+	idleMark        uint64 // packets seen at the last idle check
+	heardMark       uint64 // packets of the peer seen at the last tick
+}
+
+// sessionConfig is what the sessions of one Server or Dial share.
+type sessionConfig struct {
+	dataplane    Dataplane
+	encryption   EncryptionPolicy
+	mtu          int // limit; zero: what fits
+	setupTimeout time.Duration
+	greTimeout   time.Duration
+	events       *dispatcher
+	trace        TraceFunc
+
+	// role completes what server and client do differently.
+	role sessionRole
+}
+
+// mru is what we let the peer send: as much as fits outside, or what keeps its
+// packets within the configured MTU when MPPE adds to them.
+func (c *sessionConfig) mru() int {
+	if c.mtu == 0 {
+		return outerMTU - overhead
+	}
+	return min(outerMTU-overhead, c.mtu+mppe.HeaderLen+2)
+}
+
+// sessionRole is the side of PPP that a session plays.
+type sessionRole interface {
+	// layers fills in the role's share of the link: LCP's demands, the
+	// authentication and IPCP.
+	layers(s *Session, l *lcp.Config, link *ppp.LinkConfig) *ipcp.IPCP
+	// authRequest answers a peer that wants to be authenticated.
+	authRequest(s *Session, req ppp.AuthRequest)
+	// networkPhase is called when authentication is over.
+	networkPhase(s *Session)
+	// routes are the networks behind the peer.
+	routes(s *Session) []netip.Prefix
+	// nameServers are those given to the peer, or by it.
+	nameServers(s *Session) (dns, nbns []netip.Addr)
+	// release gives back what the session held.
+	release(s *Session)
+}
+
+// callControl is the control connection as a session uses it.
+type callControl interface {
+	// up says that users' packets flow.
+	up(s *Session)
+	// linkOver says that the session's PPP link has ended. The controller
+	// clears the call, if the peer has not, and calls s.closed in the end.
+	linkOver(s *Session, cause Cause, now time.Time)
+}
+
+// newSession returns a session in its first state. It has no call yet.
+func newSession(cfg *sessionConfig, w *worker, control callControl, local, remote netip.AddrPort, log *slog.Logger) *Session {
+	now := time.Now()
+	s := &Session{id: newSessionID(), local: local, remote: remote, started: now, done: make(chan struct{})}
+	s.info.encryption = "none"
+	s.mailbox.session = s
+	ctx, cancel := context.WithCancel(context.Background())
+	s.link = sessionLink{
+		cfg: cfg, worker: w, control: control,
+		log: log.With("session", s.id, "remote", remote),
+		ctx: ctx, cancel: cancel,
+		setupDeadline: now.Add(cfg.setupTimeout),
+	}
+	s.link.timer = w.loop.NewTimer(s.tick)
+	return s
+}
+
+func (s *Session) post(f func(now time.Time)) { s.link.worker.post(f) }
+
+// open reserves our call ID.
+func (s *Session) open() error {
+	l := &s.link
+	call, err := l.cfg.dataplane.Open(CallConfig{
+		Local:             s.local.Addr(),
+		Peer:              s.remote.Addr(),
+		RequireEncryption: l.cfg.encryption == EncryptionRequire,
+	}, &s.mailbox)
+	if err != nil {
+		return err
+	}
+	l.call = call
+	s.update(func(i *sessionInfo) { i.counters = call.Counters })
+	return nil
+}
+
+// connect starts PPP on the established call.
+func (s *Session) connect(peer PeerCall, now time.Time) error {
+	l := &s.link
+	if err := l.call.Connect(peer); err != nil {
+		return err
+	}
+	lcpCfg := lcp.Config{MRU: l.cfg.mru()}
+	lcpCfg.FirstTimeout = firstTimeout(l.rtt)
+	var link ppp.LinkConfig
+	if l.cfg.encryption != EncryptionDeny {
+		l.ccp = mppe.NewCCP(mppe.CCPConfig{
+			Request:  l.cfg.encryption != EncryptionAllow,
+			Required: l.cfg.encryption == EncryptionRequire,
+		})
+		link.Compression = l.ccp
+		link.RequireCompression = l.cfg.encryption == EncryptionRequire
+	}
+	l.ipcp = l.cfg.role.layers(s, &lcpCfg, &link)
+	l.lcp = lcp.New(lcpCfg)
+	link.Control = l.lcp
+	link.Networks = []ppp.Layer{l.ipcp}
+	l.ppp = ppp.NewLink(link)
+	l.greDeadline = now.Add(l.cfg.greTimeout)
+	s.run(now, func(out *ppp.Output) { l.ppp.Up(now, out) })
+	return nil
+}
+
+// The first LCP Configure-Request may be lost because the peer is not listening
+// yet; a repetition that is not too late spares it seconds, and one that is
+// sooner than an answer can come is wasted.
+const (
+	minFirstTimeout = 50 * time.Millisecond
+	maxFirstTimeout = time.Second
+)
+
+func firstTimeout(rtt time.Duration) time.Duration {
+	return max(minFirstTimeout, min(rtt+rtt/2, maxFirstTimeout))
+}
+
+// run calls f, carries out what it wants done, and sets the timer anew.
+func (s *Session) run(now time.Time, f func(out *ppp.Output)) {
+	l := &s.link
+	l.worker.withOutput(func(out *ppp.Output) {
+		f(out)
+		for i := 0; i < out.Len(); i++ {
+			a := out.At(i)
+			if a.Event != nil {
+				s.event(a.Event, now, out)
+				continue
+			}
+			s.traceFrame(a.Frame, true, now)
+			if err := l.call.WriteControl(a.Frame); err != nil && !l.over {
+				l.log.Debug("control frame not sent", "error", err)
+			}
+		}
+	})
+	s.arm()
+}
+
+// arm sets the timer to the next deadline.
+func (s *Session) arm() {
+	l := &s.link
+	var at time.Time
+	deadlines := [...]time.Time{l.setupDeadline, l.greDeadline, l.sessionDeadline, l.idleDeadline, {}}
+	if l.ppp != nil {
+		deadlines[len(deadlines)-1] = l.ppp.Deadline()
+	}
+	for _, t := range deadlines {
+		if !t.IsZero() && (at.IsZero() || t.Before(at)) {
+			at = t
+		}
+	}
+	if l.over {
+		at = time.Time{}
+	}
+	l.timer.Set(at)
+}
+
+// tick runs what is due.
+func (s *Session) tick(now time.Time) {
+	l := &s.link
+	due := func(at time.Time) bool { return !at.IsZero() && !now.Before(at) }
+	switch {
+	case l.over:
+		return
+	case due(l.greDeadline):
+		l.greDeadline = time.Time{}
+		s.end(CauseGREBlocked, ErrGREBlocked, now)
+	case due(l.setupDeadline):
+		l.setupDeadline = time.Time{}
+		s.end(CauseTimeout, ErrSetupTimeout, now)
+	case due(l.sessionDeadline):
+		l.sessionDeadline = time.Time{}
+		s.end(CauseSessionTimeout, ErrSessionTimeout, now)
+	case due(l.idleDeadline):
+		s.checkIdle(now)
+	}
+	if l.ppp == nil || l.over {
+		s.arm()
+		return
+	}
+	s.hearData(now)
+	s.run(now, func(out *ppp.Output) { l.ppp.Tick(now, out) })
+}
+
+// hearData spares a peer whose users' packets come through the question whether
+// it is still there: they pass LCP by.
+func (s *Session) hearData(now time.Time) {
+	l := &s.link
+	if packets := l.call.Counters().ReceivedPackets; packets != l.heardMark {
+		l.heardMark = packets
+		l.lcp.Heard(now)
+	}
+}
+
+// checkIdle ends the session if no packet has passed since the last check.
+func (s *Session) checkIdle(now time.Time) {
+	l := &s.link
+	c := l.call.Counters()
+	packets := c.ReceivedPackets + c.SentPackets
+	if packets == l.idleMark {
+		l.idleDeadline = time.Time{}
+		s.end(CauseIdleTimeout, ErrIdleTimeout, now)
+		return
+	}
+	l.idleMark = packets
+	l.idleDeadline = now.Add(l.granted.IdleTimeout)
+}
+
+// receive handles the frames in the mailbox.
+func (s *Session) receive(now time.Time) {
+	l := &s.link
+	for _, frame := range s.mailbox.take() {
+		if l.over || l.ppp == nil {
+			return
+		}
+		if !l.heard {
+			l.heard, l.greDeadline = true, time.Time{}
+		}
+		s.traceFrame(frame, false, now)
+		s.run(now, func(out *ppp.Output) { l.ppp.Input(frame, now, out) })
+	}
+}
+
+// event heeds one event of the link.
+func (s *Session) event(e ppp.Event, now time.Time, out *ppp.Output) {
+	l := &s.link
+	switch e := e.(type) {
+	case ppp.PhaseChanged:
+		s.phase(e.Phase, now)
+	case ppp.AuthRequest:
+		l.cfg.role.authRequest(s, e)
+	case mppe.PrepareReceive:
+		s.prepareReceive(e, now)
+	case ppp.LayerUp:
+		if e.Protocol == ppp.ProtocolCCP {
+			s.encrypt(now)
+		}
+		s.attach(now)
+	case ppp.LayerDown:
+		switch e.Protocol {
+		case ppp.ProtocolCCP:
+			s.decryptNoMore(now)
+		case ppp.ProtocolIPCP:
+			l.attaching = false
+			l.call.Detach()
+		}
+	case ppp.LayerFinished:
+		l.log.Debug("layer finished", "protocol", e.Protocol, "error", e.Err)
+		if e.Protocol == ppp.ProtocolCCP {
+			l.settled = true
+			s.attach(now)
+		}
+	case ppp.LinkFinished:
+		s.linkFinished(e.Err, now)
+	default:
+		l.log.Debug("event", "type", fmt.Sprintf("%T", e))
+	}
+}
+
+// authFailed notes why the link is about to end, if it is.
+func (s *Session) authFailed(err error, retry bool) {
+	l := &s.link
+	var refusal *AuthError
+	switch {
+	case errors.As(err, &refusal):
+		if retry {
+			return
+		}
+		l.cause = CauseAuthentication
+	case errors.Is(err, ErrPoolExhausted):
+		l.cause = CauseNoAddress
+	default:
+		l.cause = CauseAuthBackend
+	}
+	l.ended, l.err = true, err
+}
+
+// phase follows the phases of the link in the session's state.
+func (s *Session) phase(p ppp.Phase, now time.Time) {
+	l := &s.link
+	switch p {
+	case ppp.PhaseEstablish:
+		s.enter(StateEstablish, now)
+	case ppp.PhaseAuthenticate:
+		s.enter(StateAuthenticate, now)
+	case ppp.PhaseNetwork:
+		l.settled = l.ccp == nil
+		l.cfg.role.networkPhase(s)
+		s.enter(StateNetwork, now)
+	case ppp.PhaseTerminate:
+		s.enter(StateTerminate, now)
+	}
+}
+
+// prepareReceive makes the data plane ready for what the peer may send once it
+// acks the CCP request that is about to go out.
+func (s *Session) prepareReceive(e mppe.PrepareReceive, now time.Time) {
+	l := &s.link
+	if l.keys == nil {
+		s.end(CauseEncryption, errNoKeys, now)
+		return
+	}
+	if err := l.call.PrepareReceive(mppe.Params{KeyLength: e.KeyLength, Stateful: e.Stateful, Key: l.keys.Recv}); err != nil {
+		s.end(CauseDataplane, err, now)
+	}
+}
+
+var errNoKeys = errors.New("gopptp: the authentication gave no keys for MPPE")
+
+// encrypt turns on what CCP has agreed on.
+func (s *Session) encrypt(now time.Time) {
+	l := &s.link
+	l.settled = true
+	var e Encryption
+	description := "none"
+	if send, ok := l.ccp.Send(); ok && l.keys != nil {
+		e.Send = &mppe.Params{KeyLength: send.KeyLength, Stateful: send.Stateful, Key: l.keys.Send}
+		description = send.String()
+	}
+	if recv, ok := l.ccp.Recv(); ok && l.keys != nil {
+		e.Receive = &mppe.Params{KeyLength: recv.KeyLength, Stateful: recv.Stateful, Key: l.keys.Recv}
+	}
+	if err := l.call.SetEncryption(e); err != nil {
+		s.end(CauseDataplane, err, now)
+		return
+	}
+	s.update(func(i *sessionInfo) { i.encryption = description })
+}
+
+// decryptNoMore follows a CCP that went down. Users' packets stop until it has
+// settled again.
+func (s *Session) decryptNoMore(now time.Time) {
+	l := &s.link
+	l.settled = false
+	l.attaching = false
+	l.call.Detach()
+	if err := l.call.SetEncryption(Encryption{}); err != nil {
+		s.end(CauseDataplane, err, now)
+	}
+}
+
+// attach lets users' packets flow once IPCP is open and CCP has settled.
+func (s *Session) attach(now time.Time) {
+	l := &s.link
+	if l.attaching || l.over || l.ended || !l.ipcp.Opened() || !l.settled {
+		return
+	}
+	_, encrypted := l.ccpSend()
+	if l.cfg.encryption == EncryptionRequire && !encrypted {
+		return // the link is about to end for it
+	}
+	n := Network{
+		Local:  l.ipcp.Local(),
+		Peer:   l.ipcp.Peer(),
+		MTU:    l.tunnelMTU(encrypted),
+		Header: l.lcp.HeaderCompression(),
+	}
+	n.Routes = l.cfg.role.routes(s)
+	l.attaching = true
+	s.update(func(i *sessionInfo) {
+		i.local, i.peer, i.mtu = n.Local, n.Peer, n.MTU
+		i.dns, i.nbns = l.cfg.role.nameServers(s)
+	})
+	if err := l.call.Attach(n); err != nil {
+		s.end(CauseDataplane, err, now)
+	}
+}
+
+func (l *sessionLink) ccpSend() (mppe.Agreed, bool) {
+	if l.ccp == nil {
+		return mppe.Agreed{}, false
+	}
+	return l.ccp.Send()
+}
+
+// outerMTU is what the path outside the tunnel is taken to carry.
+const outerMTU = 1500
+
+// overhead is what a tunnel adds at the most: IP, GRE with both numbers, and a
+// PPP header that is not compressed.
+const overhead = 20 + 16 + ppp.MaxHeader
+
+// tunnelMTU is the largest IP packet that fits what the peer receives and the
+// path carries. MPPE adds its header and a second protocol field.
+func (l *sessionLink) tunnelMTU(encrypted bool) int {
+	mtu := min(outerMTU-overhead, l.lcp.PeerMRU())
+	if encrypted {
+		mtu -= mppe.HeaderLen + 2
+	}
+	if l.cfg.mtu > 0 {
+		mtu = min(mtu, l.cfg.mtu)
+	}
+	return mtu
+}
+
+// attached follows the data plane's answer to Attach.
+func (s *Session) attached(err error, now time.Time) {
+	l := &s.link
+	if l.over || l.ended || !l.attaching {
+		return
+	}
+	if err != nil {
+		s.end(CauseDataplane, err, now)
+		return
+	}
+	first := l.stage < StateUp
+	l.setupDeadline = time.Time{}
+	if first && l.granted != nil {
+		if d := l.granted.SessionTimeout; d > 0 {
+			l.sessionDeadline = now.Add(d)
+		}
+		if d := l.granted.IdleTimeout; d > 0 {
+			l.idleDeadline = now.Add(d)
+		}
+	}
+	s.enter(StateUp, now)
+	if first {
+		l.control.up(s)
+	}
+	s.arm()
+}
+
+// enter publishes a new state and tells the observer.
+func (s *Session) enter(state State, now time.Time) {
+	if state < StateTerminate {
+		s.link.stage = max(s.link.stage, state)
+	}
+	s.update(func(i *sessionInfo) {
+		i.state = state
+		if state == StateUp && i.upAt.IsZero() {
+			i.upAt = now
+		}
+	})
+	s.link.cfg.events.send(SessionEvent{Session: s, State: state, Time: now, Err: s.Err()})
+}
+
+// end begins an orderly end for the given cause. The first cause stands.
+func (s *Session) end(cause Cause, err error, now time.Time) {
+	l := &s.link
+	if l.over {
+		return
+	}
+	if !l.ended {
+		l.ended, l.cause, l.err = true, cause, err
+	}
+	if l.ppp == nil || l.ppp.Phase() == ppp.PhaseDead {
+		s.linkOver(now)
+		return
+	}
+	s.run(now, func(out *ppp.Output) { l.ppp.Close(err, now, out) })
+}
+
+// giveUp ends the session because whoever wanted it wants it no more. That there
+// was no GRE to be heard by then is worth more than the wait being over.
+func (s *Session) giveUp(err error, now time.Time) {
+	l := &s.link
+	switch {
+	case l.ppp != nil && !l.heard:
+		s.end(CauseGREBlocked, fmt.Errorf("%w: %w", ErrGREBlocked, err), now)
+	case errors.Is(err, context.Canceled):
+		s.end(CauseLocal, err, now)
+	default:
+		s.end(CauseTimeout, err, now)
+	}
+}
+
+// drop ends the session at once, without a word to the peer over PPP: the call
+// or the control connection is gone.
+func (s *Session) drop(cause Cause, err error, now time.Time) {
+	l := &s.link
+	if l.over {
+		return
+	}
+	if !l.ended {
+		l.ended, l.cause, l.err = true, cause, err
+	}
+	s.linkOver(now)
+}
+
+// linkFinished follows the end of the PPP link.
+func (s *Session) linkFinished(err error, now time.Time) {
+	l := &s.link
+	if !l.ended {
+		l.ended, l.err = true, err
+		l.cause = causeOf(err)
+		if errors.Is(err, ppp.ErrNoAnswer) && !l.heard {
+			l.cause, l.err = CauseGREBlocked, ErrGREBlocked
+		}
+	}
+	s.linkOver(now)
+}
+
+// causeOf sorts the errors of a link.
+func causeOf(err error) Cause {
+	var dial *chap.FailureError
+	switch {
+	case errors.Is(err, ppp.ErrAuthentication), errors.As(err, &dial), errors.Is(err, lcp.ErrAuthRefused):
+		return CauseAuthentication
+	case errors.Is(err, ppp.ErrCompression):
+		return CauseEncryption
+	case errors.Is(err, ipcp.ErrNoAddress):
+		return CauseNoAddress
+	case errors.Is(err, lcp.ErrPeerDead):
+		return CauseDeadPeer
+	case errors.Is(err, ppp.ErrTerminated):
+		return CausePeer
+	}
+	return CauseNegotiation
+}
+
+// linkOver frees what the session holds below the control connection.
+func (s *Session) linkOver(now time.Time) {
+	l := &s.link
+	if l.over {
+		return
+	}
+	l.over = true
+	l.cancel()
+	l.timer.Set(time.Time{})
+	if l.call != nil {
+		if err := l.call.Close(); err != nil {
+			l.log.Warn("data plane could not close the call", "error", err)
+		}
+	}
+	l.cfg.role.release(s)
+	if l.keys != nil {
+		l.keys.Wipe()
+	}
+	l.control.linkOver(s, l.cause, now)
+}
+
+// closed is the session's last moment.
+func (s *Session) closed(now time.Time) {
+	l := &s.link
+	s.update(func(i *sessionInfo) {
+		if l.err != nil {
+			i.err = &SessionError{Stage: l.stage, Cause: l.cause, Err: l.err}
+		}
+	})
+	s.enter(StateClosed, now)
+	close(s.done)
+}
+
+func (s *Session) traceFrame(frame []byte, sent bool, now time.Time) {
+	if f := s.link.cfg.trace; f != nil {
+		f(TraceEvent{Time: now, Session: s.id, Remote: s.remote, Sent: sent, Kind: TracePPP, Data: frame})
+	}
+}
