@@ -1,0 +1,64 @@
+package tunnel
+
+import (
+	"fmt"
+	"io"
+	"sync"
+	"time"
+
+	"github.com/gopptp/gopptp"
+)
+
+// progress prints the phases of a tunnel as they pass, each with the time since
+// the TCP connection was there.
+type progress struct {
+	w    io.Writer
+	user string
+	up   chan struct{} // closed when the tunnel has come up
+
+	once sync.Once
+}
+
+func newProgress(w io.Writer, user string) *progress {
+	return &progress{w: w, user: user, up: make(chan struct{})}
+}
+
+// SessionEvent implements gopptp.Observer.
+func (p *progress) SessionEvent(e gopptp.SessionEvent) {
+	text := ""
+	switch e.State {
+	case gopptp.StateControl:
+		text = fmt.Sprintf("connected to %v; opening the PPTP control connection", e.Session.RemoteAddr())
+	case gopptp.StateCall:
+		text = fmt.Sprintf("control connection is open%s; placing the call", vendor(e.Session))
+	case gopptp.StateEstablish:
+		text = "call is placed; negotiating the link over GRE (LCP)"
+	case gopptp.StateAuthenticate:
+		text = fmt.Sprintf("link is open; authenticating as %q", p.user)
+	case gopptp.StateNetwork:
+		text = "authenticated; negotiating encryption and addresses (CCP, IPCP)"
+	case gopptp.StateUp:
+		text = "tunnel is up"
+		defer p.once.Do(func() { close(p.up) })
+	case gopptp.StateTerminate:
+		text = "ending"
+	default:
+		return
+	}
+	p.line(e.Time.Sub(e.Session.StartedAt()), text)
+}
+
+// printf prints a line before there is a session.
+func (p *progress) printf(format string, args ...any) { p.line(0, fmt.Sprintf(format, args...)) }
+
+func (p *progress) line(elapsed time.Duration, text string) {
+	fmt.Fprintf(p.w, "%9.1f ms  %s\n", milliseconds(elapsed), text)
+}
+
+// vendor is what the server calls itself, which tells one kind from another.
+func vendor(s *gopptp.Session) string {
+	if v := s.PeerInfo().VendorString; v != "" {
+		return fmt.Sprintf(", to %q", v)
+	}
+	return ""
+}

@@ -1,0 +1,150 @@
+// Package tunnel is the life of one tunnel, and what is printed about it.
+package tunnel
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"time"
+
+	"github.com/gopptp/gopptp"
+	"github.com/gopptp/gopptp/examples/dial/internal/explain"
+)
+
+// Options is what Run needs.
+type Options struct {
+	Host    string
+	Client  gopptp.ClientConfig // without data plane and observer
+	Timeout time.Duration       // for the set-up
+	For     time.Duration       // how long the tunnel is kept; zero: until told to end
+
+	// End tells the tunnel to end, up or not.
+	End context.Context
+
+	// OpenDataplane opens the data plane, and names the tunnel's device.
+	OpenDataplane func() (gopptp.Dataplane, string, error)
+
+	Stdout, Stderr io.Writer
+}
+
+// Run brings the tunnel up, keeps it, and returns the exit code.
+func Run(o Options) explain.Code {
+	about := explain.Tunnel{Host: o.Host, User: o.Client.User, Encryption: o.Client.Encryption}
+	plane, device, err := o.OpenDataplane()
+	if err != nil {
+		return o.fail(about.Setup(err))
+	}
+	defer plane.Close()
+
+	session, err := o.dial(plane, device)
+	if err != nil {
+		return o.fail(about.Error(err))
+	}
+	ordered := o.keep(session)
+	<-session.Done()
+	o.printDown(session)
+	if err := session.Err(); err != nil && !ordered {
+		return o.fail(about.Error(err))
+	}
+	return explain.OK
+}
+
+func (o *Options) dial(plane gopptp.Dataplane, device string) (*gopptp.Session, error) {
+	ctx, cancel := context.WithTimeout(o.End, o.Timeout)
+	defer cancel()
+	p := newProgress(o.Stdout, o.Client.User)
+	cfg := o.Client
+	cfg.Dataplane = plane
+	cfg.Observer = p
+	cfg.SetupTimeout = o.Timeout
+	cfg.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		p.printf("connecting to %s", addr)
+		return new(net.Dialer).DialContext(ctx, network, addr)
+	}
+	session, err := gopptp.Dial(ctx, o.Host, cfg)
+	if err != nil {
+		return nil, err
+	}
+	<-p.up // so that lines are in order
+	o.printUp(session, device)
+	return session, nil
+}
+
+// keep waits for the end of the tunnel, and begins it if that was ordered.
+func (o *Options) keep(session *gopptp.Session) (ordered bool) {
+	var over <-chan time.Time
+	if o.For > 0 {
+		timer := time.NewTimer(o.For)
+		defer timer.Stop()
+		over = timer.C
+	}
+	select {
+	case <-session.Done():
+		return false
+	case <-o.End.Done():
+	case <-over:
+	}
+	session.Close()
+	return true
+}
+
+// printUp prints the line that programs read. Its fields stay.
+func (o *Options) printUp(s *gopptp.Session, device string) {
+	fmt.Fprintf(o.Stdout, "up: local=%v peer=%v mtu=%d encryption=%q device=%s elapsed=%.1fms\n",
+		address(s.Local().String()), address(s.Peer().String()), s.MTU(), s.Encryption(), device,
+		milliseconds(s.UpAt().Sub(s.StartedAt())))
+	for _, servers := range []struct {
+		kind string
+		list []string
+	}{{"name servers", texts(s.DNS())}, {"NetBIOS name servers", texts(s.NBNS())}} {
+		if len(servers.list) > 0 {
+			fmt.Fprintf(o.Stdout, "%s: %s (nothing is configured with them)\n", servers.kind, strings.Join(servers.list, " "))
+		}
+	}
+}
+
+// printDown prints the counters, in a line that programs read. Its fields stay.
+func (o *Options) printDown(s *gopptp.Session) {
+	c := s.Counters()
+	dropped := c.DroppedSource + c.DroppedClear + c.DroppedEncrypted + c.DroppedMalformed + c.DroppedQueue + c.DroppedNetwork
+	fmt.Fprintf(o.Stdout, "down: cause=%v duration=%v received_packets=%d received_octets=%d sent_packets=%d sent_octets=%d lost=%d reordered=%d duplicates=%d dropped=%d\n",
+		causeOf(s.Err()), time.Since(s.UpAt()).Round(time.Millisecond), c.ReceivedPackets, c.ReceivedOctets,
+		c.SentPackets, c.SentOctets, c.Lost, c.Reordered, c.Duplicates, dropped)
+}
+
+func (o *Options) fail(e explain.Explanation) explain.Code {
+	fmt.Fprintln(o.Stderr, "dial:", e.What)
+	for _, c := range e.Check {
+		fmt.Fprintln(o.Stderr, "  -", c)
+	}
+	return e.Code
+}
+
+// causeOf sorts the end of a session.
+func causeOf(err error) gopptp.Cause {
+	var end *gopptp.SessionError
+	if errors.As(err, &end) {
+		return end.Cause
+	}
+	return gopptp.CauseLocal // which has no error
+}
+
+func milliseconds(d time.Duration) float64 { return float64(max(d, 0).Microseconds()) / 1000 }
+
+// address is "none" where there is none.
+func address(text string) string {
+	if text == "invalid IP" {
+		return "none"
+	}
+	return text
+}
+
+func texts[T fmt.Stringer](list []T) (texts []string) {
+	for _, v := range list {
+		texts = append(texts, v.String())
+	}
+	return texts
+}
