@@ -21,7 +21,8 @@ type Config struct {
 	// gives, and cannot do without.
 	Local netip.Addr
 	// AcceptLocal makes Local a wish: the peer may give us another address.
-	// Otherwise we insist.
+	// Otherwise we insist, and without the peer's consent there is no
+	// agreement.
 	AcceptLocal bool
 	// Peer is the address that the peer gets. With none it has what it says,
 	// or none at all.
@@ -53,9 +54,11 @@ type IPCP struct {
 
 	peer netip.Addr // as it was acked last
 
-	useless int   // Naks that gave us no address although we have none
-	insists int   // requests for a wrong address after it was naked often enough
-	fatal   error // found by a callback, to be heeded after it
+	useless   int        // Naks that gave us no address although we have none
+	insists   int        // requests for a wrong address after it was naked often enough
+	claimed   netip.Addr // the last of those addresses
+	contested netip.Addr // what the peer would have us use instead of Local
+	fatal     error      // found by a callback, to be heeded after it
 }
 
 var (
@@ -149,4 +152,5 @@ func (i *IPCP) reset() {
 	i.local, i.peer = i.cfg.Local, i.cfg.Peer
 	i.servers = servers{}
 	i.useless, i.insists, i.fatal = 0, 0, nil
+	i.claimed, i.contested = netip.Addr{}, netip.Addr{}
 }

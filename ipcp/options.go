@@ -15,21 +15,19 @@ const (
 	optionSecondaryNBNS = 132
 )
 
-// server is one of the name server options.
-type server int
-
-// serverOptions are the options in the order in which they are asked for.
+// serverOptions are the name server options in the order in which they are asked
+// for.
 var serverOptions = [...]uint8{optionPrimaryDNS, optionPrimaryNBNS, optionSecondaryDNS, optionSecondaryNBNS}
 
 // servers holds an address for each of serverOptions; the zero Addr is none.
 type servers [len(serverOptions)]netip.Addr
 
-// serverOf returns the index of a name server option.
-func serverOf(typ uint8) (s server, ok bool) {
+// serverOf returns the index of an option in serverOptions.
+func serverOf(typ uint8) (s int, ok bool) {
 	if typ < optionPrimaryDNS || typ > optionSecondaryNBNS {
 		return 0, false
 	}
-	return server(typ - optionPrimaryDNS), true
+	return int(typ - optionPrimaryDNS), true
 }
 
 // encodeAddr makes an option of an address; the zero Addr becomes 0.0.0.0, which

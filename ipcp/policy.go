@@ -57,10 +57,17 @@ func (i *policy) Judge(req ppp.Options, last bool, dst ppp.Options) (ppp.Code, p
 	if len(dst) > 0 {
 		return ppp.ConfigureReject, dst
 	}
-	if !seen[optionIPAddress] && i.cfg.Peer.IsValid() && !last {
+	if !seen[optionIPAddress] && i.cfg.Peer.IsValid() {
 		// RFC 1332 §3.3. A peer that names no address for all that has the
-		// one that we have for it, whether it knows or not.
-		naks = append(naks, encodeAddr(optionIPAddress, i.cfg.Peer))
+		// one that we have for it, whether it knows or not; but if it claimed
+		// another, it will use that, and nothing that it sends would pass.
+		switch {
+		case last && i.claimed.IsValid():
+			i.fatal = claims(i.claimed)
+			fallthrough
+		case !last:
+			naks = append(naks, encodeAddr(optionIPAddress, i.cfg.Peer))
+		}
 	}
 	if len(naks) > 0 {
 		return ppp.ConfigureNak, append(dst, naks...)
@@ -90,10 +97,17 @@ func (i *policy) want(o ppp.Option) (a netip.Addr, ok bool) {
 // insist counts requests for a wrong address that go on although they are
 // rejected by now. Nothing else would end them soon.
 func (i *policy) insist(o ppp.Option) {
-	if i.insists++; i.insists >= maxInsists {
-		a, _ := decodeAddr(o)
-		i.fatal = fmt.Errorf("%w: the peer insists on the address %v", ppp.ErrNoAgreement, a)
+	a, _ := decodeAddr(o)
+	if usable(a) {
+		i.claimed = a
 	}
+	if i.insists++; i.insists >= maxInsists {
+		i.fatal = claims(a)
+	}
+}
+
+func claims(a netip.Addr) error {
+	return fmt.Errorf("%w: the peer insists on the address %v", ppp.ErrNoAgreement, a)
 }
 
 func (i *policy) Acked(ppp.Options) {
@@ -133,6 +147,9 @@ func (i *policy) offered(a netip.Addr) {
 	case !i.askAddress:
 	case i.cfg.Local.IsValid() && !i.cfg.AcceptLocal:
 		// Ours stands; the peer gives in, rejects it or runs out of time.
+		if usable(a) {
+			i.contested = a
+		}
 	case usable(a):
 		i.local = a
 	case !i.local.IsValid():
@@ -146,8 +163,13 @@ func (i *policy) Refused(rejected ppp.Options) {
 	for _, o := range rejected {
 		if o.Type == optionIPAddress {
 			i.askAddress = false
-			if !i.local.IsValid() {
+			switch {
+			case !i.local.IsValid():
 				i.fatal = ErrNoAddress
+			case i.contested.IsValid():
+				// It has tired of arguing, and still means another address:
+				// nothing would reach us.
+				i.fatal = fmt.Errorf("%w: the peer insists on %v as our address", ppp.ErrNoAgreement, i.contested)
 			}
 		} else if s, ok := serverOf(o.Type); ok {
 			i.askServer[s] = false
