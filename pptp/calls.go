@@ -23,6 +23,7 @@ type call struct {
 	state              callState
 	idKnown, peerKnown bool
 	told               bool      // the owner knows already that it is over
+	clearing           uint32    // of our Call-Clear-Requests, the how manyth; while callWaitDisconnect
 	deadline           time.Time // zero while callEstablished
 }
 
@@ -213,6 +214,8 @@ func (c *Control) ClearCall(why CallDisconnectNotify, now time.Time, out *Output
 
 func (c *Control) sendClearRequest(k *call, now time.Time, out *Output) {
 	k.state = callWaitDisconnect
+	c.clears++
+	k.clearing = c.clears
 	k.deadline = now.Add(c.cfg.StopTimeout)
 	c.send(&CallClearRequest{CallID: k.id}, out)
 }
@@ -259,6 +262,12 @@ func (c *Control) onOutgoingCallRequest(m *OutgoingCallRequest, now time.Time, o
 func (c *Control) onOutgoingCallReply(m *OutgoingCallReply, out *Output) {
 	i := c.byID(m.PeerCallID)
 	if i < 0 || c.cfg.Role != RolePNS || c.calls[i].peerKnown {
+		if i < 0 && c.cfg.Role == RolePNS && c.state == Established && m.ResultCode == OutgoingConnected {
+			// The PAC has a call that we know nothing of, because its ID was
+			// used anew after a Call-Clear-Request without an answer. It would
+			// be there until somebody's patience is at its end.
+			c.send(&CallClearRequest{CallID: m.PeerCallID}, out)
+		}
 		c.unexpected(m.Type(), out)
 		return
 	}
@@ -324,8 +333,12 @@ func (c *Control) onCallDisconnectNotify(m *CallDisconnectNotify, out *Output) {
 	i := c.byPeer(m.CallID)
 	if i < 0 {
 		// We may have cleared the call before we were told the peer's ID. Such
-		// calls are confirmed in the order of our requests.
-		i = slices.IndexFunc(c.calls, func(k call) bool { return k.state == callWaitDisconnect && !k.peerKnown })
+		// calls are confirmed in the order of our Call-Clear-Requests.
+		for n, k := range c.calls {
+			if k.state == callWaitDisconnect && !k.peerKnown && (i < 0 || k.clearing-c.calls[i].clearing > 1<<31) {
+				i = n
+			}
+		}
 	}
 	if i < 0 {
 		i = c.bySender(m.CallID)

@@ -206,6 +206,33 @@ func TestClearCallBeforeReply(t *testing.T) {
 	}
 }
 
+// Several calls are cleared before any was answered, not in the order in which
+// they were placed: each Call-Disconnect-Notify is for the one that was cleared
+// first, or the answer to another would find its ID free and perhaps used anew.
+func TestClearSeveralBeforeReply(t *testing.T) {
+	p := established(t, nil)
+	for id := range uint16(3) {
+		require.NoError(t, p.pns.PlaceCall(OutgoingCallRequest{CallID: id}, p.now, &p.pns.out))
+	}
+	p.run()
+	p.pac.take()
+	for _, id := range []uint16{2, 0, 1} {
+		require.NoError(t, p.pns.ClearCall(CallDisconnectNotify{CallID: id}, p.now, &p.pns.out))
+	}
+	p.pns.collect()
+	p.pac.input(p.pns.sent[:callClearRequestLen], p.now)
+	p.pns.sent = p.pns.sent[callClearRequestLen:]
+	require.NoError(t, p.pac.AcceptCall(OutgoingCallReply{CallID: 7, PeerCallID: 1}, &p.pac.out))
+	p.run()
+	require.Equal(t, []Event{
+		CallCleared{CallID: 2, ResultCode: DisconnectRequest},
+		CallCleared{CallID: 0, ResultCode: DisconnectRequest},
+		CallCleared{CallID: 1, PeerCallID: 7, ResultCode: DisconnectRequest},
+	}, p.pns.take())
+	require.Zero(t, p.pns.Counters().Unexpected)
+	require.Zero(t, p.pac.Calls())
+}
+
 func TestClearTimeout(t *testing.T) {
 	p := called(t)
 	require.NoError(t, p.pns.ClearCall(CallDisconnectNotify{CallID: 100}, p.now, &p.pns.out))
@@ -360,6 +387,23 @@ func TestOutgoingCallRequestRefused(t *testing.T) {
 	p.pns.receiveAll(p.now, &OutgoingCallRequest{CallID: 5})
 	require.Equal(t, []Message{&OutgoingCallReply{PeerCallID: 5, ResultCode: OutgoingDoNotAccept}}, p.pns.messages(t))
 	require.Equal(t, 1, p.pns.Calls())
+}
+
+// A call that a PNS knows nothing of is cleared.
+func TestOutgoingCallReplyForNoCall(t *testing.T) {
+	p := called(t)
+	p.pns.receiveAll(p.now, &OutgoingCallReply{CallID: 7, PeerCallID: 99, ResultCode: OutgoingConnected})
+	require.Equal(t, []Event{Unexpected{TypeOutgoingCallReply}}, p.pns.take())
+	require.Equal(t, []Message{&CallClearRequest{CallID: 99}}, p.pns.messages(t))
+	p.pac.receiveAll(p.now, &OutgoingCallReply{CallID: 7, PeerCallID: 99, ResultCode: OutgoingConnected})
+	require.Equal(t, []Event{Unexpected{TypeOutgoingCallReply}}, p.pac.take())
+	require.Empty(t, p.pac.sent, "a PAC has none of that sort")
+
+	p.pns.Stop(StopNone, p.now, &p.pns.out)
+	p.pns.collect()
+	p.pns.messages(t)
+	p.pns.receiveAll(p.now, &OutgoingCallReply{CallID: 7, PeerCallID: 99, ResultCode: OutgoingConnected})
+	require.Empty(t, p.pns.sent, "they all go with the control connection")
 }
 
 // A reply that comes again does not change the call.

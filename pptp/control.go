@@ -53,6 +53,7 @@ type Control struct {
 	stopErr  error      // why we stopped; nil if the owner wanted it
 
 	calls    []call
+	clears   uint32 // Call-Clear-Requests sent
 	counters Counters
 }
 

@@ -302,7 +302,7 @@ func TestUnexpectedMessages(t *testing.T) {
 		{&StartControlConnectionReply{ResultCode: StartSuccessful, ProtocolVersion: 0x0100}, nil},
 		{&StopControlConnectionReply{ResultCode: StopOK}, nil},
 		{&EchoReply{Identifier: 99}, nil},
-		{&OutgoingCallReply{PeerCallID: 99, ResultCode: OutgoingConnected}, nil},
+		{&OutgoingCallReply{PeerCallID: 99, ResultCode: OutgoingBusy}, nil},
 		{&IncomingCallRequest{CallID: 99}, &IncomingCallReply{PeerCallID: 99, ResultCode: IncomingDoNotAccept}},
 		{&IncomingCallReply{PeerCallID: 99, ResultCode: IncomingConnect}, nil},
 		{&IncomingCallConnected{PeerCallID: 99}, nil},
