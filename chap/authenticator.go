@@ -137,7 +137,7 @@ func (a *Authenticator) Input(b []byte, _ time.Time, out *ppp.Output) ppp.Signal
 }
 
 // Verdict implements ppp.Authenticator.
-func (a *Authenticator) Verdict(v ppp.AuthVerdict, _ time.Time, out *ppp.Output) ppp.Signal {
+func (a *Authenticator) Verdict(v ppp.AuthVerdict, now time.Time, out *ppp.Output) ppp.Signal {
 	if !a.pending || v.ID != a.id {
 		return 0
 	}
@@ -160,6 +160,7 @@ func (a *Authenticator) Verdict(v ppp.AuthVerdict, _ time.Time, out *ppp.Output)
 	if f.Retry {
 		a.challenge = random(a.cfg.Rand)
 		a.retrying = true
+		a.retry.wait(retryWait, now)
 	}
 	f.challenge = a.challenge[:]
 	p.Code, p.Data = codeFailure, f.append(nil)

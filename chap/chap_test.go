@@ -387,6 +387,84 @@ func TestRetry(t *testing.T) {
 	require.Equal(t, out.Len(), seen+1, "only the Failure again")
 }
 
+// A peer that is invited to try again and does not is not waited for for ever.
+func TestRetryIsNotTaken(t *testing.T) {
+	e := newExchange(t, "wrong")
+	judge := e.judge
+	e.judge = func(req ppp.AuthRequest) ppp.AuthVerdict {
+		v := judge(req)
+		v.Retry = true
+		return v
+	}
+	e.run(time.Second)
+	require.Zero(t, e.aSig)
+	require.Len(t, e.requests, 1)
+	sent := e.aOut.Len()
+	at := e.auth.Deadline()
+	require.InDelta(t, retryWait, at.Sub(start), float64(time.Second))
+	require.Zero(t, e.auth.Tick(at.Add(-1), &e.aOut))
+	require.Equal(t, ppp.SignalFinished, e.auth.Tick(at, &e.aOut))
+	require.ErrorIs(t, e.auth.Err(), ErrTimeout)
+	require.Equal(t, sent, e.aOut.Len(), "nothing is repeated meanwhile")
+	require.True(t, e.auth.Deadline().IsZero())
+}
+
+// The course of the successful and the failed negotiations, as far as they are
+// without a change of password.
+func TestRFC2759Section9_1(t *testing.T) {
+	const right, wrong = true, false
+	for _, c := range []struct {
+		section  string
+		attempts []bool // with the right password or not
+		retry    bool   // whether the authenticator lets the peer try again
+		codes    []ppp.Code
+		up       bool
+	}{
+		{"9.1.1 successful", []bool{right}, true, []ppp.Code{codeChallenge, codeSuccess}, true},
+		{"9.1.3 failed, no retry allowed", []bool{wrong}, false, []ppp.Code{codeChallenge, codeFailure}, false},
+		{"9.1.4 successful after retry", []bool{wrong, right}, true, []ppp.Code{codeChallenge, codeFailure, codeSuccess}, true},
+		{"9.1.5 three attempts", []bool{wrong, wrong, wrong}, true, []ppp.Code{codeChallenge, codeFailure, codeFailure, codeFailure}, false},
+	} {
+		t.Run(c.section, func(t *testing.T) {
+			a := NewAuthenticator(AuthenticatorConfig{})
+			var out ppp.Output
+			var sig ppp.Signal
+			a.Start(start, &out)
+			var v Value
+			_, err := v.Decode(out.At(0).Frame[2+ppp.PacketHeader:])
+			require.NoError(t, err)
+			id, challenge := out.At(0).Frame[3], v.Value
+			for _, attempt := range c.attempts {
+				var r response
+				password := NTPasswordHash("right")
+				if !attempt {
+					password = NTPasswordHash("wrong")
+				}
+				r.ntResponse = ntResponse(challenge, r.peerChallenge[:], "User", password)
+				p := ppp.Packet{Code: codeResponse, ID: id, Data: (&Value{Value: r.append(nil), Name: []byte("User")}).Append(nil)}
+				sig |= a.Input(p.Append(nil), start, &out)
+				req := out.At(out.Len() - 1).Event.(ppp.AuthRequest)
+				_, ok := VerifyMSCHAPv2(&req, NTPasswordHash("right"))
+				require.Equal(t, attempt, ok)
+				sig |= a.Verdict(ppp.AuthVerdict{ID: req.ID, Accepted: ok, Retry: c.retry}, start, &out)
+				var f failure
+				f.parse(out.At(out.Len() - 1).Frame[2+ppp.PacketHeader:])
+				id, challenge = id+1, f.challenge
+			}
+			var codes []ppp.Code
+			for i := range out.Len() {
+				if act := out.At(i); act.Event == nil {
+					codes = append(codes, ppp.Code(act.Frame[2]))
+				}
+			}
+			require.Equal(t, c.codes, codes)
+			require.Equal(t, c.up, sig == ppp.SignalUp)
+			require.Equal(t, !c.up, sig == ppp.SignalFinished)
+			require.True(t, a.Deadline().IsZero())
+		})
+	}
+}
+
 func TestOddPacketsAreIgnored(t *testing.T) {
 	e := newExchange(t, "right")
 	e.auth.Start(start, &e.aOut)

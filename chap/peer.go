@@ -55,7 +55,8 @@ func (p *Peer) Err() error { return p.err }
 // Deadline implements ppp.Auth.
 func (p *Peer) Deadline() time.Time { return p.retry.deadline }
 
-// Start implements ppp.Auth: it is for the server to begin.
+// Start implements ppp.Auth: it is for the server to begin. There is no deadline
+// for that; how long a link may take to come up is for its owner to say.
 func (p *Peer) Start(time.Time, *ppp.Output) ppp.Signal {
 	*p = Peer{cfg: p.cfg}
 	return 0

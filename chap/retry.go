@@ -16,6 +16,10 @@ const (
 	DefaultMaxTransmit  = 10
 )
 
+// retryWait is how long a peer has for another response after a Failure that
+// invites one: somebody may have to type a password.
+const retryWait = time.Minute
+
 // retry repeats a packet until it is answered, at growing intervals.
 type retry struct {
 	packet   []byte // what is repeated, from the code on; nil when nothing is
@@ -46,6 +50,11 @@ func (r *retry) due(now time.Time) (again bool, err error) {
 	r.interval = min(2*r.interval, DefaultMaxTimeout)
 	r.deadline = now.Add(r.interval)
 	return true, nil
+}
+
+// wait gives the other end some time and repeats nothing.
+func (r *retry) wait(d time.Duration, now time.Time) {
+	*r = retry{sent: DefaultMaxTransmit, deadline: now.Add(d)}
 }
 
 func (r *retry) stop() { *r = retry{} }
