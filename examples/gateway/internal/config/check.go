@@ -159,7 +159,7 @@ func (k *checker) durations() {
 			k.bad(n.path, "%v is not from %v to %v", n.value, n.min, n.max)
 		}
 	}
-	if c.Limits.GRETimeout > c.Limits.SetupTimeout {
+	if c.Limits.GRETimeout > c.Limits.SetupTimeout && len(k.problems.Errors()) == 0 {
 		k.warn("limits.gre_timeout", "never comes to pass: setup_timeout, %v, is shorter", c.Limits.SetupTimeout)
 	}
 }

@@ -230,7 +230,7 @@ func kind(node ast.Node) string {
 
 // suggestion offers the known key that is nearest to a mistyped one.
 func suggestion(name string, names []string) string {
-	best, distance := "", 3
+	best, distance := "", min(3, 1+len(name)/2)
 	for _, candidate := range names {
 		if n := editDistance(name, candidate); n < distance {
 			best, distance = candidate, n

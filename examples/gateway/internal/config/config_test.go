@@ -1,0 +1,316 @@
+package config
+
+import (
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/gopptp/gopptp"
+	"github.com/gopptp/gopptp/chap"
+)
+
+const example = "../../gateway.example.yaml"
+
+// parse returns the configuration in text, which must be without a problem.
+func parse(t *testing.T, text string) *Config {
+	t.Helper()
+	cfg, problems := Parse("gw.yaml", []byte(text))
+	require.Empty(t, problems)
+	return cfg
+}
+
+func TestExampleIsDefaults(t *testing.T) {
+	text, err := os.ReadFile(example)
+	require.NoError(t, err)
+	got, want := parse(t, string(text)), Default()
+	got.source = want.source
+	assert.Equal(t, want, got)
+}
+
+func TestDefaultsAreTheLibrarys(t *testing.T) {
+	d := Default()
+	assert.Equal(t, Limits{
+		Sessions:         gopptp.DefaultMaxSessions,
+		HalfOpen:         gopptp.DefaultMaxHalfOpen,
+		PerSource:        gopptp.DefaultMaxPerSource,
+		Authentications:  gopptp.DefaultMaxAuthentications,
+		HandshakeTimeout: gopptp.DefaultHandshakeTimeout,
+		SetupTimeout:     gopptp.DefaultSetupTimeout,
+		GRETimeout:       gopptp.DefaultGRETimeout,
+	}, d.Limits)
+	assert.Equal(t, Echo{Interval: gopptp.DefaultEchoInterval, Failures: gopptp.DefaultEchoFailures}, d.Echo)
+	assert.Equal(t, gopptp.DefaultName, d.Name)
+}
+
+// Every key of Config is in the example: those of lists of structs in its
+// comments, all others set.
+func TestExampleHasEveryKey(t *testing.T) {
+	text, err := os.ReadFile(example)
+	require.NoError(t, err)
+	set := parse(t, string(text)).source.lines
+	var walk func(t reflect.Type, prefix string)
+	walk = func(typ reflect.Type, prefix string) {
+		for i := range typ.NumField() {
+			field := typ.Field(i)
+			name, ok := field.Tag.Lookup("yaml")
+			if !ok {
+				assert.False(t, field.IsExported(), "%s has no key", field.Name)
+				continue
+			}
+			assert.Contains(t, set, prefix+name, "key is missing in the example")
+			if _, scalar := scalars[field.Type]; scalar {
+				continue
+			}
+			switch {
+			case field.Type.Kind() == reflect.Struct:
+				walk(field.Type, prefix+name+".")
+			case field.Type.Kind() == reflect.Slice && field.Type.Elem() == reflect.TypeFor[User]():
+				for j := range field.Type.Elem().NumField() {
+					key := field.Type.Elem().Field(j).Tag.Get("yaml")
+					assert.Regexp(t, regexp.MustCompile(`(?m)^#  (-| ) `+key+`: `), string(text))
+				}
+			}
+		}
+	}
+	walk(reflect.TypeFor[Config](), "")
+}
+
+// What is commented out in the example is valid.
+func TestExampleComments(t *testing.T) {
+	text, err := os.ReadFile(example)
+	require.NoError(t, err)
+	head, tail, ok := strings.Cut(string(text), "users: []\n")
+	require.True(t, ok)
+	active := head + regexp.MustCompile(`(?m)^#(users:|  - |    \S)`).ReplaceAllString(tail, "$1")
+	cfg := parse(t, active)
+	require.Len(t, cfg.Users, 2)
+	assert.Equal(t, Secret("correct horse"), *cfg.Users[0].Password)
+	assert.Equal(t, netip.MustParseAddr("10.8.0.20"), cfg.Users[1].Address)
+	assert.NotNil(t, cfg.Users[1].NTHash)
+	assert.Equal(t, []netip.Prefix{netip.MustParsePrefix("192.168.7.0/24")}, cfg.Users[1].Routes)
+}
+
+func TestEverythingSet(t *testing.T) {
+	cfg := parse(t, `
+listen: [192.0.2.1:1723, ":1723"]
+name: vpn.example.com
+local_address: 10.9.0.1
+pools: [10.9.1.0/30, 10.9.2.10-10.9.2.12, 10.9.3.1-9]
+dns: [10.9.0.53]
+wins: [10.9.0.54, 10.9.0.55]
+encryption: prefer
+mtu: 1_400
+secrets_file: chap-secrets
+users:
+  - {name: 'CORP\bob', nt_hash: 0123456789ABCDEF0123456789abcdef}
+  - name: "007"
+    password: 0123
+echo: {interval: 1m30s, failures: 2}
+limits:
+  sessions: 10
+  half_open: 20
+  per_source: 30
+  authentications: 40
+  handshake_timeout: 1s
+  setup_timeout: 2s
+  gre_timeout: 1500ms
+tun: vpn
+loops: 3
+stop_timeout: 0s
+log: {level: debug, format: json}
+`)
+	password, hash := Secret("0123"), chap.NTHash{0x01, 0x23, 0x45, 0x67, 0x89, 0xab, 0xcd, 0xef, 0x01, 0x23, 0x45, 0x67, 0x89, 0xab, 0xcd, 0xef}
+	addr := netip.MustParseAddr
+	want := &Config{
+		Listen:       []netip.AddrPort{netip.MustParseAddrPort("192.0.2.1:1723"), netip.MustParseAddrPort("0.0.0.0:1723")},
+		Name:         "vpn.example.com",
+		LocalAddress: addr("10.9.0.1"),
+		Pools: []Pool{
+			{Range: gopptp.PoolRange{First: addr("10.9.1.1"), Last: addr("10.9.1.2")}, network: netip.MustParsePrefix("10.9.1.0/30")},
+			{Range: gopptp.PoolRange{First: addr("10.9.2.10"), Last: addr("10.9.2.12")}},
+			{Range: gopptp.PoolRange{First: addr("10.9.3.1"), Last: addr("10.9.3.9")}},
+		},
+		DNS:         []netip.Addr{addr("10.9.0.53")},
+		WINS:        []netip.Addr{addr("10.9.0.54"), addr("10.9.0.55")},
+		Encryption:  gopptp.EncryptionPrefer,
+		MTU:         1400,
+		SecretsFile: "chap-secrets",
+		Users:       []User{{Name: `CORP\bob`, NTHash: &hash}, {Name: "007", Password: &password}},
+		Echo:        Echo{Interval: 90 * time.Second, Failures: 2},
+		Limits:      Limits{10, 20, 30, 40, time.Second, 2 * time.Second, 1500 * time.Millisecond},
+		TUN:         "vpn",
+		Loops:       3,
+		Log:         Log{Level: slog.LevelDebug, Format: LogJSON},
+	}
+	cfg.source = want.source
+	assert.Equal(t, want, cfg)
+}
+
+func TestEmpty(t *testing.T) {
+	for _, text := range []string{"", "\n", "# nothing\n", "---\n", "users:\nlimits:\n"} {
+		got, want := parse(t, text), Default()
+		got.source = want.source
+		assert.Equal(t, want, got, "%q", text)
+	}
+}
+
+// Each problem is one line that says where and what.
+func TestProblems(t *testing.T) {
+	for _, c := range []struct {
+		name, text string
+		want       []string
+	}{
+		{"unknown key", "listne: []\n", []string{`gw.yaml:1: listne: unknown key; did you mean listen?`}},
+		{"unknown key, like none", "\nfoo_bar: 1\n", []string{`gw.yaml:2: foo_bar: unknown key`}},
+		{"unknown key within", "limits:\n  half_opne: 3\n", []string{`gw.yaml:2: limits.half_opne: unknown key; did you mean half_open?`}},
+		{"unknown key of a user", "users:\n  - name: a\n    password: b\n    pool: c\n", []string{`gw.yaml:4: users[0].pool: unknown key`}},
+		{"twice", "mtu: 1400\nloops: 1\nmtu: 1300\n", []string{`gw.yaml:3: mtu: is given twice, first in line 1`}},
+		{"no value", "mtu:\n", []string{`gw.yaml:1: mtu: has no value`}},
+		{"not a number", "mtu: many\n", []string{`gw.yaml:1: mtu: "many" is not a whole number`}},
+		{"not a whole number", "mtu: 1400.5\n", []string{`gw.yaml:1: mtu: "1400.5" is not a whole number`}},
+		{"large number", "mtu: 99999999999999999999\n", []string{`gw.yaml:1: mtu: 99999999999999999999 is too large a number`}},
+		{"list for a value", "mtu: [1400]\n", []string{`gw.yaml:1: mtu: must be a single value, not a list`}},
+		{"keys for a value", "mtu: {a: 1}\n", []string{`gw.yaml:1: mtu: must be a single value, not a set of keys`}},
+		{"value for a list", "pools: 10.8.0.0/24\n", []string{`gw.yaml:1: pools: must be a list, like [a, b], not a single value`}},
+		{"value for keys", "limits: 5\n", []string{`gw.yaml:1: limits: must be keys with values, not a single value`}},
+		{"list for keys", "- mtu: 5\n", []string{`gw.yaml:1: must be keys with values, not a list`}},
+		{"anchor", "mtu: &x 1400\n", []string{`gw.yaml:1: mtu: anchors, aliases and tags of YAML are not supported`}},
+		{"not YAML", "mtu: 1400\nlisten: [\n", []string{`gw.yaml:2: not YAML: sequence end token ']' not found`}},
+		{"two documents", "mtu: 1400\n---\nmtu: 1300\n", []string{`gw.yaml:3: a second YAML document begins here; there can be only one`}},
+
+		{"duration without unit", "stop_timeout: 30\n", []string{`gw.yaml:1: stop_timeout: "30" is not a duration: write it with its unit, like 30s or 1m30s`}},
+		{"listen", "listen:\n  - localhost:1723\n  - '[::1]:1723'\n  - 192.0.2.1\n", []string{
+			`gw.yaml:2: listen[0]: "localhost:1723" is not an IPv4 address and port, like 0.0.0.0:1723`,
+			`gw.yaml:3: listen[1]: "[::1]:1723" is not an IPv4 address and port, like 0.0.0.0:1723`,
+			`gw.yaml:4: listen[2]: "192.0.2.1" is not an IPv4 address and port, like 0.0.0.0:1723`,
+		}},
+		{"listen nowhere", "listen: []\n", []string{`gw.yaml:1: listen: must have at least one address`}},
+		{"listen twice", "listen: [\":1723\",\n  0.0.0.0:1723]\n", []string{`gw.yaml:2: listen[1]: 0.0.0.0:1723 is listed twice`}},
+		{"listen port", "listen: [\":1724\"]\n", []string{`gw.yaml:1: warning: listen[0]: most clients know no other port than 1723`}},
+		{"listen in pool", "listen: [10.8.0.7:1723]\n", []string{`gw.yaml:1: listen[0]: 10.8.0.7 is within the pool 10.8.0.0/24: packets to the gateway would go into a tunnel`}},
+		{"local address", "local_address: ::1\n", []string{`gw.yaml:1: local_address: "::1" is not an IPv4 address`}},
+		{"local address of no host", "local_address: 224.0.0.1\n", []string{`gw.yaml:1: local_address: 224.0.0.1 cannot be the address of a host`}},
+		{"pools", "pools:\n- 10.8.0.0\n- 10.8.0.1/24\n- 10.8.0.9-10.8.0.8\n- fd00::/64\n- 10.8.0.1-x\n", []string{
+			`gw.yaml:2: pools[0]: "10.8.0.0" is neither a network like 10.8.0.0/24 nor a range like 10.8.0.10-10.8.0.99`,
+			`gw.yaml:3: pools[1]: "10.8.0.1/24" has bits set behind its prefix: did you mean 10.8.0.0/24?`,
+			`gw.yaml:4: pools[2]: "10.8.0.9-10.8.0.8" ends before it begins`,
+			`gw.yaml:5: pools[3]: "fd00::/64" is not an IPv4 network, like 10.8.0.0/24`,
+			`gw.yaml:6: pools[4]: "10.8.0.1-x" is neither a network like 10.8.0.0/24 nor a range like 10.8.0.10-10.8.0.99`,
+		}},
+		{"pools overlap", "pools: [10.8.0.0/24, 10.8.0.254-10.8.1.9]\n", []string{`gw.yaml:1: pools[1]: 10.8.0.254-10.8.1.9 overlaps 10.8.0.0/24`}},
+		{"large pool", "pools: [10.0.0.0-11.0.0.0]\nlisten: [127.0.0.1:1723]\n", []string{`gw.yaml:1: pools[0]: 10.0.0.0-11.0.0.0 has 16777217 addresses, more than 16777216`}},
+		{"pool of no host", "pools: [224.0.0.0/24]\n", []string{`gw.yaml:1: pools[0]: 224.0.0.0/24 has addresses that no host can have`}},
+		{"nothing to give", "pools: [10.8.0.1-10.8.0.1]\n", []string{`gw.yaml:1: pools: holds no address but the gateway's own`}},
+		{"three name servers", "dns: [10.0.0.1, 10.0.0.2, 10.0.0.3]\n", []string{`gw.yaml:1: dns: has 3 addresses; clients can be told two`}},
+		{"no name server", "wins:\n  - 10.0.0.1\n  - 0.0.0.0\n", []string{`gw.yaml:3: wins[1]: 0.0.0.0 cannot be the address of a server`}},
+		{"encryption", "encryption: yes\n", []string{`gw.yaml:1: encryption: "yes" is not one of require, prefer, allow, deny`}},
+		{"mtu", "mtu: 100\n", []string{`gw.yaml:1: mtu: 100 is neither 0 nor from 576 to 1500`}},
+		{"limits", "limits:\n  sessions: 0\n  half_open: -1\n  setup_timeout: 1ms\n", []string{
+			`gw.yaml:2: limits.sessions: 0 is not from 1 to 65535`,
+			`gw.yaml:3: limits.half_open: -1 is not from 1 to 1048576`,
+			`gw.yaml:4: limits.setup_timeout: 1ms is not from 1s to 1h0m0s`,
+		}},
+		{"timeouts", "limits:\n  gre_timeout: 9s\n  setup_timeout: 8s\n", []string{`gw.yaml:2: warning: limits.gre_timeout: never comes to pass: setup_timeout, 8s, is shorter`}},
+		{"name", "name: ''\n", []string{`gw.yaml:1: name: must have 1 to 63 octets, not 0`}},
+		{"name with a space", "name: a b\n", []string{`gw.yaml:1: name: "a b" has other characters than printable ASCII ones`}},
+		{"tun", "tun: a/b\n", []string{`gw.yaml:1: tun: "a/b" cannot be the name of a network device`}},
+		{"log", "log:\n  level: loud\n  format: xml\n", []string{
+			`gw.yaml:2: log.level: "loud" is not one of debug, info, warn, error`,
+			`gw.yaml:3: log.format: "xml" is not one of text, json`,
+		}},
+		{"a hash is not repeated", "users:\n  - name: a\n    nt_hash: hunter2\n", []string{`gw.yaml:3: users[0].nt_hash: an NT hash has 32 hexadecimal digits`}},
+		{"a password is not repeated", "users:\n  - name: a\n    password: [hunter2]\n", []string{`gw.yaml:3: users[0].password: must be a single value, not a list`}},
+		{"routes", "users:\n  - name: a\n    password: b\n    routes: [192.168.7.1/24]\n", []string{`gw.yaml:4: users[0].routes[0]: "192.168.7.1/24" has bits set behind its prefix: did you mean 192.168.7.0/24?`}},
+
+		{"all at once", "mtu: abc\nfoo: 1\nlimits: {sessions: 0}\nencryption: no\n", []string{
+			`gw.yaml:1: mtu: "abc" is not a whole number`,
+			`gw.yaml:2: foo: unknown key`,
+			`gw.yaml:3: limits.sessions: 0 is not from 1 to 65535`,
+			`gw.yaml:4: encryption: "no" is not one of require, prefer, allow, deny`,
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			_, problems := Parse("gw.yaml", []byte(c.text))
+			var got []string
+			for _, p := range problems {
+				got = append(got, p.String())
+			}
+			assert.ElementsMatch(t, c.want, got)
+			for i, p := range problems[:max(len(problems)-1, 0)] {
+				assert.LessOrEqual(t, p.Line, problems[i+1].Line)
+			}
+		})
+	}
+}
+
+func TestLoad(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "gw.yaml")
+
+	_, problems := Load(file)
+	require.Len(t, problems, 1)
+	assert.Equal(t, file+": cannot be read: no such file or directory", problems[0].String())
+
+	require.NoError(t, os.WriteFile(file, []byte("secrets_file: users\nusers: [{name: a, password: b}]\n"), 0o644))
+	cfg, problems := Load(file)
+	assert.Equal(t, filepath.Join(dir, "users"), cfg.SecretsFile, "relative to the configuration")
+	require.Len(t, problems, 1)
+	assert.Equal(t, file+": warning: holds secrets and can be read by everybody: chmod 600 it", problems[0].String())
+	assert.Empty(t, problems.Errors())
+
+	require.NoError(t, os.Chmod(file, 0o640))
+	_, problems = Load(file)
+	assert.Empty(t, problems)
+}
+
+func TestSecretsDoNotPrint(t *testing.T) {
+	cfg := parse(t, "users: [{name: a, password: hunter2}]\n")
+	var log strings.Builder
+	slog.New(slog.NewJSONHandler(&log, nil)).Info("x", "user", cfg.Users[0], "password", *cfg.Users[0].Password)
+	text := log.String() + fmt.Sprintf("%v %+v %#v %s", cfg.Users, cfg.Users[0], *cfg.Users[0].Password, cfg.Users[0].Password)
+	assert.NotContains(t, text, "hunter2")
+}
+
+func TestPoolPrefixes(t *testing.T) {
+	for text, want := range map[string]string{
+		"10.8.0.0/24":             "[10.8.0.0/24]",
+		"10.8.0.4-10.8.0.7":       "[10.8.0.4/30]",
+		"10.8.0.1-10.8.0.1":       "[10.8.0.1/32]",
+		"10.8.0.1-8":              "[10.8.0.1/32 10.8.0.2/31 10.8.0.4/30 10.8.0.8/32]",
+		"0.0.0.0-255.255.255.255": "[0.0.0.0/0]",
+	} {
+		p, err := parsePool(text)
+		require.NoError(t, err)
+		assert.Equal(t, want, fmt.Sprint(p.Prefixes()), text)
+	}
+}
+
+// FuzzParse wants no panic, and a line that exists with every problem.
+func FuzzParse(f *testing.F) {
+	text, err := os.ReadFile(example)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(string(text))
+	f.Add("users:\n  - name: a\n    password: b\n")
+	f.Add("listen: [1, {a: b}]\nmtu: !!x &a *b\n<<: 3\n? [a]\n: b")
+	f.Fuzz(func(t *testing.T, text string) {
+		_, problems := Parse("gw.yaml", []byte(text))
+		lines := strings.Count(text, "\n") + strings.Count(text, "\r") + 1
+		for _, p := range problems {
+			if p.Line < 1 || p.Line > lines {
+				t.Errorf("%v: there are %d lines", p, lines)
+			}
+		}
+	})
+}
