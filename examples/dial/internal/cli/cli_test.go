@@ -1,0 +1,111 @@
+package cli
+
+import (
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/gopptp/gopptp"
+	"github.com/gopptp/gopptp/chap"
+	"github.com/gopptp/gopptp/examples/dial/internal/explain"
+	"github.com/gopptp/gopptp/examples/dial/internal/tunnel"
+)
+
+// parse runs a command line up to the point where it would dial.
+func parse(args []string, stdin string) (o *tunnel.Options, err error) {
+	cmd := command(func(host string, f *flags) error {
+		o, err = f.options(host, strings.NewReader(stdin))
+		return err
+	})
+	cmd.SetArgs(args)
+	return o, cmd.Execute()
+}
+
+func TestOptions(t *testing.T) {
+	t.Setenv(passwordVariable, "correct horse")
+	o, err := parse([]string{"--user", `CORP\alice`, "--route", "192.168.7.0/24", "--route", "10.1.2.3", "--encryption", "prefer",
+		"--mtu", "1400", "--tun", "vpn0", "--timeout", "5s", "--for", "2s", "--dns", "vpn.example.com:1724"}, "")
+	require.NoError(t, err)
+	hash := chap.NTPasswordHash("correct horse")
+	assert.Equal(t, &tunnel.Options{
+		Host:    "vpn.example.com:1724",
+		Timeout: 5 * time.Second,
+		For:     2 * time.Second,
+		Client: gopptp.ClientConfig{
+			User: `CORP\alice`, NTHash: &hash, Encryption: gopptp.EncryptionPrefer, MTU: 1400,
+			Routes:     []netip.Prefix{netip.MustParsePrefix("192.168.7.0/24"), netip.MustParsePrefix("10.1.2.3/32")},
+			RequestDNS: true, RequestNBNS: true,
+		},
+	}, o)
+	_, left := os.LookupEnv(passwordVariable)
+	assert.False(t, left, "the environment is inherited")
+}
+
+func TestPassword(t *testing.T) {
+	dir := t.TempDir()
+	file := func(name, text string) string {
+		path := filepath.Join(dir, name)
+		require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+		return path
+	}
+	want := chap.NTPasswordHash(" correct horse")
+	for _, c := range []struct {
+		name  string
+		flags []string
+		stdin string
+	}{
+		{"file", []string{"--password-file", file("a", " correct horse\nnot this\n")}, ""},
+		{"file of DOS", []string{"--password-file", file("b", " correct horse\r\n")}, ""},
+		{"file without a line's end", []string{"--password-file", file("c", " correct horse")}, ""},
+		{"standard input", []string{"--password-file", "-"}, " correct horse\n"},
+	} {
+		o, err := parse(append(c.flags, "-u", "alice", "vpn"), c.stdin)
+		require.NoError(t, err, c.name)
+		assert.Equal(t, want, *o.Client.NTHash, c.name)
+	}
+	o, err := parse([]string{"-u", "alice", "vpn", "--nt-hash-file", file("h", "0123456789abcdef0123456789abcdef \n")}, "")
+	require.NoError(t, err)
+	assert.Equal(t, byte(0x23), o.Client.NTHash[1])
+}
+
+func TestUsage(t *testing.T) {
+	t.Setenv(passwordVariable, "hunter2")
+	hash := filepath.Join(t.TempDir(), "hash")
+	require.NoError(t, os.WriteFile(hash, []byte("hunter2\n"), 0o600))
+	for _, c := range []struct{ args, want string }{
+		{"", "needs one HOST, not 0"},
+		{"-u alice a b", "needs one HOST, not 2"},
+		{"vpn", "--user is missing"},
+		{"-u alice --password hunter2 vpn", "unknown flag: --password"},
+		{"-u alice --mtu 100 vpn", "--mtu: 100 is neither 0 nor from 576 to 1500"},
+		{"-u alice --timeout 0s vpn", "--timeout: 0s is not a time to wait"},
+		{"-u alice --for -1s vpn", "--for: -1s is negative"},
+		{"-u alice --tun a/b vpn", `--tun: "a/b" cannot be the name of a network device`},
+		{"-u alice --encryption yes vpn", `--encryption: "yes" is not one of require, prefer, allow, deny`},
+		{"-u alice --route fd00::/8 vpn", `--route: "fd00::/8" is not an IPv4 network, like 192.168.7.0/24`},
+		{"-u alice --password-file /nowhere vpn", "--password-file: /nowhere: no such file or directory"},
+		{"-u alice --password-file a --nt-hash-file b vpn", "--password-file and --nt-hash-file exclude each other"},
+		{"-u alice --nt-hash-file " + hash + " vpn", "--nt-hash-file: its first line is not 32 hexadecimal digits"},
+	} {
+		var stdout, stderr strings.Builder
+		code := Main(strings.Fields(c.args), strings.NewReader(""), &stdout, &stderr)
+		assert.Equal(t, int(explain.Usage), code, c.args)
+		assert.Equal(t, "dial: "+c.want+"; see dial --help\n", stderr.String())
+		assert.NotContains(t, strings.Replace(stderr.String(), "--password", "", 1), "hunter2")
+	}
+	os.Unsetenv(passwordVariable)
+	_, err := parse([]string{"-u", "alice", "vpn"}, "")
+	assert.EqualError(t, err, "a password is missing: --password-file, --nt-hash-file or GOPPTP_PASSWORD")
+}
+
+func TestHelpHasExitCodes(t *testing.T) {
+	var stdout, stderr strings.Builder
+	assert.Zero(t, Main([]string{"--help"}, nil, &stdout, &stderr))
+	assert.Contains(t, stdout.String(), explain.Table())
+}
