@@ -1,0 +1,74 @@
+// Package userspace is a data plane for Linux that needs nothing of the
+// kernel's own PPP and PPTP: a raw socket for GRE and one TUN device for all
+// sessions. [Open] makes one, for a server or a client.
+//
+//	peers ── GRE, IP protocol 47 ── raw socket ── calls ── TUN device ── host
+//
+// It is a [gopptp.Dataplane], with two goroutines for packets and two for
+// deadlines and addresses, whatever the number of sessions. On other systems
+// Open returns an error that wraps [gopptp.ErrNotSupported].
+//
+// # Privileges
+//
+// Open needs CAP_NET_RAW for the socket, CAP_NET_ADMIN for the TUN device, its
+// addresses and routes, and /dev/net/tun, which containers have to be given.
+// Without one of them, Open says which. CAP_NET_ADMIN is needed as long as
+// sessions come and go.
+//
+// Everything is made in the network namespace of the thread that calls Open and
+// stays there. A goroutine that has changed its namespace must be locked to its
+// thread; those that use the [Plane] later need not be.
+//
+// # Addresses and routes
+//
+// The TUN device is new and goes with [Plane.Close], or with the process. A
+// session's local address is put on it as a /32, and taken away with the last
+// session that has it. The peer's address and the session's routes are routed
+// to it unless [Options.Prefixes] covers them: a server that names its pool
+// there changes nothing per session. A session whose MTU is below that of the
+// device gets routes with its own MTU all the same. A route that the host has
+// already, for exactly the same destination, is an error. Routes that somebody
+// else adds to the device go when its last session does, because the kernel drops
+// all routes of a device that has no address left.
+//
+// A route of a session that covers the address of the server itself, such as
+// the default route, leads the tunnel into itself: the control connection then
+// dies. Give the host a route to the server's address by its present gateway
+// first, and remove it afterwards. Packets that come around are dropped and
+// counted ([TUNStats]). The default route is added as its two halves, so that
+// the one that the host has is back when the session ends. A server that gives
+// its public address as its inner one, as some do, gets no route to it through
+// the tunnel.
+//
+// # What the host has to be told
+//
+// A gateway forwards packets only with the sysctl net.ipv4.ip_forward set. It
+// must let IP protocol 47 and TCP port 1723 in and out, and its forwarding rules
+// must let the TUN device through; where the pool is not known to the rest of
+// the network, it must masquerade. A stateful firewall that knows neither
+// drops GRE as invalid.
+//
+// With rp_filter at 1, the host drops packets from the tunnel whose source
+// address it would not route there. Those of peers are routed there; on a
+// client, packets from networks beyond the session's routes are not.
+//
+// # Limits
+//
+// IPv4 only, inside and outside. One Plane in a network namespace: each would
+// get a copy of every packet, and find calls of the other's in them. For the
+// same reason a client and its own gateway cannot be in one namespace. The
+// kernel's GRE and PPTP drivers also see every packet, and this package sees
+// theirs: both may be used side by side, as plain GRE tunnels are filtered out
+// in the kernel, and PPTP calls that are not ours are dropped. But they may not
+// have calls with the same peer, as both choose call IDs by themselves.
+//
+// While the socket is open the kernel no longer answers GRE with ICMP "protocol
+// unreachable".
+//
+// Outer packets go out without the DF bit. One that does not fit the path is
+// fragmented, which costs speed but keeps the tunnel from hanging; the MTU of a
+// session is there to make it rare.
+//
+// Packets that the host sends wait in the TUN device while the network is busy,
+// where TCP notices. What a full queue drops is counted in [Stats].
+package userspace

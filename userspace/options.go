@@ -1,0 +1,118 @@
+package userspace
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"strings"
+)
+
+// Options say how [Open] makes a data plane. The zero value is useful.
+type Options struct {
+	// TUNName names the TUN device, in at most 15 octets. A "%d" in it stands
+	// for the first number that is free. Empty: "pptp%d".
+	TUNName string
+	// MTU of the TUN device in octets, 576 to 1500. The host sends no larger
+	// packet into any tunnel. A session whose own MTU is smaller costs the host
+	// a route that says so. Zero: 1456, which is what an outer MTU of 1500
+	// leaves with MPPE.
+	MTU int
+	// Prefixes are routed to the TUN device from Open to Close. A server names
+	// the networks that it gives its peers addresses from, so that no session
+	// costs a route of its own; what a session routes beyond them is added and
+	// removed with it. IPv4 only, and not the default route.
+	Prefixes []netip.Prefix
+	// NoMSSClamp leaves the maximum segment size of TCP connections in the
+	// tunnels alone. Otherwise it is lowered to what fits.
+	NoMSSClamp bool
+	// ReceiveBuffer is how much the kernel may queue of what peers send, in
+	// octets of its own bookkeeping, about 2,300 a packet. 256 KiB to 1 GiB.
+	// Zero: 4 MiB.
+	ReceiveBuffer int
+	// SendBuffer is how much may wait for the network device, counted alike.
+	// 256 KiB to 1 GiB. Zero: 2 MiB.
+	SendBuffer int
+	// Logger is told what goes wrong outside of any call. Nil: silent.
+	Logger *slog.Logger
+}
+
+const (
+	minMTU, maxMTU, defaultMTU = 576, 1500, 1456
+
+	minBuffer, maxBuffer = 256 << 10, 1 << 30
+	defaultReceiveBuffer = 4 << 20
+	defaultSendBuffer    = 2 << 20
+
+	maxNameLen = 15 // IFNAMSIZ without its NUL
+)
+
+// Validate reports everything that is wrong with o; each error names its field.
+// Open does it first.
+func (o *Options) Validate() error {
+	var errs []error
+	bad := func(field, format string, args ...any) {
+		errs = append(errs, fmt.Errorf("userspace: Options.%s: %s", field, fmt.Sprintf(format, args...)))
+	}
+	if len(o.TUNName) > maxNameLen {
+		bad("TUNName", "%q has %d octets, at most %d fit", o.TUNName, len(o.TUNName), maxNameLen)
+	}
+	// What the kernel refuses in a name, which it would only call an invalid
+	// argument. It takes one "%d" for a pattern, and nothing else with a "%".
+	if strings.ContainsAny(o.TUNName, "/: \t\n\v\f\r\x00") || o.TUNName == "." || o.TUNName == ".." ||
+		strings.Contains(strings.Replace(o.TUNName, "%d", "", 1), "%") {
+		bad("TUNName", "%q cannot be the name of a device", o.TUNName)
+	}
+	if o.MTU != 0 && (o.MTU < minMTU || o.MTU > maxMTU) {
+		bad("MTU", "%d is not within %d and %d", o.MTU, minMTU, maxMTU)
+	}
+	for i, p := range o.Prefixes {
+		field := fmt.Sprintf("Prefixes[%d]", i)
+		switch {
+		case !p.IsValid() || !p.Addr().Is4():
+			bad(field, "%v is not an IPv4 prefix", p)
+		case p != p.Masked():
+			bad(field, "%v has bits set behind its length, as in %v", p, p.Masked())
+		case p.Bits() == 0:
+			bad(field, "the default route would take the tunnels' own packets; use the Routes of a session")
+		default:
+			for j, q := range o.Prefixes[:i] {
+				if p == q {
+					bad(field, "%v is Prefixes[%d] already", p, j)
+				}
+			}
+		}
+	}
+	for _, b := range []struct {
+		field string
+		size  int
+	}{
+		{"ReceiveBuffer", o.ReceiveBuffer},
+		{"SendBuffer", o.SendBuffer},
+	} {
+		if b.size != 0 && (b.size < minBuffer || b.size > maxBuffer) {
+			bad(b.field, "%d is not within %d and %d", b.size, minBuffer, maxBuffer)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// withDefaults returns o with its zero fields filled in.
+func (o Options) withDefaults() Options {
+	if o.TUNName == "" {
+		o.TUNName = "pptp%d"
+	}
+	if o.MTU == 0 {
+		o.MTU = defaultMTU
+	}
+	if o.ReceiveBuffer == 0 {
+		o.ReceiveBuffer = defaultReceiveBuffer
+	}
+	if o.SendBuffer == 0 {
+		o.SendBuffer = defaultSendBuffer
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	return o
+}

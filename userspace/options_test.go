@@ -1,0 +1,51 @@
+package userspace
+
+import (
+	"net/netip"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestOptionsValidate(t *testing.T) {
+	prefix := netip.MustParsePrefix
+	for name, o := range map[string]Options{
+		"zero":    {},
+		"full":    {TUNName: "pptp0", MTU: 1400, ReceiveBuffer: 1 << 20, SendBuffer: 1 << 20},
+		"pattern": {TUNName: "vpn%d"},
+		"longest": {TUNName: "abcdefghijklmno"},
+		"limits":  {MTU: 576, ReceiveBuffer: 256 << 10, SendBuffer: 1 << 30},
+		"prefixes": {Prefixes: []netip.Prefix{
+			prefix("10.8.0.0/16"), prefix("10.8.1.0/24"), prefix("192.0.2.1/32"), prefix("128.0.0.0/1"),
+		}},
+	} {
+		require.NoError(t, o.Validate(), name)
+	}
+	for name, c := range map[string]struct {
+		opts  Options
+		field string
+	}{
+		"long name":      {Options{TUNName: "abcdefghijklmnop"}, "TUNName"},
+		"slash":          {Options{TUNName: "a/b"}, "TUNName"},
+		"space":          {Options{TUNName: "a b"}, "TUNName"},
+		"dots":           {Options{TUNName: ".."}, "TUNName"},
+		"two patterns":   {Options{TUNName: "%d%d"}, "TUNName"},
+		"bad pattern":    {Options{TUNName: "%s"}, "TUNName"},
+		"small MTU":      {Options{MTU: 575}, "MTU"},
+		"negative MTU":   {Options{MTU: -1}, "MTU"},
+		"large MTU":      {Options{MTU: 1501}, "MTU"},
+		"no prefix":      {Options{Prefixes: make([]netip.Prefix, 1)}, "Prefixes[0]"},
+		"IPv6":           {Options{Prefixes: []netip.Prefix{prefix("2001:db8::/32")}}, "Prefixes[0]"},
+		"host bits":      {Options{Prefixes: []netip.Prefix{prefix("10.8.0.1/16")}}, "Prefixes[0]"},
+		"default route":  {Options{Prefixes: []netip.Prefix{prefix("0.0.0.0/0")}}, "Prefixes[0]"},
+		"twice":          {Options{Prefixes: []netip.Prefix{prefix("10.8.0.0/16"), prefix("10.8.0.0/16")}}, "Prefixes[1]"},
+		"small receive":  {Options{ReceiveBuffer: 1}, "ReceiveBuffer"},
+		"negative":       {Options{SendBuffer: -1}, "SendBuffer"},
+		"endless buffer": {Options{SendBuffer: 1<<30 + 1}, "SendBuffer"},
+	} {
+		err := c.opts.Validate()
+		require.ErrorContains(t, err, "userspace: Options."+c.field+": ", name)
+		_, opened := Open(c.opts)
+		require.Equal(t, err, opened, name)
+	}
+}

@@ -1,0 +1,39 @@
+//go:build !linux
+
+package userspace
+
+import (
+	"fmt"
+	"runtime"
+
+	"github.com/gopptp/gopptp"
+)
+
+var errSystem = fmt.Errorf("userspace: not on %s: %w", runtime.GOOS, gopptp.ErrNotSupported)
+
+// Plane is a data plane, on Linux. Here, Open makes none.
+type Plane struct{ _ [0]func() }
+
+var _ gopptp.Dataplane = (*Plane)(nil)
+
+// Open returns an error that wraps [gopptp.ErrNotSupported].
+func Open(opts Options) (*Plane, error) {
+	if err := opts.Validate(); err != nil {
+		return nil, err
+	}
+	return nil, errSystem
+}
+
+// Open returns an error that wraps [gopptp.ErrNotSupported].
+func (p *Plane) Open(gopptp.CallConfig, gopptp.CallHandler) (gopptp.Call, error) {
+	return nil, errSystem
+}
+
+// Close does nothing.
+func (p *Plane) Close() error { return nil }
+
+// DeviceName returns "".
+func (p *Plane) DeviceName() string { return "" }
+
+// Stats returns zeros.
+func (p *Plane) Stats() Stats { return Stats{} }

@@ -1,0 +1,221 @@
+package userspace
+
+import (
+	"bytes"
+	"net/netip"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+
+	"github.com/gopptp/gopptp/internal/engine"
+)
+
+// greData is a packet that the filter passes. The engine would refuse it, or
+// know no call with that ID.
+func greData(n int) []byte {
+	p := bytes.Repeat([]byte{0xa5}, n)
+	copy(p, []byte{0x30, 0x01, 0x88, 0x0b})
+	return p
+}
+
+// receiveN receives packets until there are n.
+func receiveN(t *testing.T, s *greSocket, n int) (list []engine.Datagram) {
+	t.Helper()
+	require.NoError(t, s.file.SetReadDeadline(time.Now().Add(5*time.Second)))
+	for len(list) < n {
+		batch, err := s.receive()
+		require.NoError(t, err, "%d of %d came", len(list), n)
+		for _, d := range batch {
+			d.Data = bytes.Clone(d.Data)
+			list = append(list, d)
+		}
+	}
+	return list
+}
+
+func TestSocketBatches(t *testing.T) {
+	nsA, nsB := newPair(t)
+	a, b := nsA.openSocket(t), nsB.openSocket(t)
+
+	// More than one batch, with sources and sizes by turns.
+	var sent []engine.Datagram
+	for i := range 2*batchLen + 7 {
+		d := engine.Datagram{Local: outerB, Peer: outerA, Data: greData(8 + 11*i)}
+		if i%2 == 1 {
+			d.Local = secondB
+		}
+		sent = append(sent, d)
+	}
+	b.Send(sent)
+	for i, d := range receiveN(t, a, len(sent)) {
+		require.Equal(t, engine.Datagram{Local: outerA, Peer: sent[i].Local, Data: sent[i].Data}, d, i)
+	}
+	require.EqualValues(t, len(sent), b.sent.Load())
+	require.EqualValues(t, len(sent), a.received.Load())
+	require.Zero(t, a.malformed.Load()+b.sendErr.Load()+b.sendQueue.Load()+b.sendTooLarge.Load())
+}
+
+func TestSocketTakesOptionsOff(t *testing.T) {
+	nsA, nsB := newPair(t)
+	a, b := nsA.openSocket(t), nsB.openSocket(t)
+	require.NoError(t, a.conn.Control(func(fd uintptr) {
+		require.NoError(t, unix.SetsockoptString(int(fd), unix.IPPROTO_IP, unix.IP_OPTIONS, "\x01\x01\x01\x01\x01\x01\x01\x00"))
+	}))
+	data := greData(100)
+	a.Send([]engine.Datagram{{Local: outerA, Peer: outerB, Data: data}})
+	require.Equal(t, []engine.Datagram{{Local: outerB, Peer: outerA, Data: data}}, receiveN(t, b, 1))
+}
+
+func TestSocketFiltersOtherTunnels(t *testing.T) {
+	nsA, nsB := newPair(t)
+	a, b := nsA.openSocket(t), nsB.openSocket(t)
+	plain := greData(64)
+	plain[0], plain[1] = 0, 0
+	a.Send([]engine.Datagram{
+		{Local: outerA, Peer: outerB, Data: plain},
+		{Local: outerA, Peer: outerB, Data: greData(64)},
+		{Local: outerA, Peer: outerB, Data: plain},
+		{Local: outerA, Peer: outerB, Data: greData(65)},
+	})
+	got := receiveN(t, b, 2)
+	require.Equal(t, []int{64, 65}, []int{len(got[0].Data), len(got[1].Data)})
+	require.EqualValues(t, 2, b.received.Load())
+	require.Zero(t, b.queueDrops(), "what is filtered out is no loss")
+}
+
+// An outer packet that is larger than the link arrives all the same.
+func TestSocketFragments(t *testing.T) {
+	nsA, nsB := newPair(t)
+	setMTU(t, 1000, nsA, nsB)
+	a, b := nsA.openSocket(t), nsB.openSocket(t)
+	data := greData(1480)
+	a.Send([]engine.Datagram{{Local: outerA, Peer: outerB, Data: data}})
+	require.Equal(t, []engine.Datagram{{Local: outerB, Peer: outerA, Data: data}}, receiveN(t, b, 1))
+	require.Zero(t, a.sendTooLarge.Load())
+}
+
+// Each packet that cannot be sent is counted by its reason, and harms no other.
+func TestSocketSendErrors(t *testing.T) {
+	nsA, nsB := newPair(t)
+	a, b := nsA.openSocket(t), nsB.openSocket(t)
+	good := engine.Datagram{Local: outerA, Peer: outerB, Data: greData(20)}
+	a.Send([]engine.Datagram{
+		good,
+		{Local: outerA, Peer: outerB, Data: make([]byte, 66000)}, // larger than IP allows
+		good,
+		{Local: outerB, Peer: outerB, Data: greData(20)},                               // not our address
+		{Local: outerA, Peer: netip.MustParseAddr("198.51.100.1"), Data: greData(20)},  // no route
+		{Local: outerA, Peer: netip.MustParseAddr("2001:db8::1"), Data: greData(20)},   // not IPv4
+		{Local: outerA, Peer: netip.MustParseAddr("255.255.255.255"), Data: good.Data}, // not allowed
+		good,
+	})
+	receiveN(t, b, 3)
+	require.EqualValues(t, 3, a.sent.Load())
+	require.EqualValues(t, 1, a.sendTooLarge.Load())
+	require.EqualValues(t, 4, a.sendErr.Load())
+	require.Zero(t, a.sendQueue.Load())
+}
+
+// unanswered is an address that the kernel keeps packets for while it looks for
+// a neighbour, which there is none: a network device that takes nothing.
+var unanswered = netip.MustParseAddr("192.0.2.99")
+
+func TestSocketSendQueueFull(t *testing.T) {
+	nsA, _ := newPair(t)
+	a := nsA.openSocket(t)
+	require.NoError(t, a.conn.Control(func(fd uintptr) {
+		require.NoError(t, unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_SNDBUF, 16<<10))
+	}))
+	batch := make([]engine.Datagram, 3*batchLen)
+	for i := range batch {
+		batch[i] = engine.Datagram{Local: outerA, Peer: unanswered, Data: greData(1400)}
+	}
+	start := time.Now()
+	a.Send(batch)
+	require.Less(t, time.Since(start), 500*time.Millisecond, "waited")
+	require.EqualValues(t, len(batch), a.sent.Load()+a.sendQueue.Load())
+	require.NotZero(t, a.sent.Load())
+	require.Greater(t, a.sendQueue.Load(), uint64(2*batchLen))
+
+	// Who asks for room first, waits, but not for long.
+	a.room.Store(0)
+	start = time.Now()
+	a.awaitRoom(1)
+	require.Less(t, time.Since(start), time.Second)
+	require.Zero(t, a.room.Load())
+	// And has it when the kernel has given up.
+	eventually(t, "room in the send queue", func() bool { a.awaitRoom(1); return a.room.Load() == a.capacity })
+}
+
+// An empty queue is not asked for over and over.
+func TestSocketRoom(t *testing.T) {
+	nsA, _ := newPair(t)
+	a := nsA.openSocket(t)
+	require.GreaterOrEqual(t, a.capacity, int64(2*batchLen))
+	a.awaitRoom(batchLen)
+	require.Equal(t, a.capacity, a.room.Load())
+	a.Send(make([]engine.Datagram, 10))
+	require.Equal(t, a.capacity-10, a.room.Load())
+	a.awaitRoom(batchLen)
+	require.Equal(t, a.capacity-10, a.room.Load())
+}
+
+func TestSocketReceiveQueueFull(t *testing.T) {
+	nsA, nsB := newPair(t)
+	a, b := nsA.openSocket(t), nsB.openSocket(t)
+	require.NoError(t, b.conn.Control(func(fd uintptr) {
+		require.NoError(t, unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUF, 64<<10))
+	}))
+	batch := make([]engine.Datagram, 4*batchLen)
+	for i := range batch {
+		batch[i] = engine.Datagram{Local: outerA, Peer: outerB, Data: greData(1400)}
+	}
+	a.Send(batch)
+	eventually(t, "drops", func() bool { return b.queueDrops() > 0 })
+	require.Less(t, b.queueDrops(), uint64(len(batch)))
+}
+
+// Close ends a receive that waits, and what comes after it does nothing.
+func TestSocketClose(t *testing.T) {
+	nsA, _ := newPair(t)
+	a := nsA.openSocket(t)
+	ended := make(chan error)
+	go func() {
+		_, err := a.receive()
+		ended <- err
+	}()
+	time.Sleep(10 * time.Millisecond) // let it wait
+	require.NoError(t, a.Close())
+	require.ErrorIs(t, <-ended, os.ErrClosed)
+	_, err := a.receive()
+	require.ErrorIs(t, err, os.ErrClosed)
+	a.Send([]engine.Datagram{{Local: outerA, Peer: outerB, Data: greData(20)}})
+	require.Zero(t, a.sent.Load())
+	require.Zero(t, a.queueDrops())
+	a.room.Store(0)
+	a.awaitRoom(1)
+}
+
+func TestSocketAllocatesNothing(t *testing.T) {
+	nsA, nsB := newPair(t)
+	a, b := nsA.openSocket(t), nsB.openSocket(t)
+	batch := make([]engine.Datagram, 8)
+	for i := range batch {
+		batch[i] = engine.Datagram{Local: outerA, Peer: outerB, Data: greData(100)}
+	}
+	require.Zero(t, testing.AllocsPerRun(100, func() {
+		a.room.Store(0)
+		a.awaitRoom(batchLen)
+		a.Send(batch)
+		for got := 0; got < len(batch); {
+			list, err := b.receive()
+			if err != nil {
+				panic(err)
+			}
+			got += len(list)
+		}
+	}))
+}
