@@ -1,6 +1,11 @@
 package ppp
 
-import "time"
+import (
+	"fmt"
+	"io"
+	"log/slog"
+	"time"
+)
 
 // Signal tells the link what a call did to a layer: the This-Layer actions of
 // RFC 1661 §4.4, several at once where a packet had several effects. Down is
@@ -49,7 +54,10 @@ type Layer interface {
 // codes that are the other's.
 //
 // SignalUp means authenticated, SignalFinished that authentication failed, for
-// the reason that Err gives.
+// the reason that Err gives. A role lives on after SignalUp: it answers packets
+// that are sent again, and an authenticator may have a Deadline at which it
+// begins anew. Until that has an outcome the link goes on; SignalFinished ends
+// it, in the Network phase too.
 type Auth interface {
 	Method() AuthMethod
 	// Start begins when the link enters the Authenticate phase. It forgets
@@ -62,10 +70,18 @@ type Auth interface {
 }
 
 // Authenticator is an Auth that needs a verdict: it emits an AuthRequest and
-// waits for Verdict to be called.
+// waits for Verdict to be called. It ignores a verdict that it has not asked for.
 type Authenticator interface {
 	Auth
 	Verdict(v AuthVerdict, now time.Time, out *Output) Signal
+}
+
+// Presumer is an Auth in the role of the peer that can do without being told of
+// its success: Presume says that the other end has begun a network protocol,
+// which it does for an authenticated peer only. EAP needs it, since its Success
+// is not repeated (RFC 2284 §2.2.2).
+type Presumer interface {
+	Presume(now time.Time, out *Output) Signal
 }
 
 // AuthMethod is what the Authentication-Protocol option of LCP names (RFC 1661
@@ -102,17 +118,44 @@ func (m AuthMethod) String() string {
 // field is the event's own copy.
 type AuthRequest struct {
 	Method AuthMethod
-	// ID names the exchange; it returns in AuthVerdict.
+	// ID names the exchange; it returns in AuthVerdict. With CHAP it is the
+	// identifier of the response, which CHAP-MD5 hashes.
 	ID uint8
-	// Name is the name the peer gave, as it came; it may hold a domain.
+	// Name is the name the peer gave, as it came; it may hold a domain. With
+	// EAP it is the identity.
 	Name string
-	// Challenge is what we sent: 16 octets with MS-CHAPv2.
+	// Reauthentication: the peer has been accepted on this link before, under
+	// the same name, and its sessions are up.
+	Reauthentication bool
+	// Challenge is what we sent: 16 octets with MS-CHAPv2 and CHAP-MD5, 8 with
+	// MS-CHAPv1.
 	Challenge []byte
 	// PeerChallenge is the peer's part, MS-CHAPv2 only: 16 octets.
 	PeerChallenge []byte
-	// Response is the NT-Response (24 octets) of MS-CHAPv2, or what the method
-	// has in its place.
+	// Response is the NT-Response (24 octets) of MS-CHAPv2 and MS-CHAPv1, nil
+	// where a peer of the latter does not vouch for it; with CHAP-MD5 it is the
+	// digest (16 octets).
 	Response []byte
+	// LMResponse is the LAN Manager response (24 octets) of MS-CHAPv1, nil if
+	// there is none.
+	LMResponse []byte
+	// Password is the user's, PAP only.
+	Password Secret
+	// PasswordChange is set where the peer asks for a new password, which a
+	// verdict with ChangePassword invited it to. Response and PeerChallenge are
+	// made with the new one.
+	PasswordChange *PasswordChange
+	// EAP is the peer's packet, from its code on.
+	EAP []byte
+}
+
+// PasswordChange is what a Change-Password packet of MS-CHAP carries beside a
+// response (RFC 2759 §7, RFC 2433 §10).
+type PasswordChange struct {
+	// EncryptedPassword is the new password, under the old NT hash.
+	EncryptedPassword [516]byte
+	// EncryptedHash is the old NT hash, under the new one.
+	EncryptedHash [16]byte
 }
 
 // AuthVerdict answers an AuthRequest.
@@ -128,4 +171,33 @@ type AuthVerdict struct {
 	ErrorCode int
 	// Retry lets the peer try once more on a failure.
 	Retry bool
+	// ChangePassword lets the peer of an MS-CHAP change its password on a
+	// failure, for which ErrorCode is 648, password expired. It is another
+	// AuthRequest; without it the code is the end of the attempt.
+	ChangePassword bool
+	// EAP is the packet for the peer, from its code on. A Request decides
+	// nothing yet unless Accepted says so: the peer's answer is another
+	// AuthRequest. Without a Success or Failure that fits the verdict, one is
+	// made.
+	EAP []byte
 }
+
+// Secret is a password. It prints as "[redacted]"; string(s) is what it holds.
+type Secret []byte
+
+const redacted = "[redacted]"
+
+// Format implements fmt.Formatter, so that no verb shows it.
+func (Secret) Format(f fmt.State, _ rune) { io.WriteString(f, redacted) }
+
+// String implements fmt.Stringer.
+func (Secret) String() string { return redacted }
+
+// LogValue implements slog.LogValuer.
+func (Secret) LogValue() slog.Value { return slog.StringValue(redacted) }
+
+// MarshalText keeps secrets out of encoded logs.
+func (Secret) MarshalText() ([]byte, error) { return []byte(redacted), nil }
+
+// Wipe overwrites the secret.
+func (s Secret) Wipe() { clear(s) }

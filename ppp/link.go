@@ -95,9 +95,9 @@ type Link struct {
 	phase    Phase
 	peerAuth Authenticator // the peer proves itself to us; nil when done or not asked
 	ownAuth  Auth          // we prove ourselves; nil when done or not asked
-	verifier Authenticator // who did, for a packet sent again after the verdict
-	prover   Auth
-	layers   []linkLayer // Compression first, then Networks
+	verifier Authenticator // who asked, for what comes after: a packet sent again, or authentication anew
+	prover   Auth          // who answered
+	layers   []linkLayer   // Compression first, then Networks
 	held     []heldPacket
 	err      error // why we close the link
 	dropped  uint64
@@ -172,10 +172,11 @@ func (l *Link) Close(err error, now time.Time, out *Output) {
 	l.control(l.cfg.Control.Fail(err, now, out), now, out)
 }
 
-// Verdict gives the answer to an AuthRequest.
+// Verdict gives the answer to an AuthRequest. A refusal ends the link in the
+// Network phase too, when the authentication has been asked for anew.
 func (l *Link) Verdict(v AuthVerdict, now time.Time, out *Output) {
-	if l.phase == PhaseAuthenticate && l.peerAuth != nil {
-		l.authenticated(l.peerAuth, l.peerAuth.Verdict(v, now, out), now, out)
+	if a := l.verifier; a != nil && (l.phase == PhaseAuthenticate || l.phase == PhaseNetwork) {
+		l.authenticated(a, a.Verdict(v, now, out), now, out)
 	}
 }
 
@@ -215,6 +216,9 @@ func (l *Link) input(p Protocol, payload []byte, now time.Time, out *Output) {
 		// been lost. A Terminate-Ack now would end the protocol for good
 		// with some peers, so the packet waits.
 		l.hold(p, payload)
+		if !isAuth && l.phase == PhaseAuthenticate {
+			l.presume(now, out)
+		}
 	case isAuth:
 		l.authInput(payload, now, out)
 	default:
@@ -233,10 +237,10 @@ func (l *Link) Tick(now time.Time, out *Output) {
 	if due(l.cfg.Control.Deadline()) {
 		l.control(l.cfg.Control.Tick(now, out), now, out)
 	}
-	if a := l.peerAuth; a != nil && due(a.Deadline()) {
+	if a := l.verifier; a != nil && due(a.Deadline()) {
 		l.authenticated(a, a.Tick(now, out), now, out)
 	}
-	if a := l.ownAuth; a != nil && due(a.Deadline()) {
+	if a := l.prover; a != nil && due(a.Deadline()) {
 		l.authenticated(a, a.Tick(now, out), now, out)
 	}
 	for i := range l.layers {
@@ -257,11 +261,11 @@ func (l *Link) Deadline() time.Time {
 			at = t
 		}
 	}
-	if l.peerAuth != nil {
-		earlier(l.peerAuth.Deadline())
+	if l.verifier != nil {
+		earlier(l.verifier.Deadline())
 	}
-	if l.ownAuth != nil {
-		earlier(l.ownAuth.Deadline())
+	if l.prover != nil {
+		earlier(l.prover.Deadline())
 	}
 	for i := range l.layers {
 		earlier(l.layers[i].Deadline())
@@ -352,13 +356,22 @@ func (l *Link) authenticate(now time.Time, out *Output) {
 }
 
 // authInput passes a packet to both roles; each ignores what is the other's. A
-// role that is done still answers repeated packets: its last answer was lost.
+// role that is done still answers repeated packets, since its last answer was
+// lost, and authenticates anew where the peer, or its own timer, says so.
 func (l *Link) authInput(payload []byte, now time.Time, out *Output) {
 	if a := l.verifier; a != nil {
 		l.authenticated(a, a.Input(payload, now, out), now, out)
 	}
 	if a := l.prover; a != nil {
 		l.authenticated(a, a.Input(payload, now, out), now, out)
+	}
+}
+
+// presume tells the role in which we prove ourselves that the peer has gone on
+// to the network protocols.
+func (l *Link) presume(now time.Time, out *Output) {
+	if a, ok := l.ownAuth.(Presumer); ok {
+		l.authenticated(l.ownAuth, a.Presume(now, out), now, out)
 	}
 }
 

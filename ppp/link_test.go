@@ -1,7 +1,10 @@
 package ppp
 
 import (
+	"bytes"
 	"errors"
+	"fmt"
+	"log/slog"
 	"slices"
 	"testing"
 	"time"
@@ -585,8 +588,129 @@ func TestLinkRepeatedAuthPackets(t *testing.T) {
 	r.auth(0)
 	require.Len(t, r.verify.inputs, n+1, "its answer may have been lost")
 	require.Empty(t, r.prove.inputs, "a role that was not agreed on is never asked")
-	r.link.Verdict(AuthVerdict{}, r.now, &r.out)
-	require.Empty(t, r.verify.verdicts, "the verdict is past")
+}
+
+// TestLinkReauthentication: either role may begin anew in the Network phase. The
+// link goes on, and ends if the outcome is bad.
+func TestLinkReauthentication(t *testing.T) {
+	for name, fail := range map[string]func(r *linkRig){
+		"refused":      func(r *linkRig) { r.link.Verdict(AuthVerdict{}, r.now, &r.out) },
+		"not answered": func(r *linkRig) { r.tickAt(&r.verify) },
+		"by the peer":  func(r *linkRig) { r.auth(SignalFinished) },
+		"no success":   func(r *linkRig) { r.tickAt(&r.prove) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newLinkRig(t, nil)
+			r.lcp.peerAuth, r.lcp.ownAuth = AuthMSCHAPv2, AuthMSCHAPv2
+			r.verify.onStart, r.prove.onStart = SignalUp, SignalUp
+			r.network()
+			r.takePackets()
+
+			r.link.Verdict(AuthVerdict{Accepted: true}, r.now, &r.out)
+			r.auth(SignalUp)
+			require.Len(t, r.verify.verdicts, 1)
+			require.Empty(t, r.takeEvents(), "nothing has changed")
+			require.Equal(t, PhaseNetwork, r.link.Phase())
+
+			fail(r)
+			require.Equal(t, PhaseTerminate, r.link.Phase())
+			require.Contains(t, r.takePackets(), linkPacket{ProtocolLCP, TerminateRequest})
+			r.send(ProtocolLCP, Packet{Code: TerminateAck})
+			events := r.takeEvents()
+			require.ErrorIs(t, events[len(events)-1].(LinkFinished).Err, errTestAuth)
+		})
+	}
+}
+
+// tickAt runs an authentication's timer.
+func (r *linkRig) tickAt(a *testAuth) {
+	a.deadline = r.now.Add(time.Hour)
+	for r.link.Deadline().Before(a.deadline) { // other protocols' business
+		r.now = r.link.Deadline()
+		r.link.Tick(r.now, &r.out)
+	}
+	require.Equal(r.t, a.deadline, r.link.Deadline())
+	r.now = a.deadline
+	r.link.Tick(r.now, &r.out)
+}
+
+// presumingAuth is a testAuth that heeds the network protocols.
+type presumingAuth struct {
+	testAuth
+	presumed int
+	signals  Signal
+}
+
+func (a *presumingAuth) Presume(time.Time, *Output) Signal {
+	a.presumed++
+	return a.signal(a.signals)
+}
+
+// TestLinkPresumes: the first packet of a network protocol stands for a success
+// that was lost, where the authentication agrees.
+func TestLinkPresumes(t *testing.T) {
+	prove := &presumingAuth{testAuth: testAuth{method: AuthEAP}}
+	r := newLinkRig(t, func(r *linkRig, cfg *LinkConfig) {
+		r.lcp.ownAuth = AuthEAP
+		cfg.Peers = append(cfg.Peers, prove)
+	})
+	r.up()
+	require.Equal(t, PhaseAuthenticate, r.link.Phase())
+	r.request(ProtocolCCP)
+	require.Equal(t, 1, prove.presumed)
+	require.Equal(t, PhaseAuthenticate, r.link.Phase(), "it does not agree")
+	r.takePackets()
+
+	prove.signals = SignalUp
+	r.request(ProtocolCCP)
+	require.Equal(t, PhaseNetwork, r.link.Phase())
+	require.Contains(t, r.takePackets(), linkPacket{ProtocolCCP, ConfigureAck}, "the packet was kept")
+	r.request(ProtocolIPCP)
+	require.Equal(t, 2, prove.presumed)
+}
+
+func TestLinkDoesNotPresumeForThePeer(t *testing.T) {
+	r := newLinkRig(t, func(r *linkRig, cfg *LinkConfig) { r.lcp.peerAuth = AuthMSCHAPv2 })
+	r.up()
+	r.request(ProtocolIPCP)
+	require.Equal(t, PhaseAuthenticate, r.link.Phase())
+}
+
+func TestRepeat(t *testing.T) {
+	now := time.Unix(1000, 0)
+	r := Repeat{Limit: 3 * time.Second, Max: 5}
+	require.True(t, r.Deadline().IsZero())
+	again, over := r.Due(now)
+	require.False(t, again || over)
+
+	r.Begin(500*time.Millisecond, now)
+	for _, wait := range []time.Duration{500, 1000, 2000, 3000} {
+		wait *= time.Millisecond
+		require.Equal(t, now.Add(wait), r.Deadline())
+		again, over = r.Due(now.Add(wait - 1))
+		require.False(t, again || over)
+		now = now.Add(wait)
+		again, over = r.Due(now)
+		require.True(t, again && !over)
+	}
+	now = now.Add(3 * time.Second)
+	again, over = r.Due(now)
+	require.True(t, !again && over)
+	require.True(t, r.Deadline().IsZero())
+}
+
+func TestSecret(t *testing.T) {
+	s := Secret("hunter2")
+	req := AuthRequest{Method: AuthPAP, Password: s}
+	var out bytes.Buffer
+	slog.New(slog.NewJSONHandler(&out, nil)).Info("x", "secret", s, "request", req)
+	slog.New(slog.NewTextHandler(&out, nil)).Info("x", "secret", s, "request", req)
+	fmt.Fprintf(&out, "%v %+v %#v %s %q %x %d %v %+v %#v", s, s, s, s, s, s, s, req, req, req)
+	for _, leak := range []string{"hunter2", fmt.Sprintf("%x", "hunter2"), "104", "0x68", "aHVudGVyMg"} {
+		require.NotContains(t, out.String(), leak)
+	}
+	s.Wipe()
+	require.Equal(t, make([]byte, 7), []byte(s))
 }
 
 func TestLinkDown(t *testing.T) {
