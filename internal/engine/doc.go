@@ -8,6 +8,26 @@
 // whatever the number of calls: one for deadlines, and one for what may block
 // ([Host].Attach and Detach).
 //
+// # Locks
+//
+// A call has a lock for each direction, in and out, so that a tunnel can encrypt
+// and decrypt at once. Numbers and acknowledgements travel between directions
+// (see package gre) and have a third lock, num, which is held for a few
+// instructions only. What a session does to a call is under a fourth, mu. They
+// are taken in the order mu, then in or out, then num; never in and out at once.
+//
+// Packets come in batches that go through many calls. What a batch has made of
+// them leaves in one piece at its end, so the locks of their direction are held
+// until then: otherwise another goroutine could take the next number, or the
+// next packet out of the cipher, and be first on the wire. A batch that finds a
+// lock taken first sends what it has and lets go of everything, so that nobody
+// waits while holding a lock of another call.
+//
+// Methods of a [gopptp.CallHandler] are called under mu or in. They do not block,
+// and must not call the engine back.
+//
+// # Limits
+//
 // Only IPv4 is carried. The transmit window of the peer is ignored, as package
 // gre explains.
 package engine

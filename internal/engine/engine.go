@@ -1,16 +1,22 @@
 package engine
 
 import (
+	"errors"
+	"fmt"
+	"net"
 	"net/netip"
+	"sync"
+	"sync/atomic"
 
 	"github.com/gopptp/gopptp"
 	"github.com/gopptp/gopptp/gre"
+	"github.com/gopptp/gopptp/internal/loop"
 )
 
 // Headroom is what must be free in front of an IP packet that is given to
-// [Engine.Outbound], in octets: room for the GRE header, the PPP header, the
-// MPPE header and the inner protocol field, which are 24 together, rounded up
-// so that the packet keeps its alignment.
+// [Engine.Outbound], in octets: room for the headers of GRE (16), PPP (4) and
+// MPPE (2) and for the inner protocol field (2), rounded up so that the packet
+// keeps its alignment.
 const Headroom = 32
 
 // Datagram is a GRE packet without its IP header, on its way to or from a peer.
@@ -29,7 +35,8 @@ type Wire interface {
 // Host takes the users' packets out of the tunnels, and sets up addresses.
 type Host interface {
 	// Deliver hands IP packets to the host. It is called from several
-	// goroutines, and must not keep packets.
+	// goroutines, must not keep packets nor call the engine back, and must not
+	// block for long.
 	Deliver(packets [][]byte)
 	// Attach makes the host route n.Peer and n.Routes to the data plane, with
 	// n.Local as its own address. It may block: the engine calls it, and
@@ -48,6 +55,119 @@ type Config struct {
 	NoMSSClamp bool
 	// Receiver configures the order of received packets and acknowledgements.
 	Receiver gre.ReceiverConfig
+}
+
+// Engine is the common part of a data plane. It is safe for concurrent use.
+type Engine struct {
+	cfg   Config
+	demux gre.Demux[*call]
+	table table
+
+	deadlines *loop.Loop
+	hosts     *loop.Loop // Host.Attach and Detach
+
+	inbound  freeList[inBatch]
+	outbound freeList[outBatch]
+
+	stats counters
+
+	mu     sync.Mutex
+	closed bool
+	calls  map[*call]struct{}
+}
+
+var _ gopptp.Dataplane = (*Engine)(nil)
+
+var (
+	errClosed       = fmt.Errorf("engine: closed: %w", net.ErrClosed)
+	errCallClosed   = fmt.Errorf("engine: call closed: %w", net.ErrClosed)
+	errNotConnected = errors.New("engine: call is not connected")
+	errAddress      = errors.New("engine: addresses of a call are not IPv4")
+	errShortFrame   = errors.New("engine: control frame without a protocol field")
+	errNoKey        = errors.New("engine: encrypted packet, and no key")
+	errLongFrame    = errors.New("engine: control frame too long")
+)
+
+// New returns an Engine. Close ends it.
+func New(cfg Config) *Engine {
+	return &Engine{
+		cfg:       cfg,
+		deadlines: loop.New(),
+		hosts:     loop.New(),
+		inbound:   make(freeList[inBatch], maxFree),
+		outbound:  make(freeList[outBatch], maxFree),
+		calls:     make(map[*call]struct{}),
+	}
+}
+
+// Open implements [gopptp.Dataplane].
+func (e *Engine) Open(cfg gopptp.CallConfig, h gopptp.CallHandler) (gopptp.Call, error) {
+	cfg.Local, cfg.Peer = cfg.Local.Unmap(), cfg.Peer.Unmap()
+	if !cfg.Local.Is4() || !cfg.Peer.Is4() {
+		return nil, errAddress
+	}
+	c := newCall(e, cfg, h)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.closed {
+		return nil, errClosed
+	}
+	var err error
+	if c.id, err = e.demux.Allocate(cfg.Peer, c); err != nil {
+		return nil, err
+	}
+	e.calls[c] = struct{}{}
+	return c, nil
+}
+
+// Close implements [gopptp.Dataplane]. It waits for the goroutines of e. Owners
+// of calls that are still open are told that these have failed.
+func (e *Engine) Close() error {
+	e.mu.Lock()
+	e.closed = true
+	calls := make([]*call, 0, len(e.calls))
+	for c := range e.calls {
+		calls = append(calls, c)
+	}
+	e.mu.Unlock()
+	for _, c := range calls {
+		c.close(errClosed)
+	}
+	e.deadlines.Close()
+	e.hosts.Close()
+	<-e.deadlines.Done()
+	<-e.hosts.Done()
+	return nil
+}
+
+func (e *Engine) forget(c *call) {
+	e.demux.Remove(c.cfg.Peer, c.id)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	delete(e.calls, c)
+}
+
+// freeList keeps the memory of batches that are not under way. There are as many
+// batches as goroutines in the engine, which are few. Unlike a sync.Pool it is
+// not emptied by each garbage collection.
+type freeList[T any] chan *T
+
+const maxFree = 8
+
+func (l freeList[T]) get() *T {
+	select {
+	case t := <-l:
+		return t
+	default:
+		return new(T)
+	}
+}
+
+func (l freeList[T]) put(t *T) {
+	select {
+	case l <- t:
+	default:
+	}
 }
 
 // Stats counts what happens outside of calls.
@@ -70,7 +190,7 @@ type MalformedStats struct {
 	Short    uint64
 	Version  uint64 // other kinds of GRE
 	Protocol uint64
-	Flags    uint64 // those that must, or must not, be set
+	Flags    uint64 // set that must not be, or the other way round
 	Sequence uint64
 	Length   uint64
 }
@@ -80,31 +200,40 @@ func (m MalformedStats) Total() uint64 {
 	return m.Short + m.Version + m.Protocol + m.Flags + m.Sequence + m.Length
 }
 
-// Engine is the common part of a data plane. It is safe for concurrent use.
-type Engine struct {
-	cfg Config
+// counters is Stats as it is counted.
+type counters struct {
+	short, version, protocol, flags, sequence, length atomic.Uint64
+	unknownCall, noCall, notIPv4                      atomic.Uint64
 }
 
-var _ gopptp.Dataplane = (*Engine)(nil)
-
-// New returns an Engine. Close ends it.
-func New(cfg Config) *Engine { return &Engine{cfg: cfg} }
-
-// Open implements [gopptp.Dataplane].
-func (e *Engine) Open(cfg gopptp.CallConfig, h gopptp.CallHandler) (gopptp.Call, error) {
-	panic("not yet")
+func (s *counters) malformed(err error) {
+	switch err {
+	case gre.ErrShort:
+		s.short.Add(1)
+	case gre.ErrVersion:
+		s.version.Add(1)
+	case gre.ErrProtocol:
+		s.protocol.Add(1)
+	case gre.ErrSequence:
+		s.sequence.Add(1)
+	case gre.ErrLength:
+		s.length.Add(1)
+	default:
+		s.flags.Add(1)
+	}
 }
-
-// Close implements [gopptp.Dataplane].
-func (e *Engine) Close() error { return nil }
-
-// Inbound takes packets that were read from the wire. Data may be changed in
-// place; nothing of batch is kept.
-func (e *Engine) Inbound(batch []Datagram) {}
-
-// Outbound takes IP packets from the host. Each slice begins [Headroom] octets
-// before its packet. It may be changed in place, and is not kept.
-func (e *Engine) Outbound(packets [][]byte) {}
 
 // Stats returns the counters.
-func (e *Engine) Stats() Stats { return Stats{} }
+func (e *Engine) Stats() Stats {
+	s := &e.stats
+	return Stats{
+		Calls: e.demux.Len(),
+		Malformed: MalformedStats{
+			Short: s.short.Load(), Version: s.version.Load(), Protocol: s.protocol.Load(),
+			Flags: s.flags.Load(), Sequence: s.sequence.Load(), Length: s.length.Load(),
+		},
+		UnknownCall: s.unknownCall.Load(),
+		NoCall:      s.noCall.Load(),
+		NotIPv4:     s.notIPv4.Load(),
+	}
+}

@@ -1,0 +1,320 @@
+package engine
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/gopptp/gopptp"
+	"github.com/gopptp/gopptp/gre"
+	"github.com/gopptp/gopptp/internal/loop"
+	"github.com/gopptp/gopptp/mppe"
+)
+
+// call implements gopptp.Call. See the package comment for its locks.
+type call struct {
+	engine  *Engine
+	cfg     gopptp.CallConfig
+	handler gopptp.CallHandler
+	id      uint16
+	timer   *loop.Timer // belongs to engine.deadlines
+
+	counts callCounters
+
+	mu     sync.Mutex
+	closed bool
+	want   *network // attached, as far as the session is concerned
+	posted bool     // reconcile is about to run
+
+	have *network // attached to the host; belongs to engine.hosts
+
+	// The directions are busy on different processors, and not to take each
+	// other's cache lines.
+	_   [64]byte
+	in  inState
+	_   [64]byte
+	out outState
+	_   [64]byte
+	num numbers
+}
+
+// numbers is what GRE needs from both directions.
+type numbers struct {
+	mu        sync.Mutex
+	sender    gre.Sender
+	receiver  gre.Receiver
+	final     gre.ReceiverCounters // of the receiver, once closed
+	closed    bool
+	connected bool
+	peerID    uint16
+
+	// armed is when the timer fires at the latest; zero if it does not.
+	armed  time.Time
+	posted bool // setTimer is about to run
+}
+
+// callCounters is what of gopptp.Counters is counted packet by packet.
+type callCounters struct {
+	receivedPackets, receivedOctets atomic.Uint64
+	sentPackets, sentOctets         atomic.Uint64
+
+	source, clear, encrypted, malformed, queue, network atomic.Uint64
+}
+
+func newCall(e *Engine, cfg gopptp.CallConfig, h gopptp.CallHandler) *call {
+	c := &call{engine: e, cfg: cfg, handler: h}
+	c.num.receiver = gre.NewReceiver(e.cfg.Receiver)
+	c.timer = e.deadlines.NewTimer(c.fire)
+	return c
+}
+
+// ID implements gopptp.Call.
+func (c *call) ID() uint16 { return c.id }
+
+// Connect implements gopptp.Call.
+func (c *call) Connect(peer gopptp.PeerCall) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return errCallClosed
+	}
+	c.num.mu.Lock()
+	c.num.connected, c.num.peerID = true, peer.ID
+	c.num.mu.Unlock()
+
+	b := c.engine.inbound.get()
+	b.enter(c)
+	early := c.in.early
+	c.in.early, c.in.connected = nil, true
+	for _, p := range early {
+		c.frame(b, p)
+	}
+	b.flush(c.engine)
+	c.engine.inbound.put(b)
+	return nil
+}
+
+// WriteControl implements gopptp.Call.
+func (c *call) WriteControl(frame []byte) error {
+	if len(frame) < 2 {
+		return errShortFrame
+	}
+	if len(frame) > maxControlFrame {
+		return errLongFrame
+	}
+	b := c.engine.outbound.get()
+	defer c.engine.outbound.put(b)
+	b.enter(c)
+	defer b.flush(c.engine)
+	return c.control(b, frame)
+}
+
+// PrepareReceive implements gopptp.Call.
+func (c *call) PrepareReceive(p mppe.Params) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return errCallClosed
+	}
+	d, err := mppe.NewDecryptor(p)
+	if err != nil {
+		return err
+	}
+	c.in.mu.Lock()
+	defer c.in.mu.Unlock()
+	c.in.prepare(d, p)
+	return nil
+}
+
+// SetEncryption implements gopptp.Call.
+func (c *call) SetEncryption(e gopptp.Encryption) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return errCallClosed
+	}
+	// What can fail comes first, so that an error changes nothing.
+	var send *mppe.Encryptor
+	var receive *mppe.Decryptor
+	var err error
+	if e.Send != nil {
+		if send, err = mppe.NewEncryptor(*e.Send); err != nil {
+			return err
+		}
+	}
+	if e.Receive != nil {
+		if receive, err = mppe.NewDecryptor(*e.Receive); err != nil {
+			return err
+		}
+	}
+	c.in.mu.Lock()
+	c.in.set(receive, e.Receive)
+	c.in.mu.Unlock()
+	c.out.mu.Lock()
+	c.out.set(send)
+	c.out.mu.Unlock()
+	return nil
+}
+
+// Attach implements gopptp.Call. Packets flow at once, before the host is ready:
+// a peer sends its first ones as soon as IPCP is open on its side.
+func (c *call) Attach(n gopptp.Network) error {
+	w, err := newNetwork(n)
+	if err != nil {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return errCallClosed
+	}
+	c.route(w)
+	c.postReconcile()
+	return nil
+}
+
+// Detach implements gopptp.Call.
+func (c *call) Detach() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return errCallClosed
+	}
+	if c.want != nil {
+		c.route(nil)
+		c.postReconcile()
+	}
+	return nil
+}
+
+// route makes w, which may be nil, the network of both directions. c.mu is held.
+func (c *call) route(w *network) {
+	old := c.want
+	c.want = w
+	c.in.mu.Lock()
+	c.in.network = w
+	c.in.mu.Unlock()
+	c.out.mu.Lock()
+	c.out.network = w
+	c.out.mu.Unlock()
+	if w != nil {
+		for _, p := range w.prefixes {
+			c.engine.table.insert(p, c)
+		}
+	}
+	if old != nil {
+		for _, p := range old.prefixes {
+			c.engine.table.remove(p, c)
+		}
+	}
+}
+
+// postReconcile lets the host follow c.want. There is one function of a call in
+// the queue at most, however fast its network changes. c.mu is held.
+func (c *call) postReconcile() {
+	if !c.posted {
+		c.posted = c.engine.hosts.Post(c.reconcile)
+	}
+}
+
+// reconcile runs on the goroutine that may block.
+func (c *call) reconcile() {
+	c.mu.Lock()
+	c.posted = false
+	want := c.want
+	c.mu.Unlock()
+	if c.have == want {
+		return
+	}
+	host := c.engine.cfg.Host
+	if c.have != nil {
+		host.Detach(c.have.Network)
+		c.have = nil
+	}
+	if want == nil {
+		return
+	}
+	err := host.Attach(want.Network)
+	if err == nil {
+		c.have = want
+	}
+
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed || c.want != want {
+		return // the session has gone on; another reconcile follows
+	}
+	if err != nil {
+		c.route(nil)
+	}
+	c.handler.Attached(err)
+}
+
+// Counters implements gopptp.Call.
+func (c *call) Counters() gopptp.Counters {
+	c.num.mu.Lock()
+	g := c.num.final
+	if !c.num.closed {
+		g = c.num.receiver.Counters()
+	}
+	c.num.mu.Unlock()
+	n := &c.counts
+	return gopptp.Counters{
+		ReceivedPackets: n.receivedPackets.Load(), ReceivedOctets: n.receivedOctets.Load(),
+		SentPackets: n.sentPackets.Load(), SentOctets: n.sentOctets.Load(),
+
+		Lost:       g.Lost - g.Late,
+		Reordered:  g.Reordered,
+		Duplicates: g.Duplicates + g.Late + g.OutOfRange,
+
+		DroppedSource:    n.source.Load(),
+		DroppedClear:     n.clear.Load(),
+		DroppedEncrypted: n.encrypted.Load(),
+		DroppedMalformed: n.malformed.Load(),
+		DroppedQueue:     n.queue.Load(),
+		DroppedNetwork:   n.network.Load(),
+	}
+}
+
+// Close implements gopptp.Call.
+func (c *call) Close() error {
+	c.close(nil)
+	return nil
+}
+
+// close ends the call. Its handler is told why, unless err is nil.
+func (c *call) close(err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return
+	}
+	c.closed = true
+	c.engine.forget(c)
+	if c.want != nil {
+		c.route(nil)
+		c.postReconcile()
+	}
+
+	c.in.mu.Lock()
+	c.in.close()
+	c.in.mu.Unlock()
+	c.out.mu.Lock()
+	c.out.close()
+	c.out.mu.Unlock()
+
+	c.num.mu.Lock()
+	c.num.closed = true
+	c.num.final = c.num.receiver.Counters()
+	c.num.receiver = gre.Receiver{}
+	if !c.num.armed.IsZero() {
+		c.num.armed = time.Time{}
+		c.postTimer()
+	}
+	c.num.mu.Unlock()
+
+	// Whoever was in handler held in or mu, and has left.
+	if err != nil {
+		c.handler.Failed(err)
+	}
+}

@@ -1,0 +1,345 @@
+package engine
+
+import (
+	"encoding/binary"
+	"math"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/gopptp/gopptp/gre"
+	"github.com/gopptp/gopptp/mppe"
+	"github.com/gopptp/gopptp/ppp"
+)
+
+const (
+	// maxEarly and maxEarlyFrame bound what is kept of a call before Connect,
+	// in frames and in octets of each.
+	maxEarly      = 8
+	maxEarlyFrame = 2048
+)
+
+// inState is the direction from the peer to the host.
+type inState struct {
+	mu    sync.Mutex
+	owner atomic.Pointer[inBatch] // that holds mu; changed under mu
+
+	closed    bool
+	connected bool
+	failed    bool         // the handler has been told
+	early     []gre.Packet // that came before Connect
+	network   *network     // nil unless attached
+
+	// required tells that CCP has agreed on encryption. The decryptor is there
+	// before that, as the peer may be first to know.
+	required  bool
+	decryptor *mppe.Decryptor
+	missing   uint32 // packets lost since decryptor had one, at the most
+	params    mppe.Params
+
+	// next takes the place of decryptor with the first packet that is its own.
+	next        *mppe.Decryptor
+	nextMissing uint32 // packets lost since it was made
+}
+
+// prepare makes d ready for what the peer encrypts from now on.
+//
+// Packets that were encrypted before may still be on the way, after which CCP
+// negotiates anew with the same keys. They must not be given to d: it would
+// take the count of the first for losses, go on from there, and be deaf to the
+// peer when it begins with zero.
+func (s *inState) prepare(d *mppe.Decryptor, p mppe.Params) {
+	wipe(s.next)
+	s.next, s.nextMissing = d, 0
+	s.params = p
+}
+
+// set follows CCP. p is nil if packets come in clear, and otherwise what d was
+// made of, which is not needed if prepare has had the same.
+func (s *inState) set(d *mppe.Decryptor, p *mppe.Params) {
+	s.required = p != nil
+	switch {
+	case p == nil:
+		s.wipe()
+	case s.params != *p:
+		s.wipe()
+		s.prepare(d, *p)
+	default:
+		wipe(d)
+	}
+}
+
+func (s *inState) wipe() {
+	wipe(s.decryptor)
+	wipe(s.next)
+	s.decryptor, s.next = nil, nil
+	s.params = mppe.Params{}
+}
+
+func wipe(d *mppe.Decryptor) {
+	if d != nil {
+		d.Wipe()
+	}
+}
+
+func (s *inState) close() {
+	s.closed = true
+	s.early, s.network = nil, nil
+	s.wipe()
+}
+
+// lost notes that n packets of the peer are missing.
+func (s *inState) lost(n uint32) {
+	s.missing = add(s.missing, n)
+	s.nextMissing = add(s.nextMissing, n)
+}
+
+// add stays at the largest number rather than going past it.
+func add(a, b uint32) uint32 {
+	if a > math.MaxUint32-b {
+		return math.MaxUint32
+	}
+	return a + b
+}
+
+// open decrypts a packet in place.
+func (s *inState) open(packet []byte) ([]byte, error) {
+	// The peer begins with the count zero, so that without losses the first
+	// packet has no other.
+	if s.next != nil && len(packet) >= mppe.HeaderLen &&
+		uint32(binary.BigEndian.Uint16(packet)&0x0fff) <= s.nextMissing {
+		wipe(s.decryptor)
+		s.decryptor, s.missing = s.next, s.nextMissing
+		s.next = nil
+	}
+	if s.decryptor == nil {
+		return nil, errNoKey
+	}
+	inner, err := s.decryptor.Open(packet, s.missing)
+	if err != nil {
+		s.lost(1)
+		return nil, err
+	}
+	s.missing = 0
+	return inner, nil
+}
+
+// inBatch is what packets from the wire come to. It belongs to one goroutine.
+type inBatch struct {
+	held    []*call // whose in.mu this batch holds
+	ready   []gre.Packet
+	packets [][]byte // to the host
+	control []byte   // a frame whose protocol field was compressed
+
+	acks    []Datagram
+	ackData [maxAcks][gre.MinHeaderLen + 4]byte
+}
+
+// maxAcks is how many acknowledgements are sent at once.
+const maxAcks = 64
+
+// enter takes the lock of c's direction.
+func (b *inBatch) enter(c *call) {
+	if c.in.owner.Load() == b {
+		return
+	}
+	if !c.in.mu.TryLock() {
+		b.flush(c.engine)
+		c.in.mu.Lock()
+	}
+	c.in.owner.Store(b)
+	b.held = append(b.held, c)
+}
+
+// flush hands out what there is, and gives all locks back.
+func (b *inBatch) flush(e *Engine) {
+	if len(b.packets) > 0 {
+		e.cfg.Host.Deliver(b.packets)
+		clear(b.packets)
+		b.packets = b.packets[:0]
+	}
+	for i, c := range b.held {
+		c.in.owner.Store(nil)
+		c.in.mu.Unlock()
+		b.held[i] = nil
+	}
+	b.held = b.held[:0]
+	b.sendAcks(e)
+}
+
+// sendAcks needs no lock: an acknowledgement that a later one overtakes says
+// nothing new.
+func (b *inBatch) sendAcks(e *Engine) {
+	if len(b.acks) > 0 {
+		e.cfg.Wire.Send(b.acks)
+		b.acks = b.acks[:0]
+	}
+}
+
+// Inbound takes packets that were read from the wire. Data may be changed in
+// place; nothing of batch is kept.
+func (e *Engine) Inbound(batch []Datagram) {
+	b := e.inbound.get()
+	now := time.Now()
+	for i := range batch {
+		d := &batch[i]
+		var h gre.Header
+		n, err := h.Decode(d.Data)
+		if err != nil {
+			e.stats.malformed(err)
+			continue
+		}
+		c, ok := e.demux.Lookup(d.Peer, h.CallID)
+		if !ok {
+			e.stats.unknownCall.Add(1)
+			continue
+		}
+		b.enter(c)
+		if !c.receive(b, &h, d.Data[n:n+int(h.PayloadLength)], now) {
+			e.stats.unknownCall.Add(1)
+		}
+	}
+	b.flush(e)
+	e.inbound.put(b)
+}
+
+// receive reports false if the call is closed.
+func (c *call) receive(b *inBatch, h *gre.Header, payload []byte, now time.Time) bool {
+	c.num.mu.Lock()
+	if c.num.closed {
+		c.num.mu.Unlock()
+		return false
+	}
+	b.ready = b.ready[:0]
+	if h.HasAck {
+		c.num.sender.Ack(h.Ack)
+	}
+	if h.HasSequence {
+		b.ready = c.num.receiver.Push(b.ready, h.Sequence, payload, now)
+		c.acknowledge(b, now)
+		c.arm()
+	}
+	c.num.mu.Unlock()
+	c.frames(b)
+	return true
+}
+
+// acknowledge puts an acknowledgement into b if one is due. c.num.mu is held.
+func (c *call) acknowledge(b *inBatch, now time.Time) {
+	if !c.num.connected || !c.num.receiver.AckDue(now) {
+		return
+	}
+	if len(b.acks) == maxAcks {
+		b.sendAcks(c.engine)
+	}
+	ack, _ := c.num.receiver.TakeAck()
+	h := gre.Header{CallID: c.num.peerID, HasAck: true, Ack: ack}
+	data := h.Append(b.ackData[len(b.acks)][:0])
+	b.acks = append(b.acks, Datagram{Local: c.cfg.Local, Peer: c.cfg.Peer, Data: data})
+}
+
+// frames goes on with what the receiver has put in order.
+func (c *call) frames(b *inBatch) {
+	for i := range b.ready {
+		switch p := b.ready[i]; {
+		case c.in.closed:
+		case c.in.connected:
+			c.frame(b, p)
+		case len(c.in.early) == maxEarly || len(p.Payload) > maxEarlyFrame:
+			c.in.lost(p.Missing)
+			c.counts.queue.Add(1)
+		default:
+			p.Payload = slices.Clone(p.Payload)
+			c.in.early = append(c.in.early, p)
+		}
+		b.ready[i] = gre.Packet{}
+	}
+}
+
+// frame takes the PPP frames in the order in which they were sent.
+func (c *call) frame(b *inBatch, p gre.Packet) {
+	c.in.lost(p.Missing)
+	if len(p.Payload) == 0 {
+		return // some peers keep a NAT open in this way
+	}
+	protocol, payload, err := ppp.DecodeFrame(p.Payload)
+	if err != nil {
+		c.counts.malformed.Add(1)
+		return
+	}
+	switch protocol {
+	case ppp.ProtocolCompressed:
+		c.encrypted(b, payload)
+	case ppp.ProtocolIPv4:
+		if c.in.required || c.cfg.RequireEncryption {
+			c.counts.clear.Add(1)
+			return
+		}
+		c.datagram(b, payload)
+	default:
+		c.controlFrame(b, protocol, p.Payload, payload)
+	}
+}
+
+// encrypted takes the payload of an encrypted frame.
+func (c *call) encrypted(b *inBatch, packet []byte) {
+	inner, err := c.in.open(packet)
+	if err != nil {
+		c.counts.encrypted.Add(1)
+		if err == mppe.ErrGap && !c.in.failed {
+			c.in.failed = true
+			// No later packet can be decrypted either. The session ends with a
+			// word about why, instead of living on deaf.
+			c.handler.Failed(err)
+		}
+		return
+	}
+	protocol, payload, err := ppp.DecodeProtocol(inner)
+	switch {
+	case err != nil, !mppe.Encrypts(uint16(protocol)):
+		// Nothing else is encrypted: this was, with another key.
+		c.counts.encrypted.Add(1)
+	case protocol == ppp.ProtocolIPv4:
+		c.datagram(b, payload)
+	default:
+		c.controlFrame(b, protocol, inner, payload)
+	}
+}
+
+// datagram takes a packet for the host.
+func (c *call) datagram(b *inBatch, payload []byte) {
+	n := c.in.network
+	if n == nil {
+		c.counts.network.Add(1)
+		return
+	}
+	packet := trimIPv4(payload)
+	if packet == nil {
+		c.counts.malformed.Add(1)
+		return
+	}
+	if !n.allows(ipv4Source(packet)) {
+		c.counts.source.Add(1)
+		return
+	}
+	if !c.engine.cfg.NoMSSClamp {
+		clampMSS(packet, n.mss)
+	}
+	c.counts.receivedPackets.Add(1)
+	c.counts.receivedOctets.Add(uint64(len(packet)))
+	b.packets = append(b.packets, packet)
+}
+
+// controlFrame hands up a frame, which ends with payload. It is to begin with a
+// protocol field of two octets.
+func (c *call) controlFrame(b *inBatch, protocol ppp.Protocol, frame, payload []byte) {
+	start := len(frame) - len(payload) - 2
+	if start >= 0 && binary.BigEndian.Uint16(frame[start:]) == uint16(protocol) {
+		c.handler.ControlFrame(frame[start:])
+		return
+	}
+	b.control = append(b.control[:0], byte(protocol>>8), byte(protocol))
+	b.control = append(b.control, payload...)
+	c.handler.ControlFrame(b.control)
+}

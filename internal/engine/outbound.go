@@ -1,0 +1,204 @@
+package engine
+
+import (
+	"encoding/binary"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/gopptp/gopptp/gre"
+	"github.com/gopptp/gopptp/mppe"
+	"github.com/gopptp/gopptp/ppp"
+)
+
+// maxControlFrame is the largest control frame that is sent, in octets. Those of
+// a negotiation have fewer than a hundred.
+const maxControlFrame = 1500
+
+// maxTooBig is how often in a second the host is told that packets are too large
+// for a tunnel. Once is enough for each destination beyond it.
+const maxTooBig = 50
+
+// outState is the direction from the host to the peer.
+type outState struct {
+	mu    sync.Mutex
+	owner atomic.Pointer[outBatch] // that holds mu; changed under mu
+
+	closed    bool
+	network   *network // nil unless attached
+	encryptor *mppe.Encryptor
+
+	tooBigSince time.Time
+	tooBigCount int
+}
+
+func (s *outState) set(e *mppe.Encryptor) {
+	if s.encryptor != nil {
+		s.encryptor.Wipe()
+	}
+	s.encryptor = e
+}
+
+func (s *outState) close() {
+	s.closed = true
+	s.network = nil
+	s.set(nil)
+}
+
+// outBatch is what packets to the wire come from. It belongs to one goroutine.
+type outBatch struct {
+	held      []*call // whose out.mu this batch holds
+	datagrams []Datagram
+	replies   [][]byte // to the host
+	control   [Headroom + maxControlFrame]byte
+}
+
+// enter takes the lock of c's direction.
+func (b *outBatch) enter(c *call) {
+	if c.out.owner.Load() == b {
+		return
+	}
+	if !c.out.mu.TryLock() {
+		b.flush(c.engine)
+		c.out.mu.Lock()
+	}
+	c.out.owner.Store(b)
+	b.held = append(b.held, c)
+}
+
+// flush sends what there is, and gives all locks back.
+func (b *outBatch) flush(e *Engine) {
+	if len(b.datagrams) > 0 {
+		e.cfg.Wire.Send(b.datagrams)
+		clear(b.datagrams)
+		b.datagrams = b.datagrams[:0]
+	}
+	for i, c := range b.held {
+		c.out.owner.Store(nil)
+		c.out.mu.Unlock()
+		b.held[i] = nil
+	}
+	b.held = b.held[:0]
+	if len(b.replies) > 0 {
+		e.cfg.Host.Deliver(b.replies)
+		clear(b.replies)
+		b.replies = b.replies[:0]
+	}
+}
+
+// Outbound takes IP packets from the host. Each slice begins [Headroom] octets
+// before its packet. It may be changed in place, and is not kept.
+func (e *Engine) Outbound(packets [][]byte) {
+	b := e.outbound.get()
+	for _, p := range packets {
+		if len(p) < Headroom {
+			e.stats.notIPv4.Add(1)
+			continue
+		}
+		packet := trimIPv4(p[Headroom:])
+		if packet == nil {
+			e.stats.notIPv4.Add(1)
+			continue
+		}
+		c := e.table.lookup(ipv4Destination(packet))
+		if c == nil {
+			e.stats.noCall.Add(1)
+			continue
+		}
+		b.enter(c)
+		c.send(b, p[:Headroom+len(packet)])
+	}
+	b.flush(e)
+	e.outbound.put(b)
+}
+
+// send takes a packet of the host, with its headroom.
+func (c *call) send(b *outBatch, buf []byte) {
+	n := c.out.network
+	if n == nil {
+		c.counts.network.Add(1)
+		return
+	}
+	packet := buf[Headroom:]
+	if len(packet) > n.MTU {
+		c.tooBig(b, n, packet)
+		return
+	}
+	if !c.engine.cfg.NoMSSClamp {
+		clampMSS(packet, n.mss)
+	}
+	header, at := n.clear, Headroom
+	switch {
+	case c.out.encryptor != nil:
+		// The inner protocol field always has two octets, which the MTU allows
+		// for: not every peer looks for a compressed one here.
+		at -= mppe.HeaderLen + 2
+		binary.BigEndian.PutUint16(buf[at+mppe.HeaderLen:], uint16(ppp.ProtocolIPv4))
+		c.out.encryptor.Seal(buf[at:])
+		header = n.encrypted
+	case c.cfg.RequireEncryption:
+		c.counts.clear.Add(1)
+		return
+	}
+	at -= len(header)
+	copy(buf[at:], header)
+	if !c.transmit(b, buf, at) {
+		return
+	}
+	c.counts.sentPackets.Add(1)
+	c.counts.sentOctets.Add(uint64(len(packet)))
+}
+
+// control sends a frame that begins with its protocol field, in full: what may
+// be left out is not agreed on before LCP is open, and it is never worth it.
+func (c *call) control(b *outBatch, frame []byte) error {
+	if c.out.closed {
+		return errCallClosed
+	}
+	const at = gre.MaxHeaderLen
+	buf := append(append(b.control[:at], 0xff, 0x03), frame...)
+	if !c.transmit(b, buf, at) {
+		return errNotConnected
+	}
+	return nil
+}
+
+// transmit puts the GRE header in front of the frame in buf that begins at at.
+// It reports false if the peer's call ID is not known. The order of numbers is
+// that of b, since c.out.mu is held until b has been sent.
+func (c *call) transmit(b *outBatch, buf []byte, at int) bool {
+	h := gre.Header{PayloadLength: uint16(len(buf) - at), HasSequence: true}
+	c.num.mu.Lock()
+	if !c.num.connected || c.num.closed {
+		c.num.mu.Unlock()
+		return false
+	}
+	h.CallID = c.num.peerID
+	h.Sequence = c.num.sender.Next()
+	h.Ack, h.HasAck = c.num.receiver.TakeAck()
+	c.num.mu.Unlock()
+	b.datagrams = append(b.datagrams, Datagram{
+		Local: c.cfg.Local, Peer: c.cfg.Peer, Data: buf[h.Prepend(buf, at):],
+	})
+	return true
+}
+
+// tooBig drops a packet that is larger than the tunnel's MTU, and tells its
+// sender. Nothing is fragmented here, whether or not the packet allows it: the
+// host does that by the MTU of its device and routes, so that only senders who
+// do not heed it get here. Those on Linux then fragment, or lower their segment
+// size, by what they are told.
+func (c *call) tooBig(b *outBatch, n *network, packet []byte) {
+	c.counts.queue.Add(1)
+	now := time.Now()
+	if now.Sub(c.out.tooBigSince) >= time.Second {
+		c.out.tooBigSince, c.out.tooBigCount = now, 0
+	}
+	if c.out.tooBigCount == maxTooBig {
+		return
+	}
+	if reply := tooBig(packet, n.peer, n.MTU); reply != nil {
+		c.out.tooBigCount++
+		b.replies = append(b.replies, reply)
+	}
+}
