@@ -1,0 +1,25 @@
+// Package lab proves the gateway and the client against real peers on a real
+// Linux PPTP kernel, without hardware, virtualisation or the host's own network.
+//
+// It holds tests only. Each one runs within a sealed environment of its own,
+// in which the test binary calls itself again as process 1:
+//
+//   - User-Mode Linux, a Linux kernel that runs as a process, with the host's
+//     file system as its root. It has what the machine's own kernel often has
+//     not: PPP, PPTP, GRE and MPPE. pptpd, pppd and pptp-linux run in it.
+//   - fresh network, process and mount namespaces on the machine itself, for
+//     what is faster there. Nothing of them outlives the test, even if that is
+//     killed.
+//
+// Traffic goes only to network namespaces that the test has made. The tests
+// need root and the Debian packages named in scripts/lab-deps.sh; where those
+// are missing they skip and say so, but fail if the environment has CI=true.
+//
+// Try `make lab`, or a part of it:
+//
+//	go test -v ./lab -run 'TestReferencePair'
+//	go test -v ./lab -run 'TestGateway/wrong_password'
+//
+// With LAB_KEEP=DIR set the logs and packet captures of every test are left
+// below DIR.
+package lab

@@ -1,0 +1,70 @@
+package lab
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// The test binary plays every part of the lab, so that nothing else has to be
+// built or installed for it. Which one is said by the environment or by the
+// first argument.
+const (
+	envRole = "LAB_ROLE" // "init": process 1 of an environment
+	envDir  = "LAB_DIR"  // where the environment keeps its logs; set inside only
+	envOurs = "LAB_OURS" // where our own programs are
+)
+
+func TestMain(m *testing.M) {
+	if os.Getenv(envRole) == "init" {
+		initMain()
+	}
+	if len(os.Args) > 1 {
+		switch os.Args[1] {
+		case "bulk-server":
+			exit(bulkServer(os.Args[2:]))
+		case "bulk-client":
+			exit(bulkClient(os.Args[2:]))
+		}
+	}
+	code := m.Run()
+	if ours.dir != "" {
+		_ = os.RemoveAll(ours.dir)
+	}
+	os.Exit(code)
+}
+
+func exit(err error) {
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	os.Exit(0)
+}
+
+// ours is where the programs under test are built, once for all tests.
+var ours struct {
+	once sync.Once
+	dir  string
+	err  error
+}
+
+// buildOurs builds the gateway and the client and returns their directory.
+func buildOurs(t *testing.T) string {
+	ours.once.Do(func() {
+		if ours.dir, ours.err = os.MkdirTemp("", "lab-ours-"); ours.err != nil {
+			return
+		}
+		build := exec.Command("go", "build", "-o", ours.dir+string(filepath.Separator), "../gateway", "../dial")
+		if out, err := build.CombinedOutput(); err != nil {
+			ours.err = fmt.Errorf("%v: %w\n%s", build, err, out)
+		}
+	})
+	require.NoError(t, ours.err)
+	return ours.dir
+}

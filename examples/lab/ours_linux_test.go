@@ -1,0 +1,152 @@
+package lab
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// program is the path of one of our programs.
+func program(name string) string { return filepath.Join(os.Getenv(envOurs), name) }
+
+// policy is how our programs are told about encryption.
+func policy(mppe string) string {
+	if mppe == mppe128 {
+		return "require"
+	}
+	return "deny"
+}
+
+// gateway is ours.
+type gateway struct {
+	*process
+	host host
+}
+
+// startGateway starts our gateway in the host, with more lines of configuration
+// if there are any.
+func startGateway(t *testing.T, h host, mppe string, more ...string) *gateway {
+	t.Helper()
+	file := func(name, text string) string {
+		path := filepath.Join(logDir(t), name)
+		require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+		return path
+	}
+	file("secrets", secrets())
+	config := []string{
+		"local_address: " + tunnelServer,
+		"pools: [" + tunnelPool + "]",
+		"encryption: " + policy(mppe),
+		"secrets_file: secrets",
+		"stop_timeout: 5s",
+	}
+	path := file("gateway.yaml", strings.Join(append(config, more...), "\n")+"\n")
+	g := &gateway{h.start(t, "gateway", program("gateway"), "serve", "--config", path), h}
+	g.await(t, `msg=ready`, 10*time.Second)
+	return g
+}
+
+// ended waits until n sessions have ended, and returns the last one's line.
+func (g *gateway) ended(t *testing.T, n int, in time.Duration) string {
+	t.Helper()
+	var lines []line
+	eventually(t, in, fmt.Sprintf("the gateway reports the end of %d sessions", n), func() bool {
+		lines = g.find(`msg="session (down|failed)"`)
+		return len(lines) >= n
+	})
+	require.Len(t, lines, n, "ends of sessions")
+	return lines[n-1].text
+}
+
+// descriptors counts the gateway's open files.
+func (g *gateway) descriptors(t *testing.T) int {
+	t.Helper()
+	open, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", g.cmd.Process.Pid))
+	require.NoError(t, err)
+	return len(open)
+}
+
+// idle requires that the gateway holds nothing of its former sessions.
+func (g *gateway) idle(t *testing.T, descriptors int) {
+	t.Helper()
+	g.host.noConnections(t, 5*time.Second)
+	eventually(t, 5*time.Second, "no address is left on the gateway's device", func() bool {
+		return !strings.Contains(g.host.ip(t, "-4", "-o", "addr", "show"), tunnelServer+"/")
+	})
+	eventually(t, 5*time.Second, fmt.Sprintf("the gateway is back to %d descriptors", descriptors), func() bool {
+		return g.descriptors(t) <= descriptors
+	})
+}
+
+// terminate stops the gateway in order.
+func (g *gateway) terminate(t *testing.T) {
+	t.Helper()
+	g.stop()
+	require.Equal(t, 0, g.exitCode(t, time.Second), "the gateway's exit code")
+	require.NotEmpty(t, g.find(`msg=stopped`))
+	require.Empty(t, g.find(`^panic:|DATA RACE|level=ERROR`))
+	require.Empty(t, g.host.tunnels(t), "devices after the gateway's end")
+}
+
+// dialler is our client.
+type dialler struct {
+	*process
+	host    host
+	dev     string        // set by up
+	addr    string        // of the tunnel, set by up
+	elapsed time.Duration // of the set-up, set by up
+}
+
+type diallerConfig struct {
+	name     string // of the log; "dial" if empty
+	mppe     string
+	password string // the right one if empty
+	more     []string
+}
+
+// Exit codes of our client, from its help.
+const (
+	dialOK       = 0
+	dialBadLogin = 6
+	dialLost     = 11
+)
+
+// startDial starts our client in the host.
+func startDial(t *testing.T, h host, c diallerConfig) *dialler {
+	t.Helper()
+	if c.name == "" {
+		c.name = "dial"
+	}
+	if c.password == "" {
+		c.password = password
+	}
+	secret := filepath.Join(logDir(t), c.name+".password")
+	require.NoError(t, os.WriteFile(secret, []byte(c.password+"\n"), 0o600))
+	argv := append([]string{program("dial"), "--user", user, "--password-file", secret, "--encryption", policy(c.mppe), "--verbose"}, c.more...)
+	return &dialler{process: h.start(t, c.name, append(argv, serverAddr)...), host: h}
+}
+
+// up waits until the client's tunnel is up.
+func (d *dialler) up(t *testing.T, in time.Duration) {
+	t.Helper()
+	require.NoError(t, d.upErr(in))
+}
+
+func (d *dialler) upErr(in time.Duration) error {
+	m, _, err := d.awaitErr(`^up: local=(\S+) peer=(\S+) mtu=\d+ encryption="[^"]*" device=(\S+) elapsed=([\d.]+)ms`, in)
+	if err != nil {
+		return err
+	}
+	if m[2] != tunnelServer {
+		return fmt.Errorf("the peer's address in the tunnel is %s", m[2])
+	}
+	elapsed, err := strconv.ParseFloat(m[4], 64)
+	d.addr, d.dev, d.elapsed = m[1], m[3], time.Duration(elapsed*float64(time.Millisecond))
+	return err
+}

@@ -1,0 +1,10 @@
+#!/bin/sh
+# Installs what examples/lab needs: a Linux kernel that runs as a process, the
+# peers that run in it, and the tools to look at what they do. Nothing is
+# started on this machine, and nothing done where all is there already.
+set -eu
+exec "$(dirname "$0")/apt.sh" \
+	user-mode-linux \
+	pptpd ppp pptp-linux \
+	iproute2 iputils-ping util-linux \
+	tcpdump tshark
