@@ -221,6 +221,17 @@ func TestNameServersRejected(t *testing.T) {
 	require.Empty(t, p.NBNS())
 }
 
+// A server that changes its mind has none either.
+func TestNameServerWithdrawn(t *testing.T) {
+	p := newPeer(t, Config{Local: alice, RequestDNS: true})
+	req := p.one(ppp.ConfigureRequest, p.heard())
+	req = p.one(ppp.ConfigureRequest, p.sayOptions(ppp.ConfigureNak, req.ID, pdns(dns1), sdns(dns2)))
+	req = p.one(ppp.ConfigureRequest, p.sayOptions(ppp.ConfigureNak, req.ID, pdns(zero)))
+	require.Equal(t, ppp.Options{ip(alice), sdns(dns2)}, options(t, req))
+	p.say(ppp.ConfigureAck, req.ID, req.Data)
+	require.Equal(t, []netip.Addr{dns2}, p.DNS())
+}
+
 // A server that acks 0.0.0.0 for a name server has none.
 func TestNameServersAckedAsZero(t *testing.T) {
 	p := newPeer(t, client())
@@ -291,6 +302,25 @@ func TestContestedAddressRejected(t *testing.T) {
 	require.ErrorContains(t, p.Err(), "192.0.2.9")
 	p.advance(10 * time.Second)
 	require.NotZero(t, p.sig&ppp.SignalFinished)
+}
+
+// What was argued about does not count in another negotiation.
+func TestContestsAreForgotten(t *testing.T) {
+	p := rejected(t, other)
+	p.Down(p.now, &p.out)
+	p.Up(p.now, &p.out)
+	req := p.one(ppp.ConfigureRequest, p.heard())
+	p.sayOptions(ppp.ConfigureNak, req.ID, ip(other))
+	p.Down(p.now, &p.out)
+	p.Up(p.now, &p.out)
+	got := p.heard()
+	req = got[len(got)-1]
+	p.sayOptions(ppp.ConfigureReject, req.ID, ip(gateway))
+	for range ppp.DefaultMaxFailure {
+		p.one(ppp.ConfigureNak, p.request())
+	}
+	p.one(ppp.ConfigureAck, p.request())
+	require.NoError(t, p.Err())
 }
 
 // One that gives in has.

@@ -41,7 +41,7 @@ func (l *extension) Receive(p ppp.Packet, opened bool, _ time.Time, out *ppp.Out
 		// Ours. A request that comes back is proof of a loop. With a reply it
 		// is not: there are peers that copy the number from the request.
 		l.dropped++
-		if p.Code == ppp.EchoRequest && opened {
+		if p.Code == ppp.EchoRequest {
 			l.fatal = ErrLoopback
 		}
 		return

@@ -176,10 +176,9 @@ func (l *LCP) Input(b []byte, now time.Time, out *ppp.Output) ppp.Signal {
 	before := l.Dropped()
 	sig := l.Automaton.Input(b, now, out)
 	if l.Dropped() == before {
-		l.Heard(now) // whatever it was
+		l.Heard(now) // whatever it was; this starts the echoes, too
 	}
 	if sig&ppp.SignalUp != 0 {
-		l.keepalive = keepalive{heard: now}
 		l.identify(out)
 	}
 	return l.heed(sig, now, out)

@@ -148,8 +148,13 @@ func TestBeginAsksForEverythingAgain(t *testing.T) {
 
 	p.Down(p.now, &p.out)
 	p.Up(p.now, &p.out)
-	again := options(t, p.one(ppp.ConfigureRequest, p.heard()))
+	req := p.one(ppp.ConfigureRequest, p.heard())
+	again := options(t, req)
 	require.Len(t, again, len(all))
+	got := p.sayOptions(ppp.ConfigureNak, req.ID, encodeAuth(ppp.AuthCHAPMD5))
+	got = p.sayOptions(ppp.ConfigureNak, got[0].ID, encodeAuth(ppp.AuthPAP))
+	o, _ := options(t, p.one(ppp.ConfigureRequest, got)).Get(optionAuth)
+	require.Equal(t, encodeAuth(ppp.AuthPAP), o, "what was refused then may do now")
 	for i, o := range again {
 		if o.Type == optionMagic {
 			require.NotEqual(t, all[i], o)

@@ -130,6 +130,18 @@ func TestLoopInRenegotiation(t *testing.T) {
 	require.Equal(t, ppp.ConfigureNak, got[len(got)-1].Code)
 }
 
+// Two ends without a number have none in common.
+func TestZeroIsNoLoop(t *testing.T) {
+	p := newPeer(t, Config{})
+	req := p.one(ppp.ConfigureRequest, p.heard())
+	p.sayOptions(ppp.ConfigureReject, req.ID, encodeMagic(p.sentMagic))
+	for range maxLoops + 1 {
+		p.one(ppp.ConfigureNak, p.request(encodeMagic(0)))
+	}
+	require.NoError(t, p.Err())
+	p.one(ppp.ConfigureAck, p.request())
+}
+
 func TestWithoutMagicNumber(t *testing.T) {
 	p := newPeer(t, server())
 	req := p.one(ppp.ConfigureRequest, p.heard())
