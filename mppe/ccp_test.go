@@ -331,25 +331,92 @@ func TestCCPClosedByThePeer(t *testing.T) {
 	require.False(t, ok)
 }
 
+// FuzzCCP reads events from its input: packets of the peer, time, and what the
+// link does. Whatever comes, a CCP that requires encryption is not open without
+// it, and it comes to rest.
 func FuzzCCP(f *testing.F) {
-	req := ppp.Packet{Code: ppp.ConfigureRequest, ID: 1, Data: ppp.Options{offered.option()}.Append(nil)}
-	ack := ppp.Packet{Code: ppp.ConfigureAck, ID: 1, Data: req.Data}
-	f.Add(uint8(0), req.Append(nil), ack.Append(nil))
-	f.Add(uint8(1), ack.Append(nil), req.Append(nil))
-	f.Add(uint8(2), req.Append(nil), []byte{14, 1, 0, 4})
-	f.Fuzz(func(t *testing.T, policy uint8, first, second []byte) {
+	say := func(ops []byte, code ppp.Code, id uint8, data []byte) []byte {
+		b := (&ppp.Packet{Code: code, ID: id, Data: data}).Append(nil)
+		return append(append(ops, 7, byte(len(b))), b...)
+	}
+	good := ppp.Options{offered.option()}.Append(nil)
+	for policy := range uint8(3) {
+		f.Add(policy, say(say(nil, ppp.ConfigureRequest, 1, good), ppp.ConfigureAck, 1, good))
+		f.Add(policy, say(say(say(nil, ppp.ConfigureAck, 1, good), ppp.ConfigureRequest, 1, good), ppp.ResetRequest, 2, nil))
+		f.Add(policy, say(say(nil, ppp.ConfigureRequest, 1, nil), ppp.ConfigureReject, 1, good))
+		f.Add(policy, say(say([]byte{0}, ppp.ConfigureNak, 1, ppp.Options{bitKey40.option()}.Append(nil)), ppp.TerminateRequest, 1, nil))
+		f.Add(policy, append(say(nil, ppp.ConfigureRequest, 1, ppp.Options{bits(0).option()}.Append(nil)), 1, 2, 3, 4, 5))
+	}
+	f.Fuzz(func(t *testing.T, policy uint8, ops []byte) {
 		s := newSide([]CCPConfig{{Required: true}, {Request: true}, {}}[policy%3])
 		now := start
+		check := func() {
+			if s.Opened() && s.cfg.Required {
+				_, send := s.Send()
+				_, recv := s.Recv()
+				require.True(t, send && recv, "required in both directions")
+			}
+			require.Less(t, s.out.Len(), 16)
+			s.out.Reset()
+		}
 		s.open(now)
-		for _, b := range [][]byte{first, second, first, second} {
-			s.input(b, now)
-			now = now.Add(time.Second)
-			s.sig |= s.Tick(now, &s.out)
+		check()
+		for len(ops) > 0 {
+			op := ops[0] % 8
+			ops = ops[1:]
+			switch op {
+			case 0:
+				now = now.Add(100 * time.Millisecond)
+				s.Tick(now, &s.out)
+			case 1:
+				if at := s.Deadline(); !at.IsZero() {
+					now = at
+				}
+				s.Tick(now, &s.out)
+			case 2:
+				s.Down(now, &s.out)
+			case 3:
+				s.Up(now, &s.out)
+			case 4:
+				s.Close(now, &s.out)
+			case 5:
+				s.Open(now, &s.out)
+			case 6:
+				s.Rejected(now, &s.out)
+			default:
+				if len(ops) == 0 {
+					return
+				}
+				n := min(int(ops[0]), len(ops)-1)
+				s.Input(ops[1:1+n], now, &s.out)
+				ops = ops[1+n:]
+			}
+			check()
 		}
-		require.Less(t, s.out.Len(), 64)
-		if _, ok := s.Send(); ok && s.cfg.Required {
-			_, ok := s.Recv()
-			require.True(t, ok, "required in both directions")
+		for i := 0; !s.Deadline().IsZero(); i++ {
+			require.Less(t, i, 100, "no end of timeouts")
+			now = s.Deadline()
+			s.Tick(now, &s.out)
+			check()
 		}
+	})
+}
+
+// FuzzOption: what is no option of MPPE is seen to be none, and what is one
+// comes back the same.
+func FuzzOption(f *testing.F) {
+	f.Add(uint8(optionMPPE), []byte{1, 0, 0, 0x40})
+	f.Add(uint8(optionMPPE), []byte{1, 0, 0})
+	f.Add(uint8(optionMPPE), []byte{0xff, 0xff, 0xff, 0xff, 0})
+	f.Fuzz(func(t *testing.T, typ uint8, data []byte) {
+		o := ppp.Option{Type: typ, Data: data}
+		b, ok := decodeBits(o)
+		require.Equal(t, len(data) == 4, ok)
+		if !ok {
+			require.Zero(t, b)
+			return
+		}
+		require.NotEmpty(t, b.String())
+		require.Equal(t, data, b.option().Data)
 	})
 }

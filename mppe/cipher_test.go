@@ -1,6 +1,7 @@
 package mppe
 
 import (
+	"bytes"
 	stdrc4 "crypto/rc4"
 	"crypto/sha1"
 	"encoding/binary"
@@ -85,11 +86,18 @@ func TestOpenInOrder(t *testing.T) {
 // Losses of every size are stepped over, with what GRE knows of them: exactly,
 // or too much because it counts control frames too.
 func TestOpenAfterLoss(t *testing.T) {
-	for _, lost := range []int{1, 2, 100, 2047, 2048, 4000, 4095, 4096, 4097, 8191, 8192, 20_000, 65_000} {
+	for _, lost := range []int{1, 2, 100, 2047, 2048, 4000, 4095, 4096, 4097, 8191, 8192, 65_000} {
 		for _, others := range []int{0, 1, 50, 300} {
+			rounds := 3 // from several counts
+			if lost > 5000 {
+				rounds = 1
+			}
+			if lost > 10_000 && others != 300 {
+				continue // it takes its time
+			}
 			t.Run(fmt.Sprint(lost, "+", others), func(t *testing.T) {
 				e, d := newPair(t)
-				for range 3 { // from several counts
+				for range rounds {
 					_, err := d.Open(seal(e, "before"), 0)
 					require.NoError(t, err)
 					for range lost {
@@ -248,10 +256,13 @@ func FuzzDecryptor(f *testing.F) {
 			require.NoError(t, err)
 			require.Equal(t, "good", string(got))
 		}
+		before, was := d.state, append([]byte(nil), b...)
 		if out, err := d.Open(b, missing); err == nil {
 			require.Len(t, out, len(b)-HeaderLen)
 			return
 		}
+		require.True(t, before == d.state, "a packet that is refused leaves the state")
+		require.True(t, bytes.Equal(was, b), "and is left as it is")
 		got, err := d.Open(seal(e, "good"), 0)
 		require.NoError(t, err)
 		require.Equal(t, "good", string(got))
