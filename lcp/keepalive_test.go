@@ -90,6 +90,7 @@ func TestEchoRepliesThatAreNone(t *testing.T) {
 	require.Empty(t, p.say(ppp.EchoReply, 1, []byte{0, 0, 0, 5}), "nothing was asked")
 	require.EqualValues(t, 1, p.Dropped())
 	echo := p.one(ppp.EchoRequest, p.tickAt(10*time.Second))
+	p.now = start.Add(12 * time.Second)
 	for _, c := range []struct {
 		id   uint8
 		data []byte
@@ -104,6 +105,7 @@ func TestEchoRepliesThatAreNone(t *testing.T) {
 		require.Empty(t, p.say(ppp.EchoReply, c.id, c.data))
 		require.Equal(t, before+1, p.Dropped(), "%+v", c)
 		require.Equal(t, 20*time.Second, p.deadline())
+		require.Equal(t, 1, p.keepalive.pending)
 	}
 	require.True(t, p.Opened())
 }

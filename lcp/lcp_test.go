@@ -142,17 +142,17 @@ func TestBeginAsksForEverythingAgain(t *testing.T) {
 	first := p.one(ppp.ConfigureRequest, p.heard())
 	all := options(t, first)
 	nak := p.one(ppp.ConfigureRequest, p.sayOptions(ppp.ConfigureNak, first.ID, encodeAuth(ppp.AuthPAP), encodeMRU(1200)))
+	nak = p.one(ppp.ConfigureRequest, p.sayOptions(ppp.ConfigureNak, nak.ID, encodeAuth(ppp.AuthCHAPMD5)))
 	rest := p.one(ppp.ConfigureRequest, p.sayOptions(ppp.ConfigureReject, nak.ID,
 		encodeMRU(1200), encodeMagic(p.sentMagic), raw(optionPFC), raw(optionACFC)))
-	require.Equal(t, ppp.Options{encodeAuth(ppp.AuthPAP)}, options(t, rest))
+	require.Equal(t, ppp.Options{encodeAuth(ppp.AuthCHAPMD5)}, options(t, rest))
 
 	p.Down(p.now, &p.out)
 	p.Up(p.now, &p.out)
 	req := p.one(ppp.ConfigureRequest, p.heard())
 	again := options(t, req)
 	require.Len(t, again, len(all))
-	got := p.sayOptions(ppp.ConfigureNak, req.ID, encodeAuth(ppp.AuthCHAPMD5))
-	got = p.sayOptions(ppp.ConfigureNak, got[0].ID, encodeAuth(ppp.AuthPAP))
+	got := p.sayOptions(ppp.ConfigureNak, req.ID, encodeAuth(ppp.AuthPAP))
 	o, _ := options(t, p.one(ppp.ConfigureRequest, got)).Get(optionAuth)
 	require.Equal(t, encodeAuth(ppp.AuthPAP), o, "what was refused then may do now")
 	for i, o := range again {

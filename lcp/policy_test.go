@@ -292,5 +292,5 @@ func TestOptionCodecs(t *testing.T) {
 	require.Equal(t, 1460, mru)
 	magic, ok := decodeMagic(encodeMagic(0xdeadbeef))
 	require.True(t, ok)
-	require.EqualValues(t, 0xdeadbeef, magic)
+	require.Equal(t, uint32(0xdeadbeef), magic)
 }
