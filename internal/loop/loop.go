@@ -1,8 +1,3 @@
-// Package loop runs the sessions of a server or a client: one goroutine that
-// executes posted functions in order and fires deadlines from one heap.
-//
-// A session belongs to exactly one Loop for its whole life, so its state needs
-// no lock. A Loop has one runtime timer, whatever the number of Timers.
 package loop
 
 import (
