@@ -199,12 +199,12 @@ func (c *call) route(w *network) {
 	c.out.mu.Unlock()
 	if w != nil {
 		for _, p := range w.prefixes {
-			c.engine.table.insert(p, c)
+			c.engine.table.insert(p, w.local, c)
 		}
 	}
 	if old != nil {
 		for _, p := range old.prefixes {
-			c.engine.table.remove(p, c)
+			c.engine.table.remove(p, old.local, c)
 		}
 	}
 }

@@ -16,6 +16,7 @@ type network struct {
 	gopptp.Network
 	prefixes []netip.Prefix // of Peer and Routes
 	sources  []addressRange // the same, sorted and disjoint
+	local    uint32
 	peer     uint32
 	mss      uint16
 
@@ -38,6 +39,7 @@ func newNetwork(n gopptp.Network) (*network, error) {
 	n.Routes = slices.Clone(n.Routes)
 	w := &network{
 		Network:   n,
+		local:     be32(n.Local),
 		peer:      be32(n.Peer),
 		mss:       uint16(n.MTU - ipv4HeaderLen - tcpHeaderLen),
 		clear:     ppp.AppendHeader(nil, ppp.ProtocolIPv4, n.Header),

@@ -100,7 +100,7 @@ func (e *Engine) Outbound(packets [][]byte) {
 			e.stats.notIPv4.Add(1)
 			continue
 		}
-		c := e.table.lookup(ipv4Destination(packet))
+		c := e.table.lookup(ipv4Destination(packet), ipv4Source(packet))
 		if c == nil {
 			e.stats.noCall.Add(1)
 			continue

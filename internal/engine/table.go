@@ -1,8 +1,10 @@
 package engine
 
 import (
+	"cmp"
 	"net/netip"
 	"slices"
+	"sort"
 	"sync"
 	"sync/atomic"
 )
@@ -25,42 +27,104 @@ type tableNode struct {
 	slots [256]tableSlot
 
 	// Guarded by the table's mu.
-	routes   map[tableKey][]*call // by prefix, the newest call last
+	routes   map[tableKey]*tableRoute
 	children int
 }
 
 type tableSlot struct {
 	child atomic.Pointer[tableNode]
-	best  atomic.Pointer[call]
+	best  atomic.Pointer[tableRoute]
 }
 
 // tableKey is the part of a prefix that ends within a node.
 type tableKey struct{ octet, bits uint8 }
+
+// tableRoute is who has one prefix. It is replaced, never changed, and never
+// empty.
+type tableRoute struct {
+	calls []tableCall // sorted by local address
+	last  *call
+}
+
+type tableCall struct {
+	local uint32
+	order uint64 // of insertion
+	call  *call
+}
 
 // keyOf returns the prefix of the given bits that octet is in.
 func keyOf(octet uint8, bits int) tableKey {
 	return tableKey{octet &^ (0xff >> bits), uint8(bits)}
 }
 
-// lookup returns nil for an address behind no call.
-func (t *table) lookup(addr uint32) (best *call) {
+// lookup returns nil for an address behind no call. Where several calls have
+// the same prefix, that whose local address is src has precedence: they are
+// sessions to one server, and each carries what was sent from its own address.
+func (t *table) lookup(dst, src uint32) *call {
+	var best *tableRoute
 	n := &t.root
 	for shift := 24; shift >= 0; shift -= 8 {
-		s := &n.slots[uint8(addr>>shift)]
-		if c := s.best.Load(); c != nil {
-			best = c
+		s := &n.slots[uint8(dst>>shift)]
+		if r := s.best.Load(); r != nil {
+			best = r
 		}
 		if n = s.child.Load(); n == nil {
 			break
 		}
 	}
-	return best
+	switch {
+	case best == nil:
+		return nil
+	case len(best.calls) == 1:
+		return best.last
+	}
+	return best.from(src)
 }
 
-// insert routes p to c. Where another call has the same prefix, the newest gets
-// the packets: it is a peer that has come back before its old session was found
-// to be dead. The older one gets them again if the newest goes first.
-func (t *table) insert(p netip.Prefix, c *call) {
+// from returns the newest call with the local address src, or else the newest of
+// all: it is a peer that has come back before its old session was found to be
+// dead.
+func (r *tableRoute) from(src uint32) *call {
+	i := sort.Search(len(r.calls), func(i int) bool { return r.calls[i].local > src })
+	if i > 0 && r.calls[i-1].local == src {
+		return r.calls[i-1].call
+	}
+	return r.last
+}
+
+// with returns r, which may be nil, with one more call.
+func (r *tableRoute) with(c tableCall) *tableRoute {
+	var calls []tableCall
+	if r != nil {
+		calls = r.calls
+		for _, o := range calls {
+			c.order = max(c.order, o.order+1)
+		}
+	}
+	i := sort.Search(len(calls), func(i int) bool { return calls[i].local > c.local })
+	return &tableRoute{calls: slices.Insert(slices.Clone(calls), i, c), last: c.call}
+}
+
+// without returns r, which may be nil, without one call, or nil if it was the
+// only one.
+func (r *tableRoute) without(c tableCall) *tableRoute {
+	if r == nil {
+		return nil
+	}
+	i := slices.IndexFunc(r.calls, func(o tableCall) bool { return o.call == c.call && o.local == c.local })
+	switch {
+	case i < 0:
+		return r
+	case len(r.calls) == 1:
+		return nil
+	}
+	calls := slices.Delete(slices.Clone(r.calls), i, i+1)
+	last := slices.MaxFunc(calls, func(a, b tableCall) int { return cmp.Compare(a.order, b.order) })
+	return &tableRoute{calls: calls, last: last.call}
+}
+
+// insert routes p to c, which has the given local address.
+func (t *table) insert(p netip.Prefix, local uint32, c *call) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	addr, levels, bits := splitPrefix(p)
@@ -76,15 +140,11 @@ func (t *table) insert(p netip.Prefix, c *call) {
 		n = child
 	}
 	key := keyOf(addr[levels], bits)
-	if n.routes == nil {
-		n.routes = make(map[tableKey][]*call)
-	}
-	n.routes[key] = append(n.routes[key], c)
-	n.spread(key)
+	n.set(key, n.routes[key].with(tableCall{local: local, call: c}))
 }
 
 // remove undoes one insert.
-func (t *table) remove(p netip.Prefix, c *call) {
+func (t *table) remove(p netip.Prefix, local uint32, c *call) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	addr, levels, bits := splitPrefix(p)
@@ -97,17 +157,7 @@ func (t *table) remove(p netip.Prefix, c *call) {
 		}
 	}
 	key := keyOf(addr[levels], bits)
-	calls := n.routes[key]
-	i := slices.Index(calls, c)
-	if i < 0 {
-		return
-	}
-	if calls = slices.Delete(calls, i, i+1); len(calls) == 0 {
-		delete(n.routes, key)
-	} else {
-		n.routes[key] = calls
-	}
-	n.spread(key)
+	n.set(key, n.routes[key].without(tableCall{local: local, call: c}))
 
 	// A node that has become empty goes. A lookup in it at this moment finds
 	// nothing, which is right.
@@ -118,16 +168,21 @@ func (t *table) remove(p netip.Prefix, c *call) {
 	}
 }
 
-// spread sets anew the slots that a prefix covers.
-func (n *tableNode) spread(key tableKey) {
+// set changes a route, nil for none, in all slots that it covers.
+func (n *tableNode) set(key tableKey, r *tableRoute) {
+	switch {
+	case r == nil:
+		delete(n.routes, key)
+	case n.routes == nil:
+		n.routes = map[tableKey]*tableRoute{key: r}
+	default:
+		n.routes[key] = r
+	}
 	for i := range 256 >> key.bits {
 		octet := key.octet + uint8(i)
-		var best *call
-		for bits := 8; bits >= 0; bits-- {
-			if calls := n.routes[keyOf(octet, bits)]; len(calls) > 0 {
-				best = calls[len(calls)-1]
-				break
-			}
+		var best *tableRoute
+		for bits := 8; bits >= 0 && best == nil; bits-- {
+			best = n.routes[keyOf(octet, bits)]
 		}
 		n.slots[octet].best.Store(best)
 	}
