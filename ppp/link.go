@@ -141,6 +141,19 @@ func (l *Link) Phase() Phase { return l.phase }
 // in a phase where they mean nothing.
 func (l *Link) Dropped() uint64 { return l.dropped }
 
+// Err says why the link ends, from the Terminate phase on: what LinkFinished
+// will say, before the peer has confirmed. It is nil before, and after a Close
+// without a reason.
+func (l *Link) Err() error {
+	switch {
+	case l.err != nil:
+		return l.err
+	case l.phase == PhaseTerminate || l.phase == PhaseDead:
+		return l.cfg.Control.Err()
+	}
+	return nil
+}
+
 // Up says that frames can flow, and begins the Establish phase.
 func (l *Link) Up(now time.Time, out *Output) {
 	if l.phase != PhaseDead {
@@ -308,13 +321,9 @@ func (l *Link) finish(out *Output) {
 	if l.phase == PhaseDead {
 		return
 	}
-	err := l.err
-	if err == nil {
-		err = l.cfg.Control.Err()
-	}
 	l.held = nil
 	l.setPhase(PhaseDead, out)
-	out.Emit(LinkFinished{Err: err})
+	out.Emit(LinkFinished{Err: l.Err()})
 }
 
 // authenticate begins the Authenticate phase with what LCP agreed on.
