@@ -43,8 +43,8 @@ func TestSenderAck(t *testing.T) {
 
 func TestSenderWrap(t *testing.T) {
 	s := NewSender(math.MaxUint32 - 1)
-	require.EqualValues(t, math.MaxUint32-1, s.Next())
-	require.EqualValues(t, math.MaxUint32, s.Next())
+	require.Equal(t, uint32(math.MaxUint32-1), s.Next())
+	require.Equal(t, uint32(math.MaxUint32), s.Next())
 	require.EqualValues(t, 0, s.Next())
 	require.EqualValues(t, 1, s.Next())
 	require.True(t, s.Ack(math.MaxUint32))
@@ -58,7 +58,7 @@ func TestSenderWrap(t *testing.T) {
 func TestSenderFarBehind(t *testing.T) {
 	s := Sender{next: 3_000_000_000}
 	require.True(t, s.Ack(5))
-	require.EqualValues(t, 3_000_000_000-6, s.Unacked())
+	require.Equal(t, uint32(3_000_000_000-6), s.Unacked())
 	require.True(t, s.Ack(2_999_999_999))
 	require.Zero(t, s.Unacked())
 }
