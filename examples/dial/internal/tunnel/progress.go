@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io"
 	"sync"
-	"time"
 
 	"github.com/gopptp/gopptp"
 )
@@ -45,15 +44,11 @@ func (p *progress) SessionEvent(e gopptp.SessionEvent) {
 	default:
 		return
 	}
-	p.line(e.Time.Sub(e.Session.StartedAt()), text)
+	fmt.Fprintf(p.w, "%9.1f ms  %s\n", milliseconds(e.Time.Sub(e.Session.StartedAt())), text)
 }
 
-// printf prints a line before there is a session.
-func (p *progress) printf(format string, args ...any) { p.line(0, fmt.Sprintf(format, args...)) }
-
-func (p *progress) line(elapsed time.Duration, text string) {
-	fmt.Fprintf(p.w, "%9.1f ms  %s\n", milliseconds(elapsed), text)
-}
+// connecting prints the line before there is a session, and a time.
+func (p *progress) connecting(addr string) { fmt.Fprintf(p.w, "%12s  connecting to %s\n", "", addr) }
 
 // vendor is what the server calls itself, which tells one kind from another.
 func vendor(s *gopptp.Session) string {

@@ -60,9 +60,13 @@ func (o *Options) dial(plane gopptp.Dataplane, device string) (*gopptp.Session, 
 	cfg.Dataplane = plane
 	cfg.Observer = p
 	cfg.SetupTimeout = o.Timeout
+	connect := cfg.DialContext
+	if connect == nil {
+		connect = new(net.Dialer).DialContext
+	}
 	cfg.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
-		p.printf("connecting to %s", addr)
-		return new(net.Dialer).DialContext(ctx, network, addr)
+		p.connecting(addr)
+		return connect(ctx, network, addr)
 	}
 	session, err := gopptp.Dial(ctx, o.Host, cfg)
 	if err != nil {

@@ -31,14 +31,14 @@ func logUp(log *slog.Logger, e gopptp.SessionEvent) {
 
 func logEnd(log *slog.Logger, e gopptp.SessionEvent) {
 	s := e.Session
-	attrs := []slog.Attr{
-		slog.Any("session", s.ID()),
-		slog.String("user", s.User()),
-		slog.Any("remote", s.RemoteAddr()),
-		slog.Any("cause", causeOf(e.Err)),
+	cause, stage := endOf(e.Err)
+	attrs := []slog.Attr{slog.Any("session", s.ID())}
+	if user := s.User(); user != "" { // is known once authenticated
+		attrs = append(attrs, slog.String("user", user))
 	}
+	attrs = append(attrs, slog.Any("remote", s.RemoteAddr()), slog.String("cause", cause.String()))
 	if s.UpAt().IsZero() {
-		attrs = append(attrs, slog.Any("stage", stageOf(e.Err)), slog.Any("error", e.Err),
+		attrs = append(attrs, slog.String("stage", stage.String()), slog.Any("error", e.Err),
 			slog.Duration("duration", e.Time.Sub(s.StartedAt()).Round(time.Millisecond)))
 		log.LogAttrs(context.Background(), slog.LevelWarn, "session failed", attrs...)
 		return
@@ -54,26 +54,21 @@ func logEnd(log *slog.Logger, e gopptp.SessionEvent) {
 		slog.Uint64("lost", c.Lost),
 		slog.Uint64("dropped", dropped(c)),
 	)
-	if e.Err != nil {
+	switch cause {
+	case gopptp.CauseLocal, gopptp.CausePeer, gopptp.CauseShutdown: // an end in order
+	default:
 		attrs = append(attrs, slog.Any("error", e.Err))
 	}
 	log.LogAttrs(context.Background(), slog.LevelInfo, "session down", attrs...)
 }
 
-func causeOf(err error) gopptp.Cause {
+// endOf says why a session ended and how far it had come.
+func endOf(err error) (gopptp.Cause, gopptp.State) {
 	var end *gopptp.SessionError
 	if errors.As(err, &end) {
-		return end.Cause
+		return end.Cause, end.Stage
 	}
-	return gopptp.CauseLocal // the session has no error then
-}
-
-func stageOf(err error) string {
-	var end *gopptp.SessionError
-	if errors.As(err, &end) {
-		return end.Stage.String()
-	}
-	return ""
+	return gopptp.CauseLocal, gopptp.StateUp // there is no error then
 }
 
 // dropped is the number of packets that were not carried, for whatever reason.

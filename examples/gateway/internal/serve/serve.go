@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"os"
 	"strings"
 	"time"
@@ -27,8 +28,8 @@ type Options struct {
 	Signals <-chan os.Signal
 	// OpenDataplane opens the data plane, which Run closes.
 	OpenDataplane func() (gopptp.Dataplane, error)
-	// Listening, if not nil, is told the addresses once clients can come.
-	Listening func(addrs []net.Addr)
+	// Listen replaces net.Listen, for tests. Nil: it does not.
+	Listen func(addr netip.AddrPort) (net.Listener, error)
 }
 
 // Run is the gateway, until an order to stop (nil) or a failure.
@@ -37,7 +38,7 @@ func Run(o Options) error {
 
 	// Ports are the first thing, as another gateway that runs already holds
 	// them.
-	listeners, err := listen(o.Config)
+	listeners, err := listen(o)
 	if err != nil {
 		return err
 	}
@@ -70,9 +71,6 @@ func Run(o Options) error {
 	}
 	o.Log.Info("ready", "listen", join(addrs), "tun", o.Config.TUN, "local", o.Config.LocalAddress,
 		"pools", join(o.Config.Pools), "encryption", o.Config.Encryption, "users", o.Users.Len())
-	if o.Listening != nil {
-		o.Listening(addrs)
-	}
 
 	select {
 	case sig := <-o.Signals:
@@ -84,9 +82,13 @@ func Run(o Options) error {
 	}
 }
 
-func listen(cfg *config.Config) (listeners []net.Listener, err error) {
-	for _, addr := range cfg.Listen {
-		l, err := net.Listen("tcp4", addr.String())
+func listen(o Options) (listeners []net.Listener, err error) {
+	open := o.Listen
+	if open == nil {
+		open = func(addr netip.AddrPort) (net.Listener, error) { return net.Listen("tcp4", addr.String()) }
+	}
+	for _, addr := range o.Config.Listen {
+		l, err := open(addr)
 		if err != nil {
 			for _, l := range listeners {
 				l.Close()

@@ -1,0 +1,300 @@
+package serve
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/gopptp/gopptp"
+	"github.com/gopptp/gopptp/examples/gateway/internal/config"
+	"github.com/gopptp/gopptp/examples/gateway/internal/users"
+	"github.com/gopptp/gopptp/memory"
+)
+
+const gatewayConfig = `
+local_address: 10.9.0.1
+pools: [10.9.1.1-10.9.1.9]
+dns: [10.9.0.53]
+users:
+  - {name: alice, password: correct horse}
+  - {name: bob, password: battery staple, address: 10.9.1.7}
+stop_timeout: 10s
+`
+
+// world is a gateway on a network in memory, in virtual time.
+type world struct {
+	t       *testing.T
+	network *memory.Network
+	gateway *memory.Host
+	signals chan os.Signal
+	log     logBuffer
+	done    chan struct{}
+	err     error // of Run, when done
+}
+
+// start runs the gateway of a configuration.
+func start(t *testing.T, text string) *world {
+	t.Helper()
+	cfg, problems := config.Parse("gw.yaml", []byte(text))
+	require.Empty(t, problems)
+	store, problems := users.Load(cfg)
+	require.Empty(t, problems)
+
+	w := &world{t: t, network: memory.NewNetwork(), signals: make(chan os.Signal), done: make(chan struct{})}
+	w.gateway = w.network.Host(netip.MustParseAddr("192.0.2.1"))
+	go func() {
+		defer close(w.done)
+		w.err = Run(Options{
+			Config:        cfg,
+			Users:         store,
+			Log:           slog.New(slog.NewJSONHandler(&w.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+			Signals:       w.signals,
+			OpenDataplane: func() (gopptp.Dataplane, error) { return w.gateway.Dataplane(), nil },
+			Listen:        func(addr netip.AddrPort) (net.Listener, error) { return w.gateway.Listen(addr.Port()) },
+		})
+	}()
+	synctest.Wait()
+	require.Len(t, w.log.records("ready"), 1)
+	return w
+}
+
+// dial brings a client's tunnel up, from a host of its own, and waits until the
+// gateway knows it as well.
+func (w *world) dial(host, user, password string) (*gopptp.Session, error) {
+	h := w.network.Host(netip.MustParseAddr(host))
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	defer synctest.Wait()
+	return gopptp.Dial(ctx, "192.0.2.1", gopptp.ClientConfig{
+		Dataplane: h.Dataplane(), DialContext: h.DialContext, User: user, Password: password, RequestDNS: true,
+	})
+}
+
+// stopped waits for the end of Run.
+func (w *world) stopped() {
+	<-w.done
+	w.network.Close()
+}
+
+// logBuffer keeps records of a JSON log.
+type logBuffer struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (b *logBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.Write(p)
+}
+
+func (b *logBuffer) text() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.String()
+}
+
+// records returns those with a message.
+func (b *logBuffer) records(msg string) (list []map[string]any) {
+	for line := range strings.Lines(b.text()) {
+		var r map[string]any
+		if json.Unmarshal([]byte(line), &r) == nil && r["msg"] == msg {
+			list = append(list, r)
+		}
+	}
+	return list
+}
+
+// one returns the only record with a message.
+func (w *world) one(msg string) map[string]any {
+	w.t.Helper()
+	list := w.log.records(msg)
+	require.Len(w.t, list, 1, "%q in:\n%s", msg, w.log.text())
+	return list[0]
+}
+
+func TestSession(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := start(t, gatewayConfig)
+		session, err := w.dial("192.0.2.7", `CORP\bob`, "battery staple")
+		require.NoError(t, err)
+		assert.Equal(t, "10.9.1.7", session.Local().String(), "bob's own address")
+		assert.Equal(t, "10.9.0.1", session.Peer().String())
+		assert.Equal(t, []netip.Addr{netip.MustParseAddr("10.9.0.53")}, session.DNS())
+		synctest.Wait()
+		up := w.one("session up")
+		assert.Equal(t, `CORP\bob`, up["user"])
+		assert.Equal(t, "10.9.1.7", up["address"])
+		assert.Equal(t, "MPPE 128-bit stateless", up["encryption"])
+		assert.EqualValues(t, 1456, up["mtu"])
+
+		time.Sleep(time.Minute)
+		session.Close()
+		<-session.Done()
+		synctest.Wait()
+		down := w.one("session down")
+		assert.Equal(t, "peer", down["cause"])
+		assert.EqualValues(t, time.Minute, down["duration"])
+		assert.NotContains(t, down, "error")
+
+		w.signals <- syscall.SIGTERM
+		w.stopped()
+		assert.NoError(t, w.err)
+		assert.NotContains(t, w.log.text(), "battery")
+	})
+}
+
+func TestRefused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := start(t, gatewayConfig)
+		_, err := w.dial("192.0.2.7", "alice", "wrong")
+		var end *gopptp.SessionError
+		require.ErrorAs(t, err, &end)
+		assert.Equal(t, gopptp.CauseAuthentication, end.Cause)
+		synctest.Wait()
+		assert.Equal(t, "alice", w.one("authentication refused")["user"])
+		failed := w.one("session failed")
+		assert.Equal(t, "authentication", failed["cause"])
+		assert.NotContains(t, w.log.text(), "wrong password")
+		w.signals <- os.Interrupt
+		w.stopped()
+	})
+}
+
+// A signal ends the sessions in order: their peers are told.
+func TestStop(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := start(t, gatewayConfig)
+		alice, err := w.dial("192.0.2.7", "alice", "correct horse")
+		require.NoError(t, err)
+		bob, err := w.dial("192.0.2.8", "bob", "battery staple")
+		require.NoError(t, err)
+
+		begin := time.Now()
+		w.signals <- syscall.SIGTERM
+		w.stopped()
+		assert.NoError(t, w.err)
+		assert.Less(t, time.Since(begin), 2*time.Second)
+		for _, s := range []*gopptp.Session{alice, bob} {
+			<-s.Done()
+			var end *gopptp.SessionError
+			require.ErrorAs(t, s.Err(), &end)
+			assert.Equal(t, gopptp.CausePeer, end.Cause, "was told")
+		}
+		assert.EqualValues(t, 2, w.one("stopping")["sessions"])
+		ends := w.log.records("session down")
+		require.Len(t, ends, 2)
+		assert.Equal(t, "shutdown", ends[0]["cause"])
+		w.one("stopped")
+	})
+}
+
+// With the cable pulled nobody answers, and stop_timeout ends it.
+func TestStopTimeout(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := start(t, strings.Replace(gatewayConfig, "stop_timeout: 10s", "stop_timeout: 1s", 1))
+		_, err := w.dial("192.0.2.7", "alice", "correct horse")
+		require.NoError(t, err)
+		w.network.Cut(true)
+		begin := time.Now()
+		w.signals <- syscall.SIGTERM
+		<-w.done
+		assert.Equal(t, time.Second, time.Since(begin))
+		w.one("stop_timeout is over, sessions were dropped")
+		w.one("session down")
+		w.network.Cut(false)
+		w.stopped()
+	})
+}
+
+// A second signal does not wait.
+func TestForce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := start(t, gatewayConfig)
+		_, err := w.dial("192.0.2.7", "alice", "correct horse")
+		require.NoError(t, err)
+		w.network.Cut(true)
+		begin := time.Now()
+		w.signals <- syscall.SIGTERM
+		time.Sleep(100 * time.Millisecond)
+		w.signals <- syscall.SIGTERM
+		<-w.done
+		assert.Equal(t, 100*time.Millisecond, time.Since(begin))
+		assert.NoError(t, w.err)
+		w.one("dropping what is left")
+		w.one("session down")
+		w.network.Cut(false)
+		w.stopped()
+	})
+}
+
+// Nothing is left of a gateway that cannot start.
+func TestStartFails(t *testing.T) {
+	cfg, problems := config.Parse("gw.yaml", []byte("listen: [192.0.2.1:1723, 192.0.2.2:1723]\nusers: [{name: a, password: b}]\n"))
+	require.Empty(t, problems)
+	store, _ := users.Load(cfg)
+	network := memory.NewNetwork()
+	defer network.Close()
+	host := network.Host(netip.MustParseAddr("192.0.2.1"))
+	broken := errors.New("broken")
+
+	o := Options{Config: cfg, Users: store, Log: slog.New(slog.DiscardHandler)}
+	o.Listen = func(addr netip.AddrPort) (net.Listener, error) {
+		if addr == cfg.Listen[1] {
+			return nil, broken
+		}
+		return host.Listen(addr.Port())
+	}
+	assert.ErrorIs(t, Run(o), broken)
+
+	ports := uint16(2000)
+	o.Listen = func(netip.AddrPort) (net.Listener, error) { ports++; return host.Listen(ports) }
+	o.OpenDataplane = func() (gopptp.Dataplane, error) { return nil, broken }
+	assert.ErrorIs(t, Run(o), broken)
+
+	for _, port := range []uint16{1723, 2001, 2002} {
+		l, err := host.Listen(port)
+		require.NoError(t, err, "port %d is free again", port)
+		l.Close()
+	}
+}
+
+// A listener that fails later ends the gateway.
+func TestListenerFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cfg, _ := config.Parse("gw.yaml", []byte(gatewayConfig))
+		store, _ := users.Load(cfg)
+		network := memory.NewNetwork()
+		defer network.Close()
+		host := network.Host(netip.MustParseAddr("192.0.2.1"))
+		var l net.Listener
+		done := make(chan error)
+		go func() {
+			done <- Run(Options{
+				Config: cfg, Users: store, Log: slog.New(slog.DiscardHandler), Signals: make(chan os.Signal),
+				OpenDataplane: func() (gopptp.Dataplane, error) { return host.Dataplane(), nil },
+				Listen: func(addr netip.AddrPort) (_ net.Listener, err error) {
+					l, err = host.Listen(addr.Port())
+					return l, err
+				},
+			})
+		}()
+		synctest.Wait()
+		l.Close()
+		assert.ErrorIs(t, <-done, net.ErrClosed)
+	})
+}
