@@ -1,0 +1,143 @@
+package memory
+
+import (
+	"bytes"
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"github.com/gopptp/gopptp"
+	"github.com/gopptp/gopptp/internal/engine"
+)
+
+// maxReceive is the capacity of [Host.Packets].
+const maxReceive = 4096
+
+// Host is a host on a [Network]. It is safe for concurrent use.
+type Host struct {
+	network *Network
+	addr    netip.Addr
+	plane   *engine.Engine
+	packets chan []byte
+	dropped atomic.Uint64
+
+	mu        sync.Mutex
+	closed    bool
+	listeners map[uint16]*listener
+	lastPort  uint16
+	onAttach  func(gopptp.Network) error
+	attached  []gopptp.Network
+}
+
+func newHost(n *Network, addr netip.Addr) *Host {
+	h := &Host{
+		network:   n,
+		addr:      addr,
+		packets:   make(chan []byte, maxReceive),
+		listeners: make(map[uint16]*listener),
+	}
+	h.plane = engine.New(engine.Config{Wire: wire{h}, Host: inside{h}})
+	return h
+}
+
+// Addr returns the host's address on the network.
+func (h *Host) Addr() netip.Addr { return h.addr }
+
+// Dataplane returns the host's data plane, always the same one.
+// [Network.Close] closes it, if nobody has done so before.
+func (h *Host) Dataplane() gopptp.Dataplane { return h.plane }
+
+// Send sends an IP packet from the host into the tunnel that leads to its
+// destination. Where several do, the one with the packet's source as its own
+// address is taken. packet is not kept. It is dropped if it has no way to go.
+func (h *Host) Send(packet []byte) {
+	buf := make([]byte, engine.Headroom+len(packet))
+	copy(buf[engine.Headroom:], packet)
+	h.plane.Outbound([][]byte{buf})
+}
+
+// Packets are the IP packets that have come to the host through tunnels, each a
+// slice of its own. The channel is closed by [Network.Close]. 4,096 packets wait
+// to be received at the most.
+func (h *Host) Packets() <-chan []byte { return h.packets }
+
+var errNetworkClosed = fmt.Errorf("memory: network closed: %w", net.ErrClosed)
+
+// Dropped returns how many packets were dropped because Packets was full.
+func (h *Host) Dropped() uint64 { return h.dropped.Load() }
+
+// Attached returns the networks that calls of the data plane have attached, in
+// that order. It is empty when all have been detached or closed and the host
+// has followed.
+func (h *Host) Attached() []gopptp.Network {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.Clone(h.attached)
+}
+
+// OnAttach lets f decide what becomes of a call's Attach: its error is what the
+// session gets, and it may take its time. Nil, as it is at first, accepts all.
+func (h *Host) OnAttach(f func(gopptp.Network) error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.onAttach = f
+}
+
+func (h *Host) close() {
+	h.mu.Lock()
+	h.closed = true
+	listeners := make([]*listener, 0, len(h.listeners))
+	for _, l := range h.listeners {
+		listeners = append(listeners, l)
+	}
+	h.mu.Unlock()
+	for _, l := range listeners {
+		l.Close()
+	}
+	_ = h.plane.Close()
+}
+
+// inside is the side of a host that its data plane sees.
+type inside struct{ *Host }
+
+// Deliver implements engine.Host.
+func (h inside) Deliver(packets [][]byte) {
+	for _, p := range packets {
+		select {
+		case h.packets <- bytes.Clone(p):
+		default:
+			h.dropped.Add(1)
+		}
+	}
+}
+
+// Attach implements engine.Host.
+func (h inside) Attach(n gopptp.Network) error {
+	h.mu.Lock()
+	f := h.onAttach
+	h.mu.Unlock()
+	if f != nil {
+		if err := f(n); err != nil {
+			return err
+		}
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.attached = append(h.attached, n)
+	return nil
+}
+
+// Detach implements engine.Host.
+func (h inside) Detach(n gopptp.Network) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	i := slices.IndexFunc(h.attached, func(a gopptp.Network) bool {
+		return a.Local == n.Local && a.Peer == n.Peer
+	})
+	if i >= 0 {
+		h.attached = slices.Delete(h.attached, i, i+1)
+	}
+}
