@@ -11,15 +11,18 @@ import (
 // progress prints the phases of a tunnel as they pass, each with the time since
 // the TCP connection was there.
 type progress struct {
-	w    io.Writer
-	user string
-	up   chan struct{} // closed when the tunnel has come up
+	user   string
+	up     chan struct{} // closed when the tunnel has come up
+	closed chan struct{} // closed when all has been printed
 
-	once sync.Once
+	once sync.Once // closes up
+
+	mu sync.Mutex
+	w  io.Writer
 }
 
 func newProgress(w io.Writer, user string) *progress {
-	return &progress{w: w, user: user, up: make(chan struct{})}
+	return &progress{w: w, user: user, up: make(chan struct{}), closed: make(chan struct{})}
 }
 
 // SessionEvent implements gopptp.Observer.
@@ -41,14 +44,24 @@ func (p *progress) SessionEvent(e gopptp.SessionEvent) {
 		defer p.once.Do(func() { close(p.up) })
 	case gopptp.StateTerminate:
 		text = "ending"
+	case gopptp.StateClosed:
+		close(p.closed)
+		return
 	default:
 		return
 	}
-	fmt.Fprintf(p.w, "%9.1f ms  %s\n", milliseconds(e.Time.Sub(e.Session.StartedAt())), text)
+	p.printf("%9.1f ms  %s\n", milliseconds(e.Time.Sub(e.Session.StartedAt())), text)
 }
 
 // connecting prints the line before there is a session, and a time.
-func (p *progress) connecting(addr string) { fmt.Fprintf(p.w, "%12s  connecting to %s\n", "", addr) }
+func (p *progress) connecting(addr string) { p.printf("%12s  connecting to %s\n", "", addr) }
+
+// printf prints whole lines. Events come on a goroutine of their own.
+func (p *progress) printf(format string, args ...any) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	fmt.Fprintf(p.w, format, args...)
+}
 
 // vendor is what the server calls itself, which tells one kind from another.
 func vendor(s *gopptp.Session) string {

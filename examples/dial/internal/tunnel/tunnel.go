@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"strings"
 	"time"
 
@@ -39,23 +40,26 @@ func Run(o Options) explain.Code {
 	}
 	defer plane.Close()
 
-	session, err := o.dial(plane, device)
+	p := newProgress(o.Stdout, o.Client.User)
+	session, err := o.dial(plane, p)
 	if err != nil {
 		return o.fail(about.Error(err))
 	}
+	p.printf("%s", upLines(session, device))
 	ordered := o.keep(session)
 	<-session.Done()
-	o.printDown(session)
+	<-p.closed
+	p.printf("%s", downLine(session))
 	if err := session.Err(); err != nil && !ordered {
 		return o.fail(about.Error(err))
 	}
 	return explain.OK
 }
 
-func (o *Options) dial(plane gopptp.Dataplane, device string) (*gopptp.Session, error) {
+// dial brings the tunnel up. All of its progress is printed when it returns.
+func (o *Options) dial(plane gopptp.Dataplane, p *progress) (*gopptp.Session, error) {
 	ctx, cancel := context.WithTimeout(o.End, o.Timeout)
 	defer cancel()
-	p := newProgress(o.Stdout, o.Client.User)
 	cfg := o.Client
 	cfg.Dataplane = plane
 	cfg.Observer = p
@@ -69,12 +73,14 @@ func (o *Options) dial(plane gopptp.Dataplane, device string) (*gopptp.Session, 
 		return connect(ctx, network, addr)
 	}
 	session, err := gopptp.Dial(ctx, o.Host, cfg)
-	if err != nil {
-		return nil, err
+	var end *gopptp.SessionError
+	switch {
+	case err == nil:
+		<-p.up
+	case errors.As(err, &end) && end.Stage > gopptp.StateConnect: // there was a session
+		<-p.closed
 	}
-	<-p.up // so that lines are in order
-	o.printUp(session, device)
-	return session, nil
+	return session, err
 }
 
 // keep waits for the end of the tunnel, and begins it if that was ordered.
@@ -95,26 +101,28 @@ func (o *Options) keep(session *gopptp.Session) (ordered bool) {
 	return true
 }
 
-// printUp prints the line that programs read. Its fields stay.
-func (o *Options) printUp(s *gopptp.Session, device string) {
-	fmt.Fprintf(o.Stdout, "up: local=%v peer=%v mtu=%d encryption=%q device=%s elapsed=%.1fms\n",
-		address(s.Local().String()), address(s.Peer().String()), s.MTU(), s.Encryption(), device,
+// upLines begin with the line that programs read. Its fields stay.
+func upLines(s *gopptp.Session, device string) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "up: local=%v peer=%v mtu=%d encryption=%q device=%s elapsed=%.1fms\n",
+		address(s.Local()), address(s.Peer()), s.MTU(), s.Encryption(), device,
 		milliseconds(s.UpAt().Sub(s.StartedAt())))
 	for _, servers := range []struct {
 		kind string
-		list []string
-	}{{"name servers", texts(s.DNS())}, {"NetBIOS name servers", texts(s.NBNS())}} {
+		list []netip.Addr
+	}{{"name servers", s.DNS()}, {"NetBIOS name servers", s.NBNS()}} {
 		if len(servers.list) > 0 {
-			fmt.Fprintf(o.Stdout, "%s: %s (nothing is configured with them)\n", servers.kind, strings.Join(servers.list, " "))
+			fmt.Fprintf(&b, "%s: %s (nothing is configured with them)\n", servers.kind, join(servers.list))
 		}
 	}
+	return b.String()
 }
 
-// printDown prints the counters, in a line that programs read. Its fields stay.
-func (o *Options) printDown(s *gopptp.Session) {
+// downLine has the counters, for programs to read. Its fields stay.
+func downLine(s *gopptp.Session) string {
 	c := s.Counters()
 	dropped := c.DroppedSource + c.DroppedClear + c.DroppedEncrypted + c.DroppedMalformed + c.DroppedQueue + c.DroppedNetwork
-	fmt.Fprintf(o.Stdout, "down: cause=%v duration=%v received_packets=%d received_octets=%d sent_packets=%d sent_octets=%d lost=%d reordered=%d duplicates=%d dropped=%d\n",
+	return fmt.Sprintf("down: cause=%v duration=%v received_packets=%d received_octets=%d sent_packets=%d sent_octets=%d lost=%d reordered=%d duplicates=%d dropped=%d\n",
 		causeOf(s.Err()), time.Since(s.UpAt()).Round(time.Millisecond), c.ReceivedPackets, c.ReceivedOctets,
 		c.SentPackets, c.SentOctets, c.Lost, c.Reordered, c.Duplicates, dropped)
 }
@@ -139,16 +147,17 @@ func causeOf(err error) gopptp.Cause {
 func milliseconds(d time.Duration) float64 { return float64(max(d, 0).Microseconds()) / 1000 }
 
 // address is "none" where there is none.
-func address(text string) string {
-	if text == "invalid IP" {
+func address(a netip.Addr) string {
+	if !a.IsValid() {
 		return "none"
 	}
-	return text
+	return a.String()
 }
 
-func texts[T fmt.Stringer](list []T) (texts []string) {
-	for _, v := range list {
-		texts = append(texts, v.String())
+func join(addrs []netip.Addr) string {
+	texts := make([]string, len(addrs))
+	for i, a := range addrs {
+		texts[i] = a.String()
 	}
-	return texts
+	return strings.Join(texts, " ")
 }
