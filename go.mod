@@ -3,8 +3,11 @@ module github.com/gopptp/gopptp
 go 1.25.0
 
 require (
+	github.com/google/gopacket v1.1.19
 	github.com/stretchr/testify v1.12.1
 	github.com/vishvananda/netlink v1.3.1
 	golang.org/x/crypto v0.53.0
 	golang.org/x/sys v0.46.0
 )
+
+require golang.org/x/net v0.55.0 // indirect
