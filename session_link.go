@@ -281,6 +281,7 @@ func (s *Session) receive(now time.Time) {
 			l.heard, l.greDeadline = true, time.Time{}
 		}
 		s.traceFrame(frame, false, now)
+		l.lcp.Heard(now)
 		s.run(now, func(out *ppp.Output) { l.ppp.Input(frame, now, out) })
 	}
 }
@@ -298,6 +299,7 @@ func (s *Session) event(e ppp.Event, now time.Time, out *ppp.Output) {
 	case ppp.LayerUp:
 		if e.Protocol == ppp.ProtocolCCP {
 			s.encrypt(now)
+			l.attaching = false // for the MTU, should packets flow already
 		}
 		s.attach(now)
 	case ppp.LayerDown:
@@ -348,10 +350,15 @@ func (s *Session) phase(p ppp.Phase, now time.Time) {
 	case ppp.PhaseAuthenticate:
 		s.enter(StateAuthenticate, now)
 	case ppp.PhaseNetwork:
-		l.settled = l.ccp == nil
+		// Where MPPE is left to the peer, nothing waits for it to ask.
+		l.settled = l.ccp == nil || l.cfg.encryption == EncryptionAllow
 		l.cfg.role.networkPhase(s)
 		s.enter(StateNetwork, now)
 	case ppp.PhaseTerminate:
+		// The peer may clear the call before PPP has ended: that is not why.
+		if err := l.ppp.Err(); err != nil {
+			s.blame(err)
+		}
 		s.enter(StateTerminate, now)
 	}
 }
@@ -477,7 +484,9 @@ func (s *Session) attached(err error, now time.Time) {
 			l.idleDeadline = now.Add(d)
 		}
 	}
-	s.enter(StateUp, now)
+	if s.State() != StateUp {
+		s.enter(StateUp, now)
+	}
 	if first {
 		l.control.up(s)
 	}
@@ -543,15 +552,20 @@ func (s *Session) drop(cause Cause, err error, now time.Time) {
 
 // linkFinished follows the end of the PPP link.
 func (s *Session) linkFinished(err error, now time.Time) {
-	l := &s.link
-	if !l.ended {
-		l.ended, l.err = true, err
-		l.cause = causeOf(err)
-		if errors.Is(err, ppp.ErrNoAnswer) && !l.heard {
-			l.cause, l.err = CauseGREBlocked, ErrGREBlocked
-		}
-	}
+	s.blame(err)
 	s.linkOver(now)
+}
+
+// blame notes why the link ends, unless that is known already.
+func (s *Session) blame(err error) {
+	l := &s.link
+	if l.ended {
+		return
+	}
+	l.ended, l.cause, l.err = true, causeOf(err), err
+	if errors.Is(err, ppp.ErrNoAnswer) && !l.heard {
+		l.cause, l.err = CauseGREBlocked, ErrGREBlocked
+	}
 }
 
 // causeOf sorts the errors of a link.

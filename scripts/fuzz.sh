@@ -8,6 +8,6 @@ time=${1:-10s}
 for dir in $(grep -rl --include='*_test.go' '^func Fuzz' . | xargs -r -n1 dirname | sort -u); do
 	for target in $(grep -ho '^func Fuzz[A-Za-z0-9_]*' "$dir"/*_test.go | cut -d' ' -f2 | sort); do
 		echo "==> $dir $target for $time"
-		go test -C "$dir" -run '^$' -fuzz "^$target\$" -fuzztime "$time" . | grep -v '^fuzz: elapsed\|^PASS$'
+		go test -C "$dir" -run '^$' -fuzz "^$target\$" -fuzztime "$time" -fuzzminimizetime 20x . | grep -v '^fuzz: elapsed\|^PASS$'
 	done
 done
