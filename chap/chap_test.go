@@ -187,6 +187,8 @@ type exchange struct {
 	now        time.Time
 	requests   []ppp.AuthRequest
 	judge      func(ppp.AuthRequest) ppp.AuthVerdict
+	prompted   []CredentialsNeeded
+	prompt     func(CredentialsNeeded) // the peer's owner
 	lose       func(n int) bool
 	sent       int
 }
@@ -211,6 +213,11 @@ func newExchange(t *testing.T, password string) *exchange {
 func (e *exchange) run(limit time.Duration) {
 	e.peer.Start(e.now, &e.pOut)
 	e.auth.Start(e.now, &e.aOut)
+	e.goOn(limit)
+}
+
+// goOn runs until limit after the start.
+func (e *exchange) goOn(limit time.Duration) {
 	for e.now.Sub(start) < limit {
 		e.now = e.now.Add(time.Millisecond)
 		e.deliver()
@@ -234,6 +241,13 @@ func (e *exchange) deliver() {
 		}
 	}
 	for end := e.pOut.Len(); e.pSeen < end; e.pSeen++ {
+		if ev, ok := e.pOut.At(e.pSeen).Event.(CredentialsNeeded); ok {
+			e.prompted = append(e.prompted, ev)
+			if e.prompt != nil {
+				e.prompt(ev)
+			}
+			continue
+		}
 		if e.sent++; !e.lose(e.sent - 1) {
 			e.aSig |= e.auth.Input(e.pOut.At(e.pSeen).Frame[2:], e.now, &e.aOut)
 		}

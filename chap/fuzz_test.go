@@ -2,6 +2,7 @@ package chap
 
 import (
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -69,5 +70,154 @@ func FuzzRoles(f *testing.F) {
 			p.Tick(now, &out)
 		}
 		require.Less(t, out.Len(), 100)
+	})
+}
+
+// FuzzPasswordChange opens what a peer may send as a Change-Password, and finds
+// only what one who knows the old password has made.
+func FuzzPasswordChange(f *testing.F) {
+	for _, g := range []*algorithm{&mschapv1, &mschapv2} {
+		change, err := newPasswordChange("fresh", NTPasswordHash("old"), func(b []byte) { clear(b) })
+		require.NoError(f, err)
+		a := g.respond(&query{challenge: make([]byte, g.challengeLen), name: "alice", hash: NTPasswordHash("fresh"), random: func(b []byte) { clear(b) }})
+		f.Add(g == &mschapv1, g.appendChange(nil, change, a.value))
+	}
+	f.Add(true, []byte{})
+	f.Fuzz(func(t *testing.T, v1 bool, b []byte) {
+		g := &mschapv2
+		if v1 {
+			g = &mschapv1
+		}
+		req := ppp.AuthRequest{Method: g.method, Name: "alice", Challenge: make([]byte, g.challengeLen)}
+		if !g.decodeChange(b, &req) {
+			return
+		}
+		if n, ok := VerifyPasswordChange(&req, NTPasswordHash("old")); ok {
+			require.True(t, verify(&req, string(n.Password)).Accepted)
+		}
+	})
+}
+
+// FuzzStream runs both roles of every method against each other and against
+// what the input makes up, with every verdict and every timer.
+func FuzzStream(f *testing.F) {
+	f.Add([]byte{0, 1, 1, 2, 1})
+	f.Add([]byte{1, 1, 1, 3, 1, 5, 1, 3, 1, 5, 1, 2, 1})
+	f.Add([]byte{2, 1, 1, 4, 1, 6, 1, 2, 1, 7, 7})
+	f.Add([]byte{8, 1, 1, 2, 1, 7, 1, 1, 3, 1, 9, 4, 3, 3, 0, 4})
+	f.Fuzz(func(t *testing.T, ops []byte) {
+		if len(ops) == 0 {
+			return
+		}
+		m := methods[int(ops[0])%len(methods)]
+		ac := AuthenticatorConfig{Method: m, Name: "gateway"}
+		pc := PeerConfig{Method: m, Name: "alice", NTHash: NTPasswordHash("a"), Secret: ppp.Secret("a"), Prompt: ops[0]&4 == 0}
+		if ops[0]&8 != 0 {
+			ac.Reauthenticate = time.Hour
+		}
+		a, p := NewAuthenticator(ac), NewPeer(pc)
+		var aOut, pOut ppp.Output
+		now := start
+		var req *ppp.AuthRequest
+		accepted, proved := false, m != ppp.AuthMSCHAPv2
+		peerSignal := func(s ppp.Signal) {
+			if s&ppp.SignalUp != 0 {
+				require.True(t, proved, "no guess is a proof")
+			}
+		}
+		authSignal := func(s ppp.Signal, verdict bool) {
+			if s&ppp.SignalUp != 0 {
+				require.True(t, verdict && accepted, "nobody gets in without a verdict")
+			}
+		}
+		// deliver gives one end what the other has sent.
+		deliver := func() {
+			for i := range aOut.Len() {
+				if r, ok := aOut.At(i).Event.(ppp.AuthRequest); ok {
+					req = &r
+				} else {
+					peerSignal(p.Input(aOut.At(i).Frame[2:], now, &pOut))
+				}
+			}
+			aOut.Reset()
+			for i := range pOut.Len() {
+				if pOut.At(i).Event == nil {
+					authSignal(a.Input(pOut.At(i).Frame[2:], now, &aOut), false)
+				}
+			}
+			pOut.Reset()
+		}
+		tick := func() bool {
+			at := earliest(a.Deadline(), p.Deadline())
+			if at.IsZero() {
+				return false
+			}
+			now = at
+			authSignal(a.Tick(now, &aOut), false)
+			peerSignal(p.Tick(now, &pOut))
+			return true
+		}
+		a.Start(now, &aOut)
+		p.Start(now, &pOut)
+		for i := 1; i < len(ops); i++ {
+			v := ppp.AuthVerdict{ErrorCode: 691, Message: "m"}
+			switch ops[i] % 10 {
+			case 0:
+				return
+			case 1:
+				deliver()
+				continue
+			case 2:
+				v.Accepted = true
+			case 3:
+				v.Retry = true
+			case 4:
+				v.ErrorCode, v.ChangePassword = 648, true
+			case 5:
+				_ = p.Retry(NTPasswordHash("b"), now, &pOut)
+				continue
+			case 6:
+				_ = p.ChangePassword("b", now, &pOut)
+				continue
+			case 7:
+				tick()
+				continue
+			case 8: // no request at all
+				authSignal(a.Verdict(ppp.AuthVerdict{ID: ops[i], Accepted: true}, now, &aOut), true)
+				continue
+			case 9:
+				n := 0
+				if i+1 < len(ops) {
+					n = min(int(ops[i+1]), len(ops)-i-2)
+					i++
+				}
+				b := ops[i+1 : i+1+n]
+				i += n
+				authSignal(a.Input(b, now, &aOut), false)
+				peerSignal(p.Input(b, now, &pOut))
+				continue
+			}
+			if req == nil {
+				continue
+			}
+			v.ID = req.ID
+			accepted = accepted || v.Accepted
+			if v.Accepted && m == ppp.AuthMSCHAPv2 {
+				for _, password := range []string{"a", "b"} {
+					if r, ok := VerifyMSCHAPv2(req, NTPasswordHash(password)); ok {
+						v.AuthenticatorResponse, proved = r.AuthenticatorResponse, true
+					}
+				}
+			}
+			authSignal(a.Verdict(v, now, &aOut), true)
+		}
+		if ac.Reauthenticate == 0 {
+			n := 0
+			for ; tick(); n++ {
+				aOut.Reset()
+				pOut.Reset()
+				require.Less(t, n, 100, "no end of timeouts")
+			}
+		}
 	})
 }

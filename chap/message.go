@@ -56,7 +56,8 @@ func (e *FailureError) Error() string {
 // failure is the Message field of a Failure.
 type failure struct {
 	FailureError
-	challenge []byte // the next challenge, 16 octets, or nil
+	challenge []byte // the next challenge, 8 or 16 octets, or nil
+	version   int    // of the password change; zero if the peer named none
 }
 
 // parse reads "E=691 R=1 C=<32 digits> V=3 M=<text>". Parts may be missing, come
@@ -83,9 +84,13 @@ func (f *failure) parse(b []byte) {
 		case 'R':
 			f.Retry = value == "1"
 		case 'C':
-			if c, err := hex.DecodeString(value); err == nil && len(c) == challengeLen {
+			c, err := hex.DecodeString(value)
+			if err == nil && (len(c) == mschapv1.challengeLen || len(c) == mschapv2.challengeLen) {
 				f.challenge = c
 			}
+		case 'V':
+			n, _ := strconv.ParseUint(value, 10, 31)
+			f.version = int(n)
 		}
 	}
 }
@@ -100,7 +105,9 @@ func (f *failure) append(dst []byte) []byte {
 	if f.challenge != nil {
 		dst = fmt.Appendf(dst, " C=%X", f.challenge)
 	}
-	dst = append(dst, " V=3"...)
+	if f.version != 0 {
+		dst = fmt.Appendf(dst, " V=%d", f.version)
+	}
 	if f.Message != "" {
 		dst = append(append(dst, " M="...), f.Message...)
 	}

@@ -1,7 +1,6 @@
 package chap
 
 import (
-	"crypto/des"
 	"crypto/sha1"
 	"crypto/subtle"
 	"fmt"
@@ -10,13 +9,37 @@ import (
 	"github.com/gopptp/gopptp/ppp"
 )
 
-// Sizes of MS-CHAPv2, in octets.
+// Sizes of MS-CHAP, in octets.
 const (
-	challengeLen = 16 // both challenges
+	challengeLen = 16 // both challenges of MS-CHAPv2
 	responseLen  = 24 // NT-Response
-	valueLen     = 49 // the Value field of a Response (RFC 2759 §4)
+	valueLen     = 49 // the Value field of a Response (RFC 2759 §4, RFC 2433 §6)
 	digitsLen    = 40 // hexadecimal digits of the authenticator response
 )
+
+// mschapv2 is that of RFC 2759.
+var mschapv2 = algorithm{
+	method:       ppp.AuthMSCHAPv2,
+	challengeLen: challengeLen,
+	version:      3,
+	changeCode:   codeChangePasswordV2,
+	decode: func(value []byte, req *ppp.AuthRequest) bool {
+		var r response
+		if r.decode(value) != nil {
+			return false
+		}
+		req.PeerChallenge, req.Response = r.peerChallenge[:], r.ntResponse[:]
+		return true
+	},
+	respond: func(q *query) (a answer) {
+		r := response{peerChallenge: [challengeLen]byte(random(q.random, challengeLen))}
+		r.ntResponse = ntResponse(q.challenge, r.peerChallenge[:], q.name, q.hash)
+		a.ntResponse = r.ntResponse
+		a.value = r.append(nil)
+		a.expect = authenticatorResponse(q.hash.HashHash(), r.ntResponse, r.peerChallenge[:], q.challenge, q.name)
+		return a
+	},
+}
 
 // challengeHash is ChallengeHash (RFC 2759 §8.2).
 func challengeHash(peer, authenticator []byte, name string) (c [8]byte) {
@@ -35,12 +58,7 @@ func challengeResponse(challenge [8]byte, hash NTHash) (r [responseLen]byte) {
 	var padded [21]byte
 	copy(padded[:], hash[:])
 	for i := range 3 {
-		key := desKey([7]byte(padded[7*i:]))
-		block, err := des.NewCipher(key[:])
-		if err != nil {
-			panic(err) // a key of eight octets cannot be refused
-		}
-		block.Encrypt(r[8*i:], challenge[:])
+		desEncrypt(r[8*i:], challenge[:], [7]byte(padded[7*i:]))
 	}
 	return r
 }

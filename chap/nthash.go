@@ -3,9 +3,10 @@ package chap
 import (
 	"encoding/hex"
 	"errors"
+	"fmt"
+	"io"
 	"log/slog"
 	"strings"
-	"unicode/utf16"
 
 	"golang.org/x/crypto/md4"
 )
@@ -15,6 +16,9 @@ import (
 type NTHash [16]byte
 
 const redacted = "[redacted]"
+
+// Format implements fmt.Formatter, so that no verb shows it.
+func (NTHash) Format(f fmt.State, _ rune) { io.WriteString(f, redacted) }
 
 // String implements fmt.Stringer.
 func (NTHash) String() string { return redacted }
@@ -42,17 +46,17 @@ func ParseNTHash(s string) (h NTHash, err error) {
 
 // NTPasswordHash is NtPasswordHash (RFC 2759 §8.3).
 func NTPasswordHash(password string) NTHash {
-	units := utf16.Encode([]rune(password))
-	b := make([]byte, 0, 2*len(units))
-	for _, u := range units {
-		b = append(b, byte(u), byte(u>>8))
-	}
+	b := encodeUTF16(password)
+	defer clear(b)
 	return NTHash(sumMD4(b))
 }
 
 // HashHash is HashNtPasswordHash (RFC 2759 §8.4), from which the MPPE keys are
 // derived.
 func (h NTHash) HashHash() [16]byte { return sumMD4(h[:]) }
+
+// Wipe overwrites the hash.
+func (h *NTHash) Wipe() { *h = NTHash{} }
 
 func sumMD4(b []byte) (sum [16]byte) {
 	h := md4.New()

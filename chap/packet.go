@@ -15,6 +15,14 @@ const (
 	codeFailure   ppp.Code = 4
 )
 
+// The codes that MS-CHAP adds (RFC 2433 §10, RFC 2759 §7). Version 1 of the
+// former (§9), code 5, gives the new hash away to whoever listens, and is left
+// unheard.
+const (
+	codeChangePasswordV1 ppp.Code = 6
+	codeChangePasswordV2 ppp.Code = 7
+)
+
 // ErrValueSize is returned for a Challenge or Response whose value does not fit.
 var ErrValueSize = errors.New("chap: value size out of range")
 

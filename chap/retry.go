@@ -4,6 +4,8 @@ import (
 	"crypto/rand"
 	"errors"
 	"time"
+
+	"github.com/gopptp/gopptp/ppp"
 )
 
 // ErrTimeout: the other end did not answer.
@@ -14,6 +16,10 @@ const (
 	DefaultFirstTimeout = 500 * time.Millisecond
 	DefaultMaxTimeout   = 3 * time.Second
 	DefaultMaxTransmit  = 10
+
+	// DefaultPromptTimeout is how long a refused user may think of another
+	// password; short timeouts do not apply then (RFC 2759 §6).
+	DefaultPromptTimeout = 60 * time.Second
 )
 
 // retryWait is how long a peer has for another response after a Failure that
@@ -22,10 +28,8 @@ const retryWait = time.Minute
 
 // retry repeats a packet until it is answered, at growing intervals.
 type retry struct {
-	packet   []byte // what is repeated, from the code on; nil when nothing is
-	sent     int
-	interval time.Duration
-	deadline time.Time
+	ppp.Repeat
+	packet []byte // what is repeated, from the code on; nil when nothing is
 }
 
 // begin notes that packet was sent for the first time.
@@ -33,38 +37,49 @@ func (r *retry) begin(packet []byte, first time.Duration, now time.Time) {
 	if first == 0 {
 		first = DefaultFirstTimeout
 	}
-	*r = retry{packet: packet, sent: 1, interval: first, deadline: now.Add(first)}
+	*r = retry{packet: packet, Repeat: ppp.Repeat{Limit: DefaultMaxTimeout, Max: DefaultMaxTransmit}}
+	r.Begin(first, now)
 }
 
-// due reports whether the packet is to be sent again now; err is ErrTimeout when
-// that has been done often enough.
-func (r *retry) due(now time.Time) (again bool, err error) {
-	if r.deadline.IsZero() || now.Before(r.deadline) {
-		return false, nil
-	}
-	if r.sent >= DefaultMaxTransmit {
+// due sends the packet again if it is time; err is ErrTimeout when that has been
+// done often enough.
+func (r *retry) due(now time.Time, out *ppp.Output) error {
+	again, over := r.Due(now)
+	if over {
 		r.stop()
-		return false, ErrTimeout
+		return ErrTimeout
 	}
-	r.sent++
-	r.interval = min(2*r.interval, DefaultMaxTimeout)
-	r.deadline = now.Add(r.interval)
-	return true, nil
-}
-
-// wait gives the other end some time and repeats nothing.
-func (r *retry) wait(d time.Duration, now time.Time) {
-	*r = retry{sent: DefaultMaxTransmit, deadline: now.Add(d)}
+	if again {
+		resend(r.packet, out)
+	}
+	return nil
 }
 
 func (r *retry) stop() { *r = retry{} }
 
-// random returns a challenge. fill is for tests; nil is crypto/rand.
-func random(fill func([]byte)) (c [challengeLen]byte) {
-	if fill == nil {
-		rand.Read(c[:]) // never fails
-		return c
+// resend sends a packet that was sent before.
+func resend(packet []byte, out *ppp.Output) {
+	var p ppp.Packet
+	if _, err := p.Decode(packet); err == nil { // it is ours, so it is well formed
+		out.Send(ppp.ProtocolCHAP, p)
 	}
-	fill(c[:])
+}
+
+// random returns n octets. fill is for tests; nil is crypto/rand.
+func random(fill func([]byte), n int) []byte {
+	c := make([]byte, n)
+	if fill == nil {
+		rand.Read(c) // never fails
+	} else {
+		fill(c)
+	}
 	return c
+}
+
+// earliest is the one of two deadlines that comes first; zero is none.
+func earliest(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
 }
