@@ -184,6 +184,14 @@ func newPair(t testing.TB) (a, b *namespace) {
 		}
 		require.NoError(t, end.ns.nl.LinkSetUp(link))
 	}
+	// What is sent too early is lost, and the kernel takes a second to look for
+	// the neighbour again.
+	for _, ns := range []*namespace{a, b} {
+		eventually(t, "eth0 is up", func() bool {
+			link, err := ns.nl.LinkByName("eth0")
+			return err == nil && link.Attrs().OperState == netlink.OperUp
+		})
+	}
 	return a, b
 }
 

@@ -94,7 +94,7 @@ func (h host) Detach(n gopptp.Network) { h.network.Detach(n) }
 
 // Open implements gopptp.Dataplane.
 func (p *Plane) Open(cfg gopptp.CallConfig, h gopptp.CallHandler) (gopptp.Call, error) {
-	c := &call{plane: p, peer: cfg.Peer, handler: h}
+	c := &call{plane: p, peer: cfg.Peer.Unmap(), handler: h}
 	p.mu.Lock()
 	if p.failed != nil {
 		defer p.mu.Unlock()
@@ -102,7 +102,7 @@ func (p *Plane) Open(cfg gopptp.CallConfig, h gopptp.CallHandler) (gopptp.Call, 
 	}
 	p.calls[c] = struct{}{}
 	p.mu.Unlock()
-	p.outer.add(cfg.Peer)
+	p.outer.add(c.peer)
 
 	inner, err := p.engine.Open(cfg, h)
 	if err != nil {

@@ -7,7 +7,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"syscall"
-	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -15,14 +14,13 @@ import (
 	"github.com/gopptp/gopptp/internal/engine"
 )
 
-// greSocket is a raw socket for the GRE packets of all calls. It owns its
-// descriptor. One goroutine receives; any may send.
+// greSocket is a raw socket for the GRE packets of all calls. One goroutine
+// receives; any may send.
 //
 // Nothing in it is shared but by way of the kernel, so that a plane may come to
 // have several, each with its own reader.
 type greSocket struct {
-	file *os.File
-	conn syscall.RawConn
+	descriptor
 
 	// Only the goroutine in receive touches these.
 	in      *receiveBatch
@@ -62,17 +60,19 @@ func openGRESocket(receiveBuffer, sendBuffer int) (*greSocket, error) {
 		}
 		return nil, fmt.Errorf("userspace: raw GRE socket: %w", err)
 	}
-	// From here on, the file is the owner.
-	file := os.NewFile(uintptr(fd), "raw GRE socket")
-	s := &greSocket{file: file, in: newReceiveBatch(), out: newSendBatch()}
-	if err := s.init(fd, receiveBuffer, sendBuffer); err != nil {
-		file.Close()
+	s := &greSocket{in: newReceiveBatch(), out: newSendBatch()}
+	s.receiveFunc, s.sendFunc, s.pollFunc = s.receiveOnce, s.sendPending, s.pollOnce
+	if err := s.descriptor.init(fd, "raw GRE socket"); err != nil {
+		return nil, fmt.Errorf("userspace: raw GRE socket: %w", err)
+	}
+	if err := s.configure(fd, receiveBuffer, sendBuffer); err != nil {
+		s.Close()
 		return nil, fmt.Errorf("userspace: raw GRE socket: %w", err)
 	}
 	return s, nil
 }
 
-func (s *greSocket) init(fd, receiveBuffer, sendBuffer int) error {
+func (s *greSocket) configure(fd, receiveBuffer, sendBuffer int) error {
 	// The filter is first, as packets are queued from the beginning.
 	if err := attachFilter(fd, greFilter[:]); err != nil {
 		return fmt.Errorf("filter: %w", err)
@@ -98,15 +98,6 @@ func (s *greSocket) init(fd, receiveBuffer, sendBuffer int) error {
 	// What a full packet counts for in the queue, with the kernel's own.
 	const packetCost = 2560
 	s.capacity = int64(queue) / 2 / packetCost
-
-	if s.conn, err = s.file.SyscallConn(); err != nil {
-		return err
-	}
-	// Without the runtime's poller, Close would not wake the reader.
-	if err := s.file.SetDeadline(time.Time{}); err != nil {
-		return err
-	}
-	s.receiveFunc, s.sendFunc, s.pollFunc = s.receiveOnce, s.sendPending, s.pollOnce
 	return nil
 }
 
@@ -119,13 +110,10 @@ func setBuffer(fd, force, plain, size int) error {
 	return unix.SetsockoptInt(fd, unix.SOL_SOCKET, plain, size)
 }
 
-// Close wakes the reader, waits for those that send, and closes the descriptor.
-func (s *greSocket) Close() error { return s.file.Close() }
-
 // receive waits for packets and returns them. They are valid until the next
 // call. After Close it returns os.ErrClosed.
 func (s *greSocket) receive() ([]engine.Datagram, error) {
-	if err := read(s.conn, s.receiveFunc); err != nil {
+	if err := s.wait(s.receiveFunc); err != nil {
 		return nil, err
 	}
 	if s.inErr != 0 {
@@ -173,7 +161,7 @@ func (s *greSocket) Send(batch []engine.Datagram) {
 			continue
 		}
 		s.outPending = s.out.msgs[:packed]
-		if s.conn.Control(s.sendFunc) != nil {
+		if s.use(s.sendFunc) != nil {
 			return // closed
 		}
 		if len(s.outPending) > 0 {
@@ -220,7 +208,7 @@ func (s *greSocket) awaitRoom(n int) {
 	// A device that stands still holds up packets to all others. That is worth
 	// a pause, not a stop.
 	s.pollWait = 20
-	if s.conn.Control(s.pollFunc) == nil && s.pollReady {
+	if s.use(s.pollFunc) == nil && s.pollReady {
 		// The kernel calls a socket writable when half of its queue is free.
 		s.room.Store(s.capacity)
 	}
@@ -236,7 +224,7 @@ func (s *greSocket) pollOnce(fd uintptr) {
 // was full.
 func (s *greSocket) queueDrops() uint64 {
 	var info [unix.SK_MEMINFO_DROPS + 1]uint32
-	_ = s.conn.Control(func(fd uintptr) {
+	_ = s.use(func(fd uintptr) {
 		const soMemInfo = 55 // SO_MEMINFO, missing from package unix
 		size := uint32(unsafe.Sizeof(info))
 		_, _, errno := unix.Syscall6(unix.SYS_GETSOCKOPT, fd, unix.SOL_SOCKET, soMemInfo,

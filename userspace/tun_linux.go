@@ -6,20 +6,17 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
-	"syscall"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
 
 const tunPath = "/dev/net/tun"
 
-// tunDevice is the TUN device of all sessions. It owns its descriptor, and with
-// it the device: when it is closed, the kernel removes the device with all its
-// addresses and routes. One goroutine reads; any may write.
+// tunDevice is the TUN device of all sessions. When it is closed, the kernel
+// removes the device with all its addresses and routes. One goroutine reads; any
+// may write.
 type tunDevice struct {
-	file *os.File
-	conn syscall.RawConn
+	descriptor
 	name string
 
 	// Only the goroutine in Read touches these.
@@ -50,46 +47,36 @@ func openTUN(name string) (*tunDevice, error) {
 	case err != nil:
 		return nil, fmt.Errorf("userspace: %s: %w", tunPath, err)
 	}
-	d, err := newTUN(fd, name)
-	if err != nil {
+	d := new(tunDevice)
+	d.readFunc, d.writeFunc = d.readPending, d.writePending
+	if d.name, err = createTUN(fd, name); err != nil {
 		unix.Close(fd)
 		return nil, fmt.Errorf("userspace: TUN device %q: %w", name, err)
 	}
-	// From here on, the file is the owner. It is made after the device, as only
-	// then can the descriptor be polled.
-	d.file = os.NewFile(uintptr(fd), tunPath)
-	d.conn, err = d.file.SyscallConn()
-	if err == nil {
-		// Without the runtime's poller, Close would not wake the reader.
-		err = d.file.SetDeadline(time.Time{})
-	}
-	if err != nil {
-		d.file.Close()
+	// Only now, with a device to it, can the descriptor be polled.
+	if err := d.init(fd, tunPath); err != nil {
 		return nil, fmt.Errorf("userspace: TUN device %q: %w", name, err)
 	}
-	d.readFunc, d.writeFunc = d.readPending, d.writePending
 	return d, nil
 }
 
-func newTUN(fd int, name string) (*tunDevice, error) {
+// createTUN makes a device that belongs to fd, and returns its name.
+func createTUN(fd int, name string) (string, error) {
 	req, err := unix.NewIfreq(name)
 	if err != nil {
-		return nil, err
+		return "", err
 	}
 	req.SetUint16(unix.IFF_TUN | unix.IFF_NO_PI | unix.IFF_TUN_EXCL)
 	switch err := unix.IoctlIfreq(fd, unix.TUNSETIFF, req); {
 	case errors.Is(err, os.ErrPermission):
-		return nil, fmt.Errorf("needs CAP_NET_ADMIN: %w", err)
+		return "", fmt.Errorf("needs CAP_NET_ADMIN: %w", err)
 	case err == unix.EBUSY, err == unix.EEXIST:
-		return nil, fmt.Errorf("a device of that name is there already: %w", err)
+		return "", fmt.Errorf("a device of that name is there already: %w", err)
 	case err != nil:
-		return nil, err
+		return "", err
 	}
-	return &tunDevice{name: req.Name()}, nil
+	return req.Name(), nil
 }
-
-// Close wakes the reader, waits for those that write, and removes the device.
-func (d *tunDevice) Close() error { return d.file.Close() }
 
 // Read waits for packets and reads as many as there are, at most one into each
 // of bufs, from offset on. It sets the sizes, without the offset, and returns
@@ -97,7 +84,7 @@ func (d *tunDevice) Close() error { return d.file.Close() }
 func (d *tunDevice) Read(bufs [][]byte, sizes []int, offset int) (int, error) {
 	d.bufs, d.sizes, d.offset = bufs, sizes, offset
 	d.readCount, d.readErr = 0, nil
-	if err := read(d.conn, d.readFunc); err != nil {
+	if err := d.wait(d.readFunc); err != nil {
 		return 0, err
 	}
 	d.read.Add(uint64(d.readCount))
@@ -116,7 +103,10 @@ func (d *tunDevice) readPending(fd uintptr) bool {
 			continue
 		case err == unix.EAGAIN:
 			return d.readCount > 0
-		case d.readCount == 0:
+		case d.readCount > 0:
+		case err == unix.EBADFD:
+			d.readErr = fmt.Errorf("somebody removed it: %w", err)
+		default:
 			d.readErr = err
 		}
 		// An error comes back at the next call, after what was read before it.
@@ -131,7 +121,7 @@ func (d *tunDevice) Write(bufs [][]byte, offset int) {
 	d.writeMu.Lock()
 	defer d.writeMu.Unlock()
 	d.pending, d.writeStart = bufs, offset
-	_ = d.conn.Control(d.writeFunc) // fails when closed only
+	_ = d.use(d.writeFunc) // fails when closed only
 	d.pending = nil
 }
 
