@@ -191,12 +191,14 @@ func (c *call) Detach() error {
 func (c *call) route(w *network) {
 	old := c.want
 	c.want = w
-	c.in.mu.Lock()
-	c.in.network = w
-	c.in.mu.Unlock()
 	c.out.mu.Lock()
 	c.out.network = w
 	c.out.mu.Unlock()
+	b := c.engine.inbound.get()
+	b.enter(c)
+	c.attach(b, w)
+	b.flush(c.engine)
+	c.engine.inbound.put(b)
 	if w != nil {
 		for _, p := range w.prefixes {
 			c.engine.table.insert(p, w.local, c)

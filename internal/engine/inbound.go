@@ -18,7 +18,17 @@ const (
 	// in frames and in octets of each.
 	maxEarly      = 8
 	maxEarlyFrame = 2048
+	// maxHeld bounds the users' packets kept before Attach.
+	maxHeld = 8
 )
+
+// heldPacket is a user's packet that was sent before we were ready for it: the
+// peer is as soon as IPCP is open on its side, and a first packet that is lost
+// costs the user a second.
+type heldPacket struct {
+	payload []byte
+	clear   bool // came in clear
+}
 
 // inState is the direction from the peer to the host.
 type inState struct {
@@ -30,6 +40,7 @@ type inState struct {
 	failed    bool         // the handler has been told
 	early     []gre.Packet // that came before Connect
 	network   *network     // nil unless attached
+	held      []heldPacket // users' packets that came before Attach
 
 	// required tells that CCP has agreed on encryption. The decryptor is there
 	// before that, as the peer may be first to know.
@@ -85,7 +96,7 @@ func wipe(d *mppe.Decryptor) {
 
 func (s *inState) close() {
 	s.closed = true
-	s.early, s.network = nil, nil
+	s.early, s.held, s.network = nil, nil, nil
 	s.wipe()
 }
 
@@ -276,7 +287,7 @@ func (c *call) frame(b *inBatch, p gre.Packet) {
 			c.counts.clear.Add(1)
 			return
 		}
-		c.datagram(b, payload)
+		c.datagram(b, payload, true)
 	default:
 		c.controlFrame(b, protocol, p.Payload, payload)
 	}
@@ -301,17 +312,21 @@ func (c *call) encrypted(b *inBatch, packet []byte) {
 		// Nothing else is encrypted: this was, with another key.
 		c.counts.encrypted.Add(1)
 	case protocol == ppp.ProtocolIPv4:
-		c.datagram(b, payload)
+		c.datagram(b, payload, false)
 	default:
 		c.controlFrame(b, protocol, inner, payload)
 	}
 }
 
-// datagram takes a packet for the host.
-func (c *call) datagram(b *inBatch, payload []byte) {
+// datagram takes a packet for the host, which came in clear or encrypted.
+func (c *call) datagram(b *inBatch, payload []byte, clear bool) {
 	n := c.in.network
 	if n == nil {
-		c.counts.network.Add(1)
+		if len(c.in.held) == maxHeld || len(payload) > maxEarlyFrame {
+			c.counts.network.Add(1)
+			return
+		}
+		c.in.held = append(c.in.held, heldPacket{slices.Clone(payload), clear})
 		return
 	}
 	packet := trimIPv4(payload)
@@ -329,6 +344,24 @@ func (c *call) datagram(b *inBatch, payload []byte) {
 	c.counts.receivedPackets.Add(1)
 	c.counts.receivedOctets.Add(uint64(len(packet)))
 	b.packets = append(b.packets, packet)
+}
+
+// attach lets packets to the host, those first that have waited for it. It
+// stops them where n is nil.
+func (c *call) attach(b *inBatch, n *network) {
+	c.in.network = n
+	if n == nil {
+		return
+	}
+	held := c.in.held
+	c.in.held = nil
+	for _, h := range held {
+		if h.clear && c.in.required {
+			c.counts.clear.Add(1) // CCP has opened in the meantime
+			continue
+		}
+		c.datagram(b, h.payload, h.clear)
+	}
 }
 
 // controlFrame hands up a frame, which ends with payload. It is to begin with a
