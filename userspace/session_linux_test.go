@@ -1,0 +1,73 @@
+package userspace
+
+import (
+	"context"
+	"net"
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/gopptp/gopptp"
+	"github.com/gopptp/gopptp/chap"
+)
+
+// Everything at once: a server and a client with all their protocols, and the
+// kernel between them.
+func TestSession(t *testing.T) {
+	bothWays(t, func(t *testing.T, encrypted bool) {
+		a, b := newPair(t)
+		client := a.open(t, Options{})
+		server := b.open(t, Options{Prefixes: []netip.Prefix{pool}})
+		policy := gopptp.EncryptionDeny
+		if encrypted {
+			policy = gopptp.EncryptionRequire
+		}
+
+		addresses, err := gopptp.NewPool([]gopptp.PoolRange{{First: innerClient, Last: innerClient}})
+		require.NoError(t, err)
+		s, err := gopptp.NewServer(gopptp.ServerConfig{
+			Dataplane: server,
+			Authenticator: gopptp.NewLocalAuthenticator(func(context.Context, string) (*gopptp.LocalUser, error) {
+				return &gopptp.LocalUser{NTHash: chap.NTPasswordHash("correct horse")}, nil
+			}),
+			Pool:         addresses,
+			LocalAddress: innerServer,
+			Encryption:   policy,
+		})
+		require.NoError(t, err)
+		t.Cleanup(func() { s.Close() })
+		var listener net.Listener
+		b.do(func() { listener, err = net.Listen("tcp4", secondB.String()+":0") })
+		require.NoError(t, err)
+		go s.Serve(context.Background(), listener)
+
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		session, err := gopptp.Dial(ctx, listener.Addr().String(), gopptp.ClientConfig{
+			Dataplane:  client,
+			User:       "alice",
+			Password:   "correct horse",
+			Encryption: policy,
+			DialContext: func(_ context.Context, network, address string) (c net.Conn, err error) {
+				a.do(func() { c, err = net.DialTimeout(network, address, 5*time.Second) })
+				return c, err
+			},
+		})
+		require.NoError(t, err)
+		require.Equal(t, innerClient, session.Local())
+		require.Equal(t, innerServer, session.Peer())
+		// The server may be up a little later.
+		eventually(t, "the server's address", func() bool { return len(b.addresses(t, server.DeviceName())) == 1 })
+		testUDP(t, a, b)
+		testTCP(t, a, b)
+
+		session.Close()
+		<-session.Done()
+		eventually(t, "no call left", func() bool { return client.Stats().Calls+server.Stats().Calls == 0 })
+		eventually(t, "no address left", func() bool {
+			return len(a.addresses(t, client.DeviceName()))+len(b.addresses(t, server.DeviceName())) == 0
+		})
+	})
+}
