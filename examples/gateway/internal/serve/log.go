@@ -24,7 +24,11 @@ func observer(log *slog.Logger) gopptp.Observer {
 
 func logUp(log *slog.Logger, e gopptp.SessionEvent) {
 	s := e.Session
-	log.Info("session up", "session", s.ID(), "user", s.User(), "remote", s.RemoteAddr(),
+	level, msg := slog.LevelInfo, "session up"
+	if e.Time.After(s.UpAt()) { // had been up before, as when CCP is renegotiated
+		level, msg = slog.LevelDebug, "session up again"
+	}
+	log.Log(context.Background(), level, msg, "session", s.ID(), "user", s.User(), "remote", s.RemoteAddr(),
 		"address", s.Peer(), "local", s.Local(), "mtu", s.MTU(), "encryption", s.Encryption(),
 		"setup", s.UpAt().Sub(s.StartedAt()).Round(time.Microsecond))
 }
