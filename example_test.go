@@ -44,7 +44,9 @@ func ExampleDial() {
 func ExampleServer() {
 	gateway := netip.MustParseAddr("10.8.0.1")
 	network := netip.MustParsePrefix("10.8.0.0/16")
-	plane, err := userspace.Open(userspace.Options{TUNName: "pptp0", Prefixes: []netip.Prefix{network}})
+	plane, err := userspace.Open(userspace.Options{
+		TUNName: "pptp0", Addresses: []netip.Addr{gateway}, Prefixes: []netip.Prefix{network},
+	})
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -172,6 +172,18 @@ func (n *network) acquireAddress(a netip.Addr) error {
 	return nil
 }
 
+// keep adds addresses that stay for as long as the device does.
+func (n *network) keep(addresses []netip.Addr) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for i, a := range addresses {
+		if err := n.acquireAddress(a); err != nil {
+			return fmt.Errorf("%w (Options.Addresses[%d])", err, i)
+		}
+	}
+	return nil
+}
+
 func (n *network) releaseAddress(a netip.Addr) {
 	switch n.addresses[a] {
 	case 0:

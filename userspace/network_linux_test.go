@@ -103,6 +103,19 @@ func TestNetworkServer(t *testing.T) {
 	require.Equal(t, append([]string{"-10.8.1.1/32"}, ended...), link.take())
 }
 
+// An address that is to stay outlives the sessions, and with it the routes.
+func TestNetworkKeepsAddresses(t *testing.T) {
+	n, link := newFakeNetwork("10.8.0.0/16")
+	require.NoError(t, n.keep([]netip.Addr{netip.MustParseAddr("10.8.0.1")}))
+	require.Equal(t, []string{"+10.8.0.1"}, link.take())
+	for range 2 {
+		s := session("10.8.0.1", "10.8.1.1", 1456)
+		require.NoError(t, n.Attach(s))
+		n.Detach(s)
+	}
+	require.Empty(t, link.take())
+}
+
 func TestNetworkClient(t *testing.T) {
 	n, link := newFakeNetwork()
 	s := session("10.8.0.7", "10.8.0.1", 1456, "0.0.0.0/0", "10.8.0.1/32")

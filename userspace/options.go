@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"strings"
 )
 
@@ -18,6 +19,11 @@ type Options struct {
 	// a route that says so. Zero: 1456, which is what an outer MTU of 1500
 	// leaves with MPPE.
 	MTU int
+	// Addresses are the host's on the TUN device from Open to Close. A server
+	// names its address in the tunnels, so that services can listen on it
+	// whether a session is up or not; an address of a session that is not here
+	// comes and goes with its sessions. IPv4 only.
+	Addresses []netip.Addr
 	// Prefixes are routed to the TUN device from Open to Close. A server names
 	// the networks that it gives its peers addresses from, so that no session
 	// costs a route of its own; what a session routes beyond them is added and
@@ -65,6 +71,14 @@ func (o *Options) Validate() error {
 	}
 	if o.MTU != 0 && (o.MTU < minMTU || o.MTU > maxMTU) {
 		bad("MTU", "%d is not within %d and %d", o.MTU, minMTU, maxMTU)
+	}
+	for i, a := range o.Addresses {
+		field := fmt.Sprintf("Addresses[%d]", i)
+		if !a.Is4() || a.IsUnspecified() || a.IsMulticast() {
+			bad(field, "%v is not an IPv4 address of a host", a)
+		} else if slices.Contains(o.Addresses[:i], a) {
+			bad(field, "%v is there already", a)
+		}
 	}
 	for i, p := range o.Prefixes {
 		field := fmt.Sprintf("Prefixes[%d]", i)

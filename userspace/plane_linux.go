@@ -73,6 +73,9 @@ func Open(opts Options) (*Plane, error) {
 		return fail(err)
 	}
 	p.network = newNetwork(p.netlink, &opts, &p.outer)
+	if err := p.network.keep(opts.Addresses); err != nil {
+		return fail(err)
+	}
 	p.engine = engine.New(engine.Config{Wire: p.socket, Host: host{p}, NoMSSClamp: opts.NoMSSClamp})
 
 	p.readers.Go(p.readSocket)
