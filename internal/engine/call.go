@@ -122,7 +122,7 @@ func (c *call) PrepareReceive(p mppe.Params) error {
 	}
 	c.in.mu.Lock()
 	defer c.in.mu.Unlock()
-	c.in.prepare(d, p)
+	c.in.decryption.prepare(d, p)
 	return nil
 }
 
@@ -148,7 +148,7 @@ func (c *call) SetEncryption(e gopptp.Encryption) error {
 		}
 	}
 	c.in.mu.Lock()
-	c.in.set(receive, e.Receive)
+	c.in.decryption.set(receive, e.Receive)
 	c.in.mu.Unlock()
 	c.out.mu.Lock()
 	c.out.set(send)
@@ -299,6 +299,7 @@ func (c *call) close(err error) {
 	}
 
 	c.in.mu.Lock()
+	c.counts.network.Add(uint64(len(c.in.held)))
 	c.in.close()
 	c.in.mu.Unlock()
 	c.out.mu.Lock()

@@ -156,7 +156,7 @@ type end struct {
 const peerCallID = 0x1234
 
 // newEnd returns an end whose call is open, but not connected.
-func newEnd(t *testing.T, require_ bool, change ...func(*Config)) *end {
+func newEnd(t *testing.T, encrypted bool, change ...func(*Config)) *end {
 	n := &end{t: t}
 	cfg := Config{Wire: &n.wire, Host: &n.host}
 	for _, f := range change {
@@ -165,14 +165,14 @@ func newEnd(t *testing.T, require_ bool, change ...func(*Config)) *end {
 	n.Engine = New(cfg)
 	t.Cleanup(func() { require.NoError(t, n.Engine.Close()) })
 	var err error
-	n.call, err = n.Open(gopptp.CallConfig{Local: localAddr, Peer: peerAddr, RequireEncryption: require_}, &n.handler)
+	n.call, err = n.Open(gopptp.CallConfig{Local: localAddr, Peer: peerAddr, RequireEncryption: encrypted}, &n.handler)
 	require.NoError(t, err)
 	return n
 }
 
 // connected returns an end whose call is connected.
-func connected(t *testing.T, require_ bool, change ...func(*Config)) *end {
-	n := newEnd(t, require_, change...)
+func connected(t *testing.T, encrypted bool, change ...func(*Config)) *end {
+	n := newEnd(t, encrypted, change...)
 	require.NoError(t, n.call.Connect(gopptp.PeerCall{ID: peerCallID}))
 	return n
 }

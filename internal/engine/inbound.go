@@ -2,7 +2,6 @@ package engine
 
 import (
 	"encoding/binary"
-	"math"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -42,98 +41,13 @@ type inState struct {
 	network   *network     // nil unless attached
 	held      []heldPacket // users' packets that came before Attach
 
-	// required tells that CCP has agreed on encryption. The decryptor is there
-	// before that, as the peer may be first to know.
-	required  bool
-	decryptor *mppe.Decryptor
-	missing   uint32 // packets lost since decryptor had one, at the most
-	params    mppe.Params
-
-	// next takes the place of decryptor with the first packet that is its own.
-	next        *mppe.Decryptor
-	nextMissing uint32 // packets lost since it was made
-}
-
-// prepare makes d ready for what the peer encrypts from now on.
-//
-// Packets that were encrypted before may still be on the way, after which CCP
-// negotiates anew with the same keys. They must not be given to d: it would
-// take the count of the first for losses, go on from there, and be deaf to the
-// peer when it begins with zero.
-func (s *inState) prepare(d *mppe.Decryptor, p mppe.Params) {
-	wipe(s.next)
-	s.next, s.nextMissing = d, 0
-	s.params = p
-}
-
-// set follows CCP. p is nil if packets come in clear, and otherwise what d was
-// made of, which is not needed if prepare has had the same.
-func (s *inState) set(d *mppe.Decryptor, p *mppe.Params) {
-	s.required = p != nil
-	switch {
-	case p == nil:
-		s.wipe()
-	case s.params != *p:
-		s.wipe()
-		s.prepare(d, *p)
-	default:
-		wipe(d)
-	}
-}
-
-func (s *inState) wipe() {
-	wipe(s.decryptor)
-	wipe(s.next)
-	s.decryptor, s.next = nil, nil
-	s.params = mppe.Params{}
-}
-
-func wipe(d *mppe.Decryptor) {
-	if d != nil {
-		d.Wipe()
-	}
+	decryption decryption
 }
 
 func (s *inState) close() {
 	s.closed = true
 	s.early, s.held, s.network = nil, nil, nil
-	s.wipe()
-}
-
-// lost notes that n packets of the peer are missing.
-func (s *inState) lost(n uint32) {
-	s.missing = add(s.missing, n)
-	s.nextMissing = add(s.nextMissing, n)
-}
-
-// add stays at the largest number rather than going past it.
-func add(a, b uint32) uint32 {
-	if a > math.MaxUint32-b {
-		return math.MaxUint32
-	}
-	return a + b
-}
-
-// open decrypts a packet in place.
-func (s *inState) open(packet []byte) ([]byte, error) {
-	// The peer begins with the count zero, so that without losses the first
-	// packet has no other.
-	if s.next != nil && len(packet) >= mppe.HeaderLen &&
-		uint32(binary.BigEndian.Uint16(packet)&0x0fff) <= s.nextMissing {
-		wipe(s.decryptor)
-		s.decryptor, s.missing = s.next, s.nextMissing
-		s.next = nil
-	}
-	if s.decryptor == nil {
-		return nil, errNoKey
-	}
-	inner, err := s.decryptor.Open(packet, s.missing)
-	if err != nil {
-		s.lost(1)
-		return nil, err
-	}
-	s.missing = 0
-	return inner, nil
+	s.decryption.wipe()
 }
 
 // inBatch is what packets from the wire come to. It belongs to one goroutine.
@@ -258,7 +172,7 @@ func (c *call) frames(b *inBatch) {
 		case c.in.connected:
 			c.frame(b, p)
 		case len(c.in.early) == maxEarly || len(p.Payload) > maxEarlyFrame:
-			c.in.lost(p.Missing)
+			c.in.decryption.lost(add(p.Missing, 1))
 			c.counts.queue.Add(1)
 		default:
 			p.Payload = slices.Clone(p.Payload)
@@ -270,7 +184,7 @@ func (c *call) frames(b *inBatch) {
 
 // frame takes the PPP frames in the order in which they were sent.
 func (c *call) frame(b *inBatch, p gre.Packet) {
-	c.in.lost(p.Missing)
+	c.in.decryption.lost(p.Missing)
 	if len(p.Payload) == 0 {
 		return // some peers keep a NAT open in this way
 	}
@@ -283,7 +197,7 @@ func (c *call) frame(b *inBatch, p gre.Packet) {
 	case ppp.ProtocolCompressed:
 		c.encrypted(b, payload)
 	case ppp.ProtocolIPv4:
-		if c.in.required || c.cfg.RequireEncryption {
+		if c.in.decryption.required || c.cfg.RequireEncryption {
 			c.counts.clear.Add(1)
 			return
 		}
@@ -295,7 +209,7 @@ func (c *call) frame(b *inBatch, p gre.Packet) {
 
 // encrypted takes the payload of an encrypted frame.
 func (c *call) encrypted(b *inBatch, packet []byte) {
-	inner, err := c.in.open(packet)
+	inner, err := c.in.decryption.open(packet)
 	if err != nil {
 		c.counts.encrypted.Add(1)
 		if err == mppe.ErrGap && !c.in.failed {
@@ -356,7 +270,7 @@ func (c *call) attach(b *inBatch, n *network) {
 	held := c.in.held
 	c.in.held = nil
 	for _, h := range held {
-		if h.clear && c.in.required {
+		if h.clear && c.in.decryption.required {
 			c.counts.clear.Add(1) // CCP has opened in the meantime
 			continue
 		}
