@@ -3,6 +3,7 @@ package cli
 import (
 	"io"
 	"log/slog"
+	"net/netip"
 	"os"
 	"os/signal"
 	"syscall"
@@ -54,10 +55,11 @@ func run(cfg *config.Config, store *users.Store, log *slog.Logger) error {
 		Signals: twoSignals(),
 		OpenDataplane: func() (gopptp.Dataplane, error) {
 			return userspace.Open(userspace.Options{
-				TUNName:  cfg.TUN,
-				MTU:      cfg.DeviceMTU(),
-				Prefixes: cfg.Networks(),
-				Logger:   log,
+				TUNName:   cfg.TUN,
+				MTU:       cfg.DeviceMTU(),
+				Addresses: []netip.Addr{cfg.LocalAddress},
+				Prefixes:  cfg.Networks(),
+				Logger:    log,
 			})
 		},
 	})
