@@ -159,6 +159,7 @@ done
 # --- the end -----------------------------------------------------------------
 
 step "SIGTERM to the gateway: it tells its sessions, and both ends count"
+sleep 0.3 # for the last packets of iperf3
 kill -TERM "$gateway_pid"
 dial_status=0 gateway_status=0
 wait "$dial_pid" || dial_status=$?

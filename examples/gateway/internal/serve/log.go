@@ -56,8 +56,8 @@ func logEnd(log *slog.Logger, e gopptp.SessionEvent) {
 		slog.Uint64("sent_packets", c.SentPackets),
 		slog.Uint64("sent_octets", c.SentOctets),
 		slog.Uint64("lost", c.Lost),
-		slog.Uint64("dropped", dropped(c)),
 	)
+	attrs = append(attrs, dropped(c)...)
 	switch cause {
 	case gopptp.CauseLocal, gopptp.CausePeer, gopptp.CauseShutdown: // an end in order
 	default:
@@ -75,8 +75,24 @@ func endOf(err error) (gopptp.Cause, gopptp.State) {
 	return gopptp.CauseLocal, gopptp.StateUp // there is no error then
 }
 
-// dropped is the number of packets that were not carried, for whatever reason.
-func dropped(c gopptp.Counters) uint64 {
-	return c.DroppedSource + c.DroppedClear + c.DroppedEncrypted + c.DroppedMalformed +
-		c.DroppedQueue + c.DroppedNetwork
+// dropped has the packets that were not carried: how many, and of those by
+// reason that there are.
+func dropped(c gopptp.Counters) (attrs []slog.Attr) {
+	total := uint64(0)
+	for _, d := range []struct {
+		reason string
+		n      uint64
+	}{
+		{"source", c.DroppedSource},
+		{"clear", c.DroppedClear},
+		{"encrypted", c.DroppedEncrypted},
+		{"malformed", c.DroppedMalformed},
+		{"queue", c.DroppedQueue},
+		{"network", c.DroppedNetwork},
+	} {
+		if total += d.n; d.n > 0 {
+			attrs = append(attrs, slog.Uint64("dropped_"+d.reason, d.n))
+		}
+	}
+	return append([]slog.Attr{slog.Uint64("dropped", total)}, attrs...)
 }
