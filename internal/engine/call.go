@@ -187,18 +187,16 @@ func (c *call) Detach() error {
 	return nil
 }
 
-// route makes w, which may be nil, the network of both directions. c.mu is held.
+// route makes w, which may be nil, the network. The peer's packets wait until the
+// host is ready for them, see reconcile: it would drop those to an address that
+// it has not got yet. c.mu is held.
 func (c *call) route(w *network) {
 	old := c.want
 	c.want = w
 	c.out.mu.Lock()
 	c.out.network = w
 	c.out.mu.Unlock()
-	b := c.engine.inbound.get()
-	b.enter(c)
-	c.attach(b, w)
-	b.flush(c.engine)
-	c.engine.inbound.put(b)
+	c.receiveFor(nil)
 	if w != nil {
 		for _, p := range w.prefixes {
 			c.engine.table.insert(p, w.local, c)
@@ -209,6 +207,15 @@ func (c *call) route(w *network) {
 			c.engine.table.remove(p, old.local, c)
 		}
 	}
+}
+
+// receiveFor makes w, which may be nil, the network of the peer's packets.
+func (c *call) receiveFor(w *network) {
+	b := c.engine.inbound.get()
+	b.enter(c)
+	c.attach(b, w)
+	b.flush(c.engine)
+	c.engine.inbound.put(b)
 }
 
 // postReconcile lets the host follow c.want. There is one function of a call in
@@ -248,6 +255,8 @@ func (c *call) reconcile() {
 	}
 	if err != nil {
 		c.route(nil)
+	} else {
+		c.receiveFor(want)
 	}
 	c.handler.Attached(err)
 }

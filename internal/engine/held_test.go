@@ -54,3 +54,18 @@ func TestKeptPacketsGoWithTheCall(t *testing.T) {
 	require.Error(t, n.call.Attach(gopptp.Network{Local: tunnelLocal, Peer: tunnelPeer, MTU: 1400}))
 	require.Empty(t, n.host.take())
 }
+
+// A host that has not got its address yet would drop what comes to it.
+func TestPacketsWaitForTheHost(t *testing.T) {
+	n := connected(t, false)
+	n.host.gate = make(chan struct{})
+	n.receive(n.packet(ipFrame(inPacket(1))...))
+	require.NoError(t, n.call.Attach(testNetwork()))
+	n.receive(n.packet(ipFrame(inPacket(2))...))
+	require.Empty(t, n.host.take())
+	close(n.host.gate)
+	n.eventually(func() bool { return len(n.handler.attaches()) > 0 })
+	n.receive(n.packet(ipFrame(inPacket(3))...))
+	require.Equal(t, [][]byte{inPacket(1), inPacket(2), inPacket(3)}, n.host.take())
+	require.Zero(t, n.call.Counters().DroppedNetwork)
+}
