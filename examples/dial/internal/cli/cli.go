@@ -79,6 +79,9 @@ The password comes from --password-file, --nt-hash-file or the environment
 variable ` + passwordVariable + `, and never from the command line, which all users of a
 machine can read.
 
+A --route that covers HOST itself, such as 0.0.0.0/0, needs a route of its own to
+HOST beside the tunnel, or the tunnel's packets would go into the tunnel.
+
 PPTP is broken: what is recorded on the way can be decrypted, and changed
 unnoticed. It serves compatibility, not secrecy.
 
