@@ -449,8 +449,10 @@ func (a *Automaton) restartTimer(now time.Time) {
 	a.interval = min(2*a.interval, a.cfg.MaxTimeout)
 }
 
-// maxReject keeps a Code- or Protocol-Reject within any MRU (RFC 1661 §5.6).
-const maxReject = 512
+// maxReject bounds the packet in a Code-Reject, in octets. With its header it must
+// fit the peer's MRU (RFC 1661 §5.6), which is not known here: 128 is the least
+// that package lcp agrees to. The peer needs no more than the header anyway.
+const maxReject = 128 - PacketHeader
 
 func (a *Automaton) sendCodeReject(p *Packet, out *Output) {
 	whole := p.Append(nil)
