@@ -13,7 +13,7 @@ type policy LCP
 func (l *policy) Begin() { (*LCP)(l).reset() }
 
 func (l *policy) Request(dst ppp.Options, _ *ppp.Output) ppp.Options {
-	if l.ask.mru {
+	if l.ask.mru && l.mru != DefaultMRU { // RFC 1661 §5.1: defaults are not named
 		dst = append(dst, encodeMRU(l.mru))
 	}
 	if l.auth != (ppp.AuthMethod{}) {
