@@ -5,26 +5,35 @@ import (
 	"time"
 )
 
-// callState is the state of an outgoing call (RFC 2637 section 3.2.4).
+// callState is the state of a call (RFC 2637 sections 3.2.3 and 3.2.4). Outgoing
+// calls are those that the PNS asks for, incoming ones those that the PAC
+// announces, so that with the role it says which kind a call is that is not
+// established yet.
 type callState uint8
 
 const (
-	callWaitAnswer     callState = iota // PAC, wait_cs_ans: our owner is to decide
-	callWaitReply                       // PNS: Outgoing-Call-Request sent
+	callWaitAnswer     callState = iota // asked for by the peer, our owner is to decide; of a PAC, wait_cs_ans
+	callWaitReply                       // asked for by us, the peer is to decide
+	callWaitConnect                     // incoming and accepted: the PAC is to connect its line
 	callEstablished                     // both
 	callWaitDisconnect                  // PNS: Call-Clear-Request sent
+	callAbandoned                       // PAC: given up before the reply, which may be on its way; told
 )
 
 // call is an entry of the call table. Call ID 0 is legal, so whether an ID is
 // known is kept beside it.
 type call struct {
 	id, peer           uint16 // Call ID assigned by us, and by the peer
-	window, delay      uint16 // as the PNS said; while callWaitAnswer
+	serial             uint16
+	window, delay      uint16 // ours, as we tell them
 	state              callState
+	incoming           bool
 	idKnown, peerKnown bool
-	told               bool      // the owner knows already that it is over
-	clearing           uint32    // of our Call-Clear-Requests, the how manyth; while callWaitDisconnect
-	deadline           time.Time // zero while callEstablished
+	told               bool       // the owner knows already that it is over
+	clearing           uint32     // of our Call-Clear-Requests, the how manyth; while callWaitDisconnect
+	deadline           time.Time  // zero while callEstablished
+	info               *CallInfo  // what the peer has told; nil before, and once callEstablished
+	wan                *wanReport // of a PAC, nil until there is something to report
 }
 
 // byID returns the index of the call to which we gave id, or -1.
@@ -78,22 +87,64 @@ func (c *Control) clearCalls(remote bool, err error, out *Output) {
 	}
 }
 
+// established moves k there and tells the owner.
+func (c *Control) established(k *call, out *Output) {
+	k.state = callEstablished
+	k.deadline = time.Time{}
+	info := *k.info
+	k.info = nil
+	out.emit(CallEstablished{
+		CallID: k.id, PeerCallID: k.peer,
+		PacketRecvWindowSize: info.PacketRecvWindowSize, PacketProcessingDelay: info.PacketProcessingDelay,
+		ConnectSpeed:     info.ConnectSpeed,
+		Incoming:         k.incoming,
+		CallSerialNumber: k.serial,
+		OwnRecvWindow:    k.window, OwnProcessingDelay: k.delay,
+		Peer: info,
+	})
+}
+
 func (c *Control) tickCalls(now time.Time, out *Output) {
 	for i := 0; i < len(c.calls); {
 		k := &c.calls[i]
+		c.tickWANErrors(k, now, out)
 		if k.deadline.IsZero() || now.Before(k.deadline) {
 			i++
 			continue
 		}
 		switch k.state {
 		case callWaitAnswer:
-			c.refuse(k.peer, OutgoingTimeOut, ErrorNone, out)
+			if k.incoming {
+				c.refuseIncoming(k.peer, IncomingDoNotAccept, ErrorNone, out)
+			} else {
+				c.refuse(k.peer, OutgoingTimeOut, ErrorNone, out)
+			}
 			c.cleared(i, CallCleared{Err: ErrCallTimeout}, out)
 		case callWaitReply:
+			if k.incoming {
+				out.emit(IncomingCallRefused{CallID: k.id, Err: ErrCallTimeout})
+				k.told = true
+				c.send(&CallDisconnectNotify{CallID: k.id, ResultCode: DisconnectAdminShutdown}, out)
+				c.abandon(i, now)
+				i++
+				continue
+			}
 			out.emit(CallRefused{CallID: k.id, Err: ErrCallTimeout})
 			k.told = true
 			c.sendClearRequest(k, now, out)
 			i++
+		case callWaitConnect:
+			if c.cfg.Role == RolePNS {
+				out.emit(CallCleared{CallID: k.id, PeerCallID: k.peer, Err: ErrCallTimeout})
+				k.told = true
+				c.sendClearRequest(k, now, out)
+				i++
+				continue
+			}
+			c.send(&CallDisconnectNotify{CallID: k.id, ResultCode: DisconnectAdminShutdown}, out)
+			c.cleared(i, CallCleared{ResultCode: DisconnectAdminShutdown, Err: ErrCallTimeout}, out)
+		case callAbandoned:
+			c.removeCall(i)
 		default:
 			// Section 3.2.1 would have the whole control connection closed.
 			// The Echo-Requests show whether it is alive, and its other calls
@@ -104,8 +155,9 @@ func (c *Control) tickCalls(now time.Time, out *Output) {
 }
 
 // PlaceCall asks the PAC for a call. Only a PNS can do so. The owner chooses
-// req.CallID, which must not be in use. Zero values of MinimumBPS, MaximumBPS,
-// BearerType, FramingType and PacketRecvWindowSize are given defaults.
+// req.CallID, which must not be in use. Zero values of CallSerialNumber,
+// MinimumBPS, MaximumBPS, BearerType, FramingType, PacketRecvWindowSize and
+// PacketProcessingDelay are given defaults.
 func (c *Control) PlaceCall(req OutgoingCallRequest, now time.Time, out *Output) error {
 	switch {
 	case c.cfg.Role != RolePNS:
@@ -117,13 +169,16 @@ func (c *Control) PlaceCall(req OutgoingCallRequest, now time.Time, out *Output)
 	case len(c.calls) >= c.cfg.MaxCalls:
 		return ErrTooManyCalls
 	}
+	c.defaultSerial(&req.CallSerialNumber)
 	req.MinimumBPS = orDefault(req.MinimumBPS, DefaultMinimumBPS)
 	req.MaximumBPS = orDefault(req.MaximumBPS, DefaultMaximumBPS)
 	req.BearerType = orDefault(req.BearerType, BearerAny)
 	req.FramingType = orDefault(req.FramingType, FramingEither)
-	req.PacketRecvWindowSize = orDefault(req.PacketRecvWindowSize, DefaultRecvWindow)
+	c.defaultWindow(&req.PacketRecvWindowSize, &req.PacketProcessingDelay)
 	c.addCall(call{
 		id: req.CallID, idKnown: true,
+		serial: req.CallSerialNumber,
+		window: req.PacketRecvWindowSize, delay: req.PacketProcessingDelay,
 		state:    callWaitReply,
 		deadline: now.Add(c.cfg.CallTimeout),
 	})
@@ -133,10 +188,10 @@ func (c *Control) PlaceCall(req OutgoingCallRequest, now time.Time, out *Output)
 
 // AcceptCall accepts the call that CallRequested announced with the Call ID
 // reply.PeerCallID. The owner chooses reply.CallID, which must not be in use.
-// The Result Code is set to Connected; zero values of ConnectSpeed and
-// PacketRecvWindowSize are given defaults.
+// The Result Code is set to Connected; zero values of ConnectSpeed,
+// PacketRecvWindowSize and PacketProcessingDelay are given defaults.
 func (c *Control) AcceptCall(reply OutgoingCallReply, out *Output) error {
-	i, err := c.waiting(reply.PeerCallID)
+	i, err := c.waiting(RolePAC, reply.PeerCallID)
 	if err != nil {
 		return err
 	}
@@ -145,24 +200,20 @@ func (c *Control) AcceptCall(reply OutgoingCallReply, out *Output) error {
 	}
 	reply.ResultCode, reply.ErrorCode = OutgoingConnected, ErrorNone
 	reply.ConnectSpeed = orDefault(reply.ConnectSpeed, DefaultConnectSpeed)
-	reply.PacketRecvWindowSize = orDefault(reply.PacketRecvWindowSize, DefaultRecvWindow)
+	c.defaultWindow(&reply.PacketRecvWindowSize, &reply.PacketProcessingDelay)
 	k := &c.calls[i]
 	k.id, k.idKnown = reply.CallID, true
-	k.state = callEstablished
-	k.deadline = time.Time{}
+	k.window, k.delay = reply.PacketRecvWindowSize, reply.PacketProcessingDelay
+	k.info.ConnectSpeed = reply.ConnectSpeed
 	c.send(&reply, out)
-	out.emit(CallEstablished{
-		CallID: k.id, PeerCallID: k.peer,
-		PacketRecvWindowSize: k.window, PacketProcessingDelay: k.delay,
-		ConnectSpeed: reply.ConnectSpeed,
-	})
+	c.established(k, out)
 	return nil
 }
 
 // RejectCall refuses the call that CallRequested announced with the Call ID
 // peerCallID. code is for the result OutgoingGeneralError. No event follows.
 func (c *Control) RejectCall(peerCallID uint16, result OutgoingCallResult, code ErrorCode, out *Output) error {
-	i, err := c.waiting(peerCallID)
+	i, err := c.waiting(RolePAC, peerCallID)
 	if err != nil {
 		return err
 	}
@@ -171,9 +222,10 @@ func (c *Control) RejectCall(peerCallID uint16, result OutgoingCallResult, code 
 	return nil
 }
 
-// waiting returns the index of the call that waits for the owner's decision.
-func (c *Control) waiting(peerCallID uint16) (int, error) {
-	if c.cfg.Role != RolePAC {
+// waiting returns the index of the call that waits for the owner's decision,
+// which is for role to make.
+func (c *Control) waiting(role Role, peerCallID uint16) (int, error) {
+	if c.cfg.Role != role {
 		return 0, ErrRole
 	}
 	i := c.byPeer(peerCallID)
@@ -205,10 +257,18 @@ func (c *Control) ClearCall(why CallDisconnectNotify, now time.Time, out *Output
 	}
 	why.ResultCode = orDefault(why.ResultCode, DisconnectAdminShutdown)
 	c.send(&why, out)
-	c.cleared(i, CallCleared{
+	ev := CallCleared{
+		CallID: why.CallID, PeerCallID: c.calls[i].peer,
 		ResultCode: why.ResultCode, ErrorCode: why.ErrorCode,
 		CauseCode: why.CauseCode, CallStatistics: why.CallStatistics,
-	}, out)
+	}
+	if k := &c.calls[i]; k.state == callWaitReply {
+		k.told = true
+		out.emit(ev)
+		c.abandon(i, now)
+		return nil
+	}
+	c.cleared(i, ev, out)
 	return nil
 }
 
@@ -248,7 +308,12 @@ func (c *Control) onOutgoingCallRequest(m *OutgoingCallRequest, now time.Time, o
 	default:
 		c.addCall(call{
 			peer: m.CallID, peerKnown: true,
-			window: m.PacketRecvWindowSize, delay: m.PacketProcessingDelay,
+			serial: m.CallSerialNumber,
+			info: &CallInfo{
+				MinimumBPS: m.MinimumBPS, MaximumBPS: m.MaximumBPS,
+				BearerType: m.BearerType, FramingType: m.FramingType,
+				PacketRecvWindowSize: m.PacketRecvWindowSize, PacketProcessingDelay: m.PacketProcessingDelay,
+			},
 			state:    callWaitAnswer,
 			deadline: now.Add(c.cfg.CallTimeout),
 		})
@@ -283,27 +348,15 @@ func (c *Control) onOutgoingCallReply(m *OutgoingCallReply, out *Output) {
 	case k.state == callWaitDisconnect:
 		c.cleared(i, CallCleared{}, out)
 	case connected:
-		k.state = callEstablished
-		k.deadline = time.Time{}
-		out.emit(CallEstablished{
-			CallID: k.id, PeerCallID: k.peer,
+		k.info = &CallInfo{
+			ConnectSpeed: m.ConnectSpeed, PhysicalChannelID: m.PhysicalChannelID,
 			PacketRecvWindowSize: m.PacketRecvWindowSize, PacketProcessingDelay: m.PacketProcessingDelay,
-			ConnectSpeed: m.ConnectSpeed,
-		})
+		}
+		c.established(k, out)
 	default:
 		out.emit(CallRefused{CallID: k.id, ResultCode: m.ResultCode, ErrorCode: m.ErrorCode, CauseCode: m.CauseCode})
 		c.removeCall(i)
 	}
-}
-
-// onIncomingCallRequest declines: incoming calls are not implemented.
-func (c *Control) onIncomingCallRequest(m *IncomingCallRequest, out *Output) {
-	reply := IncomingCallReply{PeerCallID: m.CallID, ResultCode: IncomingDoNotAccept}
-	if c.state != Established {
-		reply.ResultCode, reply.ErrorCode = IncomingGeneralError, ErrorNotConnected
-	}
-	c.send(&reply, out)
-	c.unexpected(m.Type(), out)
 }
 
 // onCallClearRequest clears a call. A PNS may not get this message, but some
@@ -319,6 +372,10 @@ func (c *Control) onCallClearRequest(m *CallClearRequest, out *Output) {
 	}
 	k := c.calls[i]
 	id := k.id
+	if k.state == callAbandoned { // our Call-Disconnect-Notify is on its way
+		c.removeCall(i)
+		return
+	}
 	if !k.idKnown { // the owner had not decided yet: name no other call
 		for id = 0; c.byID(id) >= 0; id++ {
 		}
@@ -333,9 +390,12 @@ func (c *Control) onCallDisconnectNotify(m *CallDisconnectNotify, out *Output) {
 	i := c.byPeer(m.CallID)
 	if i < 0 {
 		// We may have cleared the call before we were told the peer's ID. Such
-		// calls are confirmed in the order of our Call-Clear-Requests.
+		// calls are confirmed in the order of our Call-Clear-Requests. A
+		// result of another kind is not a confirmation: it may be about an
+		// incoming call that we have just refused.
+		confirms := m.ResultCode == DisconnectRequest || m.ResultCode == DisconnectUnspecified
 		for n, k := range c.calls {
-			if k.state == callWaitDisconnect && !k.peerKnown && (i < 0 || k.clearing-c.calls[i].clearing > 1<<31) {
+			if confirms && k.state == callWaitDisconnect && !k.peerKnown && (i < 0 || k.clearing-c.calls[i].clearing > 1<<31) {
 				i = n
 			}
 		}
@@ -358,6 +418,9 @@ func (c *Control) onSetLinkInfo(m *SetLinkInfo, out *Output) {
 	i := c.byID(m.PeerCallID)
 	if i < 0 {
 		c.unexpected(m.Type(), out)
+		return
+	}
+	if c.calls[i].told {
 		return
 	}
 	out.emit(LinkInfo{CallID: c.calls[i].id, SendACCM: m.SendACCM, ReceiveACCM: m.ReceiveACCM})

@@ -28,9 +28,16 @@ func TestCall(t *testing.T) {
 		p.run()
 		require.Equal(t, []Event{CallEstablished{
 			CallID: 200, PeerCallID: 100, PacketRecvWindowSize: 3, PacketProcessingDelay: 2, ConnectSpeed: 1000,
+			CallSerialNumber: 5, OwnRecvWindow: DefaultRecvWindow, OwnProcessingDelay: 1,
+			Peer: CallInfo{
+				MinimumBPS: DefaultMinimumBPS, MaximumBPS: DefaultMaximumBPS, ConnectSpeed: 1000,
+				BearerType: BearerAny, FramingType: FramingEither, PacketRecvWindowSize: 3, PacketProcessingDelay: 2,
+			},
 		}}, p.pac.take())
 		require.Equal(t, []Event{CallEstablished{
 			CallID: 100, PeerCallID: 200, PacketRecvWindowSize: DefaultRecvWindow, PacketProcessingDelay: 1, ConnectSpeed: 1000,
+			CallSerialNumber: 5, OwnRecvWindow: 3, OwnProcessingDelay: 2,
+			Peer: CallInfo{ConnectSpeed: 1000, PacketRecvWindowSize: DefaultRecvWindow, PacketProcessingDelay: 1},
 		}}, p.pns.take())
 
 		require.NoError(t, p.pns.SetLinkInfo(100, 0xffffffff, 0xa0000, &p.pns.out))
@@ -139,17 +146,6 @@ func TestClearCallWithMessageOfOtherRole(t *testing.T) {
 	require.Equal(t, []Message{&CallDisconnectNotify{CallID: 100, ResultCode: DisconnectRequest}}, p.pns.messages(t))
 }
 
-// Windows sends result code 0, and Call ID 0 is legal on both sides.
-func TestWindowsQuirks(t *testing.T) {
-	p := established(t, nil)
-	p.call(0, 0)
-	p.pns.receiveAll(p.now, &CallDisconnectNotify{CallID: 0, ResultCode: DisconnectUnspecified})
-	require.Equal(t, []Event{CallCleared{Remote: true}}, p.pns.take())
-	p.pac.receiveAll(p.now, &SetLinkInfo{PeerCallID: 0}, &CallClearRequest{CallID: 0})
-	require.Equal(t, []Event{LinkInfo{}, CallCleared{Remote: true, ResultCode: DisconnectRequest}}, p.pac.take())
-	require.Zero(t, p.pac.Counters().Unexpected)
-}
-
 func TestClearCallBeforeReply(t *testing.T) {
 	t.Run("decision pending", func(t *testing.T) {
 		p := established(t, nil)
@@ -159,7 +155,7 @@ func TestClearCallBeforeReply(t *testing.T) {
 		require.Equal(t, []Event{CallCleared{CallID: 100, ResultCode: DisconnectRequest}}, p.pns.take())
 		require.Equal(t, []Event{
 			CallRequested{Request: OutgoingCallRequest{
-				CallID: 100, MinimumBPS: DefaultMinimumBPS, MaximumBPS: DefaultMaximumBPS,
+				CallID: 100, CallSerialNumber: 1, MinimumBPS: DefaultMinimumBPS, MaximumBPS: DefaultMaximumBPS,
 				BearerType: BearerAny, FramingType: FramingEither, PacketRecvWindowSize: DefaultRecvWindow,
 			}},
 			CallCleared{PeerCallID: 100, Remote: true, ResultCode: DisconnectRequest},

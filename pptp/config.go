@@ -9,9 +9,10 @@ import (
 type Role uint8
 
 const (
-	// RolePAC answers Outgoing-Call-Requests: the server of a VPN.
+	// RolePAC answers Outgoing-Call-Requests and sends those for incoming
+	// calls: the server of a VPN.
 	RolePAC Role = iota
-	// RolePNS sends them: the client of a VPN.
+	// RolePNS does it the other way round: the client of a VPN.
 	RolePNS
 )
 
@@ -52,6 +53,26 @@ type Config struct {
 	BearerCapabilities  Bearer  // default BearerAny
 	MaximumChannels     uint16  // of a PAC; 0 says nothing
 
+	// ConfirmStart has StartRequested announce the peer's
+	// Start-Control-Connection-Request, which the owner then answers. Without
+	// it, every peer that speaks our version is welcome.
+	ConfirmStart bool
+	// IncomingCalls has a PNS announce the calls of its PAC by
+	// IncomingCallRequested. Without it they are declined.
+	IncomingCalls bool
+
+	// PacketRecvWindowSize and PacketProcessingDelay are what we tell about
+	// ourselves for a call for which the owner says nothing else: how many
+	// packets we buffer, by default 64, and for how long at most we keep one,
+	// in tenths of a second.
+	PacketRecvWindowSize  uint16
+	PacketProcessingDelay uint16
+	// Serials gives calls their serial numbers. It is shared by all that have
+	// one address, since the two should identify a call in the logs of both
+	// peers (RFC 2637 section 2.7). Nil: a Control counts for itself, Conns
+	// count together.
+	Serials *Serials
+
 	// HandshakeTimeout is how long the start of the control connection may
 	// take. The RFC's 60 s would let strangers hold connections for long.
 	// Default 10 s.
@@ -62,9 +83,9 @@ type Config struct {
 	// EchoTimeout is how long the peer may then go on being silent before
 	// the connection is given up. Default 60 s.
 	EchoTimeout time.Duration
-	// CallTimeout is how long a call request may wait for its answer: on a
-	// PNS for the peer's reply, on a PAC for our owner's decision. The PAC's
-	// owner dials no telephone here, so it is less than the RFC's 60 s.
+	// CallTimeout is how long each step of setting a call up may take: the
+	// peer's reply, our owner's decision, the line of an incoming call. No
+	// telephone is dialed here as a rule, so it is less than the RFC's 60 s.
 	// Default 30 s.
 	CallTimeout time.Duration
 	// StopTimeout is how long the peer has to answer a
@@ -109,6 +130,10 @@ func (c *Config) setDefaults() {
 	c.CallTimeout = orDefault(c.CallTimeout, DefaultCallTimeout)
 	c.StopTimeout = orDefault(c.StopTimeout, DefaultStopTimeout)
 	c.MaxCalls = orDefault(c.MaxCalls, DefaultMaxCalls)
+	c.PacketRecvWindowSize = orDefault(c.PacketRecvWindowSize, DefaultRecvWindow)
+	if c.Serials == nil {
+		c.Serials = new(Serials)
+	}
 }
 
 // orDefault returns v, or def if v is zero.

@@ -61,6 +61,10 @@ type ConnConfig struct {
 	// and must not block or keep msg. Use DecodeMessage to read it.
 	Trace func(c *Conn, d Direction, msg []byte)
 
+	// Collisions, if set, is shared by the Conns of one host that dial and
+	// those that are accepted, and resolves collisions between them.
+	Collisions *Collisions
+
 	// Loop runs the connection; nil gives it a loop of its own. It can only
 	// be set within this module. It must not be closed before the connection
 	// has been.
@@ -82,6 +86,9 @@ func (c *ConnConfig) Validate() error {
 }
 
 func (c *ConnConfig) setDefaults() {
+	if c.Serials == nil {
+		c.Serials = &connSerials
+	}
 	c.Config.setDefaults()
 	c.WriteTimeout = orDefault(c.WriteTimeout, DefaultWriteTimeout)
 	c.FlushTimeout = orDefault(c.FlushTimeout, DefaultFlushTimeout)
@@ -150,7 +157,7 @@ func newConn(nc net.Conn, cfg *ConnConfig, h Handler) *Conn {
 		cfg:     cfg,
 		h:       h,
 		loop:    cfg.Loop,
-		ctl:     Control{cfg: &cfg.Config},
+		ctl:     Control{cfg: &cfg.Config, confirm: cfg.ConfirmStart || cfg.Collisions != nil},
 		handled: make(chan struct{}, 1),
 		done:    make(chan struct{}),
 	}
@@ -174,6 +181,9 @@ func (c *Conn) Start() {
 		c.mu.Unlock()
 		go c.read()
 
+		if c.cfg.Originator {
+			c.cfg.Collisions.add(c)
+		}
 		out, outer := c.enter()
 		c.ctl.Start(time.Now(), out)
 		c.leave(outer)
@@ -238,6 +248,65 @@ func (c *Conn) RejectCall(peerCallID uint16, result OutgoingCallResult, code Err
 	return err
 }
 
+// PlaceIncomingCall is Control.PlaceIncomingCall. To be called on the loop.
+func (c *Conn) PlaceIncomingCall(req IncomingCallRequest) error {
+	out, outer := c.enter()
+	err := c.ctl.PlaceIncomingCall(req, time.Now(), out)
+	c.leave(outer)
+	return err
+}
+
+// AcceptIncomingCall is Control.AcceptIncomingCall. To be called on the loop.
+func (c *Conn) AcceptIncomingCall(reply IncomingCallReply) error {
+	out, outer := c.enter()
+	err := c.ctl.AcceptIncomingCall(reply, time.Now(), out)
+	c.leave(outer)
+	return err
+}
+
+// RejectIncomingCall is Control.RejectIncomingCall. To be called on the loop.
+func (c *Conn) RejectIncomingCall(peerCallID uint16, result IncomingCallResult, code ErrorCode) error {
+	out, outer := c.enter()
+	err := c.ctl.RejectIncomingCall(peerCallID, result, code, out)
+	c.leave(outer)
+	return err
+}
+
+// ConnectIncomingCall is Control.ConnectIncomingCall. To be called on the loop.
+func (c *Conn) ConnectIncomingCall(callID uint16, line IncomingCallConnected) error {
+	out, outer := c.enter()
+	err := c.ctl.ConnectIncomingCall(callID, line, out)
+	c.leave(outer)
+	return err
+}
+
+// ReportWANErrors is Control.ReportWANErrors. To be called on the loop.
+func (c *Conn) ReportWANErrors(callID uint16, report WANErrorNotify) error {
+	out, outer := c.enter()
+	err := c.ctl.ReportWANErrors(callID, report, time.Now(), out)
+	c.leave(outer)
+	return err
+}
+
+// AcceptStart is Control.AcceptStart. To be called on the loop.
+func (c *Conn) AcceptStart() error {
+	out, outer := c.enter()
+	err := c.ctl.AcceptStart(time.Now(), out)
+	c.leave(outer)
+	return err
+}
+
+// RefuseStart is Control.RefuseStart. To be called on the loop.
+func (c *Conn) RefuseStart(result StartResult, code ErrorCode) error {
+	out, outer := c.enter()
+	err := c.ctl.RefuseStart(result, code, out)
+	c.leave(outer)
+	return err
+}
+
+// IgnoreStart is Control.IgnoreStart. To be called on the loop.
+func (c *Conn) IgnoreStart() error { return c.ctl.IgnoreStart() }
+
 // ClearCall is Control.ClearCall. To be called on the loop.
 func (c *Conn) ClearCall(why CallDisconnectNotify) error {
 	out, outer := c.enter()
@@ -288,8 +357,16 @@ func (c *Conn) leave(outer bool) {
 		if i == len(out.events) {
 			break
 		}
-		if s, ok := out.events[i].(Stopped); ok {
-			c.over, c.err = true, s.Err
+		switch ev := out.events[i].(type) {
+		case StartRequested:
+			if c.answerStart(out) {
+				continue
+			}
+		case Started:
+			c.cfg.Collisions.remove(c)
+		case Stopped:
+			c.cfg.Collisions.remove(c)
+			c.over, c.err = true, ev.Err
 		}
 		c.h.HandleEvent(c, out.events[i])
 	}

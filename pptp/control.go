@@ -44,6 +44,8 @@ type Control struct {
 
 	state    State
 	started  bool      // Start was called
+	confirm  bool      // StartRequested asks the owner
+	silent   bool      // of a collision, the connection that has lost
 	echoing  bool      // an Echo-Request waits for its reply
 	called   bool      // there has been a call
 	several  bool      // there has been more than one, at once or in turn
@@ -51,6 +53,7 @@ type Control struct {
 	echoID   uint32
 	reason   StopReason // of our Stop-Control-Connection-Request
 	stopErr  error      // why we stopped; nil if the owner wanted it
+	asked    *PeerInfo  // StartRequested waits for an answer
 
 	calls    []call
 	clears   uint32 // Call-Clear-Requests sent
@@ -60,7 +63,7 @@ type Control struct {
 // NewControl returns a Control that is Idle. The configuration must be valid.
 func NewControl(cfg Config) *Control {
 	cfg.setDefaults()
-	return &Control{cfg: &cfg}
+	return &Control{cfg: &cfg, confirm: cfg.ConfirmStart}
 }
 
 // State returns the state.
@@ -132,12 +135,15 @@ func (c *Control) Deadline() time.Time {
 		if at := c.calls[i].deadline; !at.IsZero() && (d.IsZero() || at.Before(d)) {
 			d = at
 		}
+		if at := c.calls[i].wan.due(); !at.IsZero() && (d.IsZero() || at.Before(d)) {
+			d = at
+		}
 	}
 	return d
 }
 
 // Tick does what is due at now. An error is ErrHandshakeTimeout,
-// ErrEchoTimeout, ErrStopTimeout, or what made us stop a connection that the
+// ErrEchoTimeout, ErrStopTimeout, ErrCollision, or what made us stop a connection that the
 // peer has not confirmed.
 func (c *Control) Tick(now time.Time, out *Output) error {
 	c.tickCalls(now, out)
@@ -145,6 +151,8 @@ func (c *Control) Tick(now time.Time, out *Output) error {
 		return nil
 	}
 	switch {
+	case c.silent:
+		return c.fail(ErrCollision, out)
 	case c.state == Idle || c.state == WaitCtlReply:
 		return c.fail(ErrHandshakeTimeout, out)
 	case c.state == WaitStopReply:
@@ -186,6 +194,9 @@ func (c *Control) Abort(err error, out *Output) {
 	case WaitStopReply:
 		c.end(Stopped{Reason: c.reason, Err: c.stopErr}, out)
 	default:
+		if c.silent { // that the connection goes is what we waited for
+			err = ErrCollision
+		}
 		c.fail(err, out)
 	}
 }
@@ -208,6 +219,7 @@ func (c *Control) fail(err error, out *Output) error {
 func (c *Control) end(s Stopped, out *Output) error {
 	c.clearCalls(s.Remote, orDefault(s.Err, ErrStopped), out)
 	c.calls = nil
+	c.asked = nil
 	c.framer = Framer{}
 	c.state = Closed
 	c.deadline = time.Time{}
@@ -237,7 +249,7 @@ func (c *Control) receive(msg []byte, now time.Time, out *Output) error {
 	}
 	t := messageType(msg)
 	m := newMessage(t)
-	if m == nil {
+	if m == nil || c.silent {
 		c.unexpected(t, out)
 		return nil
 	}
@@ -269,17 +281,19 @@ func (c *Control) receive(msg []byte, now time.Time, out *Output) error {
 	case *OutgoingCallReply:
 		c.onOutgoingCallReply(m, out)
 	case *IncomingCallRequest:
-		c.onIncomingCallRequest(m, out)
+		c.onIncomingCallRequest(m, now, out)
+	case *IncomingCallReply:
+		c.onIncomingCallReply(m, now, out)
+	case *IncomingCallConnected:
+		c.onIncomingCallConnected(m, out)
 	case *CallClearRequest:
 		c.onCallClearRequest(m, out)
 	case *CallDisconnectNotify:
 		c.onCallDisconnectNotify(m, out)
 	case *SetLinkInfo:
 		c.onSetLinkInfo(m, out)
-	default:
-		// Incoming-Call-Reply and -Connected: we announce no calls.
-		// WAN-Error-Notify: nobody acts on it yet.
-		c.unexpected(t, out)
+	case *WANErrorNotify:
+		c.onWANErrorNotify(m, out)
 	}
 	return nil
 }
@@ -301,37 +315,24 @@ func (c *Control) establish(peer PeerInfo, now time.Time, out *Output) {
 }
 
 func (c *Control) onStartRequest(m *StartControlConnectionRequest, now time.Time, out *Output) error {
-	reply := StartControlConnectionReply{
-		ProtocolVersion:     ProtocolVersion,
-		ResultCode:          StartSuccessful,
-		FramingCapabilities: c.cfg.FramingCapabilities,
-		BearerCapabilities:  c.cfg.BearerCapabilities,
-		MaximumChannels:     c.cfg.MaximumChannels,
-		FirmwareRevision:    c.cfg.FirmwareRevision,
-		HostName:            c.cfg.HostName,
-		VendorString:        c.cfg.VendorString,
-	}
 	switch {
-	case c.state != Idle:
+	case c.state != Idle || c.asked != nil:
 		if c.state == Established {
-			reply.ResultCode = StartChannelExists
-			c.send(&reply, out)
+			c.sendStartReply(StartChannelExists, ErrorNone, out)
 		}
 		c.unexpected(m.Type(), out)
 		return nil
 	case m.ProtocolVersion < ProtocolVersion:
 		// A newer peer is told our version and may go on (section 3.1.2);
 		// there is none older that we could speak with.
-		reply.ResultCode = StartVersionNotSupported
-		c.send(&reply, out)
+		c.sendStartReply(StartVersionNotSupported, ErrorNone, out)
 		return c.fail(&ProtocolError{
 			Message: TypeStartControlConnectionReply,
 			Result:  uint8(StartVersionNotSupported),
 			Err:     ErrVersion,
 		}, out)
 	}
-	c.send(&reply, out)
-	c.establish(PeerInfo{
+	peer := PeerInfo{
 		ProtocolVersion:     m.ProtocolVersion,
 		FramingCapabilities: m.FramingCapabilities,
 		BearerCapabilities:  m.BearerCapabilities,
@@ -339,8 +340,29 @@ func (c *Control) onStartRequest(m *StartControlConnectionRequest, now time.Time
 		FirmwareRevision:    m.FirmwareRevision,
 		HostName:            m.HostName,
 		VendorString:        m.VendorString,
-	}, now, out)
+	}
+	if c.confirm {
+		c.asked = &peer
+		out.emit(StartRequested{Peer: peer})
+		return nil
+	}
+	c.sendStartReply(StartSuccessful, ErrorNone, out)
+	c.establish(peer, now, out)
 	return nil
+}
+
+func (c *Control) sendStartReply(result StartResult, code ErrorCode, out *Output) {
+	c.send(&StartControlConnectionReply{
+		ProtocolVersion:     ProtocolVersion,
+		ResultCode:          result,
+		ErrorCode:           code,
+		FramingCapabilities: c.cfg.FramingCapabilities,
+		BearerCapabilities:  c.cfg.BearerCapabilities,
+		MaximumChannels:     c.cfg.MaximumChannels,
+		FirmwareRevision:    c.cfg.FirmwareRevision,
+		HostName:            c.cfg.HostName,
+		VendorString:        c.cfg.VendorString,
+	}, out)
 }
 
 func (c *Control) onStartReply(m *StartControlConnectionReply, now time.Time, out *Output) error {

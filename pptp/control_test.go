@@ -304,11 +304,10 @@ func TestUnexpectedMessages(t *testing.T) {
 		{&EchoReply{Identifier: 99}, nil},
 		{&OutgoingCallReply{PeerCallID: 99, ResultCode: OutgoingBusy}, nil},
 		{&IncomingCallRequest{CallID: 99}, &IncomingCallReply{PeerCallID: 99, ResultCode: IncomingDoNotAccept}},
-		{&IncomingCallReply{PeerCallID: 99, ResultCode: IncomingConnect}, nil},
-		{&IncomingCallConnected{PeerCallID: 99}, nil},
+		{&IncomingCallReply{PeerCallID: 99, ResultCode: IncomingDoNotAccept}, nil},
 		{&CallClearRequest{CallID: 99}, nil},
 		{&CallDisconnectNotify{CallID: 99}, nil},
-		{&WANErrorNotify{PeerCallID: 100}, nil},
+		{&WANErrorNotify{PeerCallID: 99}, nil},
 		{&SetLinkInfo{PeerCallID: 99}, nil},
 	} {
 		t.Run(c.msg.Type().String(), func(t *testing.T) {

@@ -25,10 +25,12 @@
 //
 // # What it does not do
 //
-// Incoming calls (a PAC announcing a call) are decoded but refused, and
-// WAN-Error-Notify is only counted. The collision of RFC 2637 section 3.1.3,
-// where both peers open a TCP connection at the same time, is not detected:
-// no known peer does so. Management messages do not exist.
+// A control connection that stops answering is noticed by its echoes, and a
+// call whose set-up does not get on is given up alone: the RFC would have the
+// whole control connection closed for it (section 3.2.1). That there is one
+// control connection between two addresses is not enforced, since clients
+// behind a NAT share one; the collision of section 3.1.3 is resolved for those
+// who ask for it, see [Collisions]. Management messages do not exist.
 //
 // # Goroutines
 //

@@ -27,9 +27,12 @@ var (
 
 	// ErrVersion: no common protocol version. It comes in a *ProtocolError.
 	ErrVersion = errors.New("pptp: protocol version not supported")
-	// ErrStartRefused: the peer refuses a control connection. It comes in a
-	// *ProtocolError.
+	// ErrStartRefused: the peer refuses a control connection, or we did. It
+	// comes in a *ProtocolError.
 	ErrStartRefused = errors.New("pptp: control connection refused")
+	// ErrCollision: both peers opened a control connection at the same time,
+	// and this is the one that had to go.
+	ErrCollision = errors.New("pptp: collision, another control connection with the peer is kept")
 
 	// ErrState: the control connection is not established.
 	ErrState = errors.New("pptp: control connection not established")

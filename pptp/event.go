@@ -6,20 +6,24 @@ package pptp
 // A call's life is told in order. On a PNS each PlaceCall is followed by
 // exactly one of CallEstablished, CallRefused and CallCleared; on a PAC each
 // CallRequested is followed by CallEstablished (after AcceptCall), by
-// CallCleared, or, after RejectCall, by nothing. Each CallEstablished is
-// followed by one CallCleared. Stopped is the last event and always comes once.
+// CallCleared, or, after RejectCall, by nothing.
+//
+// Incoming calls go the other way. On a PAC each PlaceIncomingCall is followed
+// by one of IncomingCallAccepted, IncomingCallRefused and CallCleared, and
+// IncomingCallAccepted by CallEstablished (after ConnectIncomingCall) or
+// CallCleared; on a PNS each IncomingCallRequested is followed by
+// CallEstablished (after AcceptIncomingCall, and once the PAC has connected its
+// line), by CallCleared, or, after RejectIncomingCall, by nothing.
+//
+// Each CallEstablished is followed by one CallCleared. Stopped is the last
+// event and always comes once.
 type Event interface{ isEvent() }
 
-// PeerInfo is what the peer told about itself when the connection started. The
-// texts are as the peer sent them; none of it can be trusted.
-type PeerInfo struct {
-	ProtocolVersion     uint16
-	FramingCapabilities Framing
-	BearerCapabilities  Bearer
-	MaximumChannels     uint16
-	FirmwareRevision    uint16
-	HostName            string
-	VendorString        string
+// StartRequested: the peer asks for a control connection. The owner answers
+// with AcceptStart, RefuseStart or IgnoreStart within HandshakeTimeout. It comes
+// only with ConfirmStart.
+type StartRequested struct {
+	Peer PeerInfo
 }
 
 // Started: the control connection is established.
@@ -43,6 +47,12 @@ type CallEstablished struct {
 	PacketRecvWindowSize  uint16
 	PacketProcessingDelay uint16
 	ConnectSpeed          uint32 // bits a second, as the PAC says
+
+	Incoming         bool   // announced by the PAC, not asked for by the PNS
+	CallSerialNumber uint16 // for logs, the same on both sides
+	// OwnRecvWindow and OwnProcessingDelay are what we told about ourselves.
+	OwnRecvWindow, OwnProcessingDelay uint16
+	Peer                              CallInfo
 }
 
 // CallRefused: the PAC does not want the call that PlaceCall asked for, or did
@@ -52,6 +62,30 @@ type CallRefused struct {
 	ResultCode OutgoingCallResult
 	ErrorCode  ErrorCode
 	CauseCode  uint16
+	Err        error // nil, or ErrCallTimeout where there was no answer
+}
+
+// IncomingCallRequested: the PAC has a call for us. The owner answers with
+// AcceptIncomingCall or RejectIncomingCall within CallTimeout; after that the
+// call is refused and CallCleared follows. It comes only with IncomingCalls.
+type IncomingCallRequested struct {
+	Request IncomingCallRequest
+}
+
+// IncomingCallAccepted: the PNS wants the call that PlaceIncomingCall announced.
+// The owner has CallTimeout to connect its line and to say so by
+// ConnectIncomingCall, or to give up by ClearCall.
+type IncomingCallAccepted struct {
+	CallID     uint16
+	PeerCallID uint16
+}
+
+// IncomingCallRefused: the PNS does not want the call that PlaceIncomingCall
+// announced, or did not answer.
+type IncomingCallRefused struct {
+	CallID     uint16
+	ResultCode IncomingCallResult
+	ErrorCode  ErrorCode
 	Err        error // nil, or ErrCallTimeout where there was no answer
 }
 
@@ -68,7 +102,8 @@ type CallCleared struct {
 	CauseCode      uint16
 	CallStatistics string
 	// Err is nil if the call was cleared in an orderly way; ErrCallTimeout
-	// if the owner did not answer the request in time; ErrClearTimeout if
+	// if the owner did not answer the request in time, or an incoming call
+	// was not connected in time; ErrClearTimeout if
 	// the peer did not confirm; ErrStopped if the control connection was
 	// stopped, or else the error that ended it.
 	Err error
@@ -79,6 +114,12 @@ type LinkInfo struct {
 	CallID      uint16 // ours
 	SendACCM    uint32
 	ReceiveACCM uint32
+}
+
+// WANErrors: the PAC reports errors on its line.
+type WANErrors struct {
+	CallID uint16         // ours
+	Report WANErrorNotify // counters since the call began
 }
 
 // Unexpected: a message came that is unknown, not implemented, or does not fit
@@ -95,11 +136,16 @@ type Stopped struct {
 	Err    error      // nil if it was stopped in an orderly way
 }
 
-func (Started) isEvent()         {}
-func (CallRequested) isEvent()   {}
-func (CallEstablished) isEvent() {}
-func (CallRefused) isEvent()     {}
-func (CallCleared) isEvent()     {}
-func (LinkInfo) isEvent()        {}
-func (Unexpected) isEvent()      {}
-func (Stopped) isEvent()         {}
+func (StartRequested) isEvent()        {}
+func (Started) isEvent()               {}
+func (CallRequested) isEvent()         {}
+func (CallEstablished) isEvent()       {}
+func (CallRefused) isEvent()           {}
+func (IncomingCallRequested) isEvent() {}
+func (IncomingCallAccepted) isEvent()  {}
+func (IncomingCallRefused) isEvent()   {}
+func (CallCleared) isEvent()           {}
+func (LinkInfo) isEvent()              {}
+func (WANErrors) isEvent()             {}
+func (Unexpected) isEvent()            {}
+func (Stopped) isEvent()               {}
