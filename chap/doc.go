@@ -5,7 +5,10 @@
 // MS-CHAPv1 and MS-CHAPv2 are broken: whoever records an exchange finds the NT
 // hash, and with it everything the password protects, by one search for a DES
 // key. They serve compatibility. Only MS-CHAPv2 has the authenticator prove
-// itself; a Peer of the others answers anybody's challenge.
+// itself; a Peer of the others answers anybody's challenge. Where both ends must
+// prove themselves, let each have a secret of its own: with a common one, our
+// challenge to an impostor may come back to us as his (RFC 1994, Security
+// Considerations).
 //
 // [Authenticator] challenges a peer and asks its owner for a verdict, by the
 // event [ppp.AuthRequest]. [VerifyMD5], [VerifyMSCHAPv1] and [VerifyMSCHAPv2] are

@@ -1,6 +1,7 @@
 package chap
 
 import (
+	"crypto/subtle"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -8,7 +9,10 @@ import (
 	"log/slog"
 	"strings"
 
+	//lint:ignore SA1019 MS-CHAP is made of it
 	"golang.org/x/crypto/md4"
+
+	"github.com/gopptp/gopptp/ppp"
 )
 
 // NTHash is the MD4 hash of a password in UTF-16. It is worth as much as the
@@ -49,6 +53,16 @@ func NTPasswordHash(password string) NTHash {
 	b := encodeUTF16(password)
 	defer clear(b)
 	return NTHash(sumMD4(b))
+}
+
+// VerifyPassword checks the password of a PAP request against an NT hash, in
+// constant time, for who stores nothing else.
+func VerifyPassword(req *ppp.AuthRequest, hash NTHash) bool {
+	if req.Method != ppp.AuthPAP {
+		return false
+	}
+	got := NTPasswordHash(string(req.Password))
+	return subtle.ConstantTimeCompare(got[:], hash[:]) == 1
 }
 
 // HashHash is HashNtPasswordHash (RFC 2759 §8.4), from which the MPPE keys are

@@ -148,3 +148,11 @@ func TestVerifyPasswordChange(t *testing.T) {
 	_, err := NewPasswordChange(strings.Repeat("x", 257), NTHash{})
 	require.ErrorIs(t, err, ErrPasswordLength)
 }
+
+func TestVerifyPassword(t *testing.T) {
+	req := ppp.AuthRequest{Method: ppp.AuthPAP, Password: ppp.Secret("pässwörd🔑")}
+	require.True(t, VerifyPassword(&req, NTPasswordHash("pässwörd🔑")))
+	require.False(t, VerifyPassword(&req, NTPasswordHash("password")))
+	req.Method = ppp.AuthMSCHAPv2
+	require.False(t, VerifyPassword(&req, NTPasswordHash("pässwörd🔑")))
+}

@@ -23,7 +23,7 @@ func Example() {
 
 	request := fromServer.At(0).Event.(ppp.AuthRequest)
 	fmt.Println(request.Name, request.Password)
-	verdict := ppp.AuthVerdict{ID: request.ID, Accepted: string(request.Password) == "correct horse"}
+	verdict := ppp.AuthVerdict{ID: request.ID, Accepted: request.Password.Equal(ppp.Secret("correct horse"))}
 	fmt.Println("server:", server.Verdict(verdict, now, &fromServer) == ppp.SignalUp)
 
 	signal := client.Input(packet(fromServer.At(1)), now, &fromClient) // Authenticate-Ack

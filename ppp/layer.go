@@ -1,6 +1,7 @@
 package ppp
 
 import (
+	"crypto/subtle"
 	"fmt"
 	"io"
 	"log/slog"
@@ -198,6 +199,9 @@ func (Secret) LogValue() slog.Value { return slog.StringValue(redacted) }
 
 // MarshalText keeps secrets out of encoded logs.
 func (Secret) MarshalText() ([]byte, error) { return []byte(redacted), nil }
+
+// Equal compares two secrets in a time that depends on their lengths only.
+func (s Secret) Equal(t Secret) bool { return subtle.ConstantTimeCompare(s, t) == 1 }
 
 // Wipe overwrites the secret.
 func (s Secret) Wipe() { clear(s) }

@@ -709,6 +709,9 @@ func TestSecret(t *testing.T) {
 	for _, leak := range []string{"hunter2", fmt.Sprintf("%x", "hunter2"), "104", "0x68", "aHVudGVyMg"} {
 		require.NotContains(t, out.String(), leak)
 	}
+	require.True(t, s.Equal(Secret("hunter2")))
+	require.False(t, s.Equal(Secret("hunter3")))
+	require.False(t, s.Equal(nil))
 	s.Wipe()
 	require.Equal(t, make([]byte, 7), []byte(s))
 }
