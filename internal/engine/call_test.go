@@ -238,10 +238,11 @@ func TestAttachSlowHost(t *testing.T) {
 		}
 		require.NoError(t, n.call.Attach(network))
 		n.receive(n.packet(ipFrame(udp(network.Peer, tunnelLocal, 1))...))
-		require.Len(t, n.host.take(), 1, "packets need not wait for the host")
+		require.Empty(t, n.host.take(), "packets wait for the host")
 
 		close(n.host.gate)
 		synctest.Wait()
+		require.Len(t, n.host.take(), 1)
 		require.Equal(t, []string{"attach 10.0.1.0", "detach 10.0.1.0", "attach 10.0.1.99"}, n.host.history())
 		require.Equal(t, []error{nil}, n.handler.attaches(), "the first was overtaken")
 	})

@@ -220,12 +220,14 @@ func TestBatchOfManyCalls(t *testing.T) {
 	all := make([]gopptp.Call, calls)
 	peer := func(i int) netip.Addr { return netip.AddrFrom4([4]byte{10, 0, 1, byte(i)}) }
 	for i := range calls {
-		c, err := n.Open(gopptp.CallConfig{Local: localAddr, Peer: peerAddr}, new(fakeHandler))
+		h := new(fakeHandler)
+		c, err := n.Open(gopptp.CallConfig{Local: localAddr, Peer: peerAddr}, h)
 		require.NoError(t, err)
 		require.NoError(t, c.Connect(gopptp.PeerCall{ID: uint16(i)}))
 		network := testNetwork()
 		network.Peer = peer(i)
 		require.NoError(t, c.Attach(network))
+		n.eventually(func() bool { return len(h.attaches()) > 0 })
 		all[i] = c
 	}
 	for sequence := range uint32(3) {
