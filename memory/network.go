@@ -143,6 +143,25 @@ func (n *Network) Tap(look func(Packet)) {
 	n.tap = look
 }
 
+// Inject puts a GRE packet on the network in the name of p.From, which need not
+// be a host: the packet of a forger, or one that was held up on its way. It
+// arrives at once, and is not subject to Impair, Filter and Tap. p.Data is not
+// kept.
+func (n *Network) Inject(p Packet) {
+	n.mu.Lock()
+	host := n.hosts[p.To]
+	switch {
+	case host == nil:
+		n.stats.NoHost++
+	case n.cut || n.closed:
+		n.stats.Lost++
+	default:
+		n.fly(flight{at: time.Now(), from: p.From, to: host, data: p.Data})
+	}
+	n.mu.Unlock()
+	n.rouse()
+}
+
 // Cut separates all hosts, or joins them again. While they are apart, GRE packets
 // are lost, those under way too; control connections hear nothing from the other
 // end, not even its closing, and new ones wait. What is written to connections
@@ -259,6 +278,11 @@ func (w wire) Send(batch []engine.Datagram) {
 		n.send(w.host.addr, d.Peer, d.Data, now)
 	}
 	n.mu.Unlock()
+	n.rouse()
+}
+
+// rouse tells run that there are more packets.
+func (n *Network) rouse() {
 	select {
 	case n.wake <- struct{}{}:
 	default:
