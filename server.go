@@ -125,7 +125,7 @@ type Server struct {
 	next atomic.Uint32 // round robin over the workers
 
 	mu        sync.Mutex
-	listeners map[net.Listener]struct{}
+	listeners map[*net.Listener]struct{} // by address, as one may be of a type that is no key
 	conns     map[*serverConn]struct{}
 	sources   map[netip.Addr]int
 	sessions  map[SessionID]*Session
@@ -146,7 +146,7 @@ func NewServer(cfg ServerConfig) (*Server, error) {
 		cfg:       cfg,
 		log:       cfg.Logger,
 		auths:     make(chan struct{}, cfg.Limits.MaxAuthentications),
-		listeners: make(map[net.Listener]struct{}),
+		listeners: make(map[*net.Listener]struct{}),
 		conns:     make(map[*serverConn]struct{}),
 		sources:   make(map[netip.Addr]int),
 		sessions:  make(map[SessionID]*Session),
@@ -263,9 +263,10 @@ func validateCommon(bad func(field, format string, args ...any), name string, mt
 // for several listeners. It closes l.
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	defer l.Close()
-	if !s.addListener(l) {
+	if !s.addListener(&l) {
 		return ErrServerClosed
 	}
+	defer s.removeListener(&l)
 	stop := context.AfterFunc(ctx, func() { s.Close() })
 	defer stop()
 	for delay := time.Duration(0); ; {
@@ -275,7 +276,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 			s.accept(nc)
 			continue
 		}
-		if s.removedListener(l) {
+		if s.isDraining() {
 			return ErrServerClosed
 		}
 		if errors.Is(err, net.ErrClosed) {
@@ -292,7 +293,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	}
 }
 
-func (s *Server) addListener(l net.Listener) bool {
+func (s *Server) addListener(l *net.Listener) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.draining {
@@ -302,11 +303,16 @@ func (s *Server) addListener(l net.Listener) bool {
 	return true
 }
 
-// removedListener reports whether Shutdown or Close has closed l.
-func (s *Server) removedListener(l net.Listener) bool {
+func (s *Server) removeListener(l *net.Listener) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.listeners, l)
+}
+
+// isDraining reports whether Shutdown or Close has been called.
+func (s *Server) isDraining() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	return s.draining
 }
 
@@ -385,7 +391,7 @@ func (s *Server) drain() []*serverConn {
 	if !s.draining {
 		s.draining = true
 		for l := range s.listeners {
-			l.Close()
+			(*l).Close()
 		}
 		if len(s.conns) == 0 {
 			close(s.empty)

@@ -63,10 +63,7 @@ func (c *serverConn) run(nc net.Conn) {
 			Trace: controlTrace(c.server.cfg.Trace, c.remote),
 		}, c)
 		c.conn.Start()
-		c.server.mu.Lock()
-		draining := c.server.draining
-		c.server.mu.Unlock()
-		if draining { // it came between the two
+		if c.server.isDraining() { // it came between the two
 			c.shutdown(now)
 		}
 	})

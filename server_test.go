@@ -105,6 +105,41 @@ func TestServeEndsWithItsContext(t *testing.T) {
 	})
 }
 
+// failingListener fails once. As a value with a func in it, it is of a type that
+// is no key of a map.
+type failingListener struct {
+	net.Listener
+	fail func() error
+}
+
+func (l failingListener) Accept() (net.Conn, error) {
+	if err := l.fail(); err != nil {
+		return nil, err
+	}
+	return l.Listener.Accept()
+}
+
+func TestShutdownAfterAFailureToAccept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		failed := false
+		w.listen = func(l net.Listener) net.Listener {
+			return failingListener{l, func() error {
+				if !failed {
+					failed = true
+					return errors.New("too many open files")
+				}
+				return nil
+			}}
+		}
+		server := w.serve(nil)
+		w.exchange(w.dial(nil), 1)
+		require.True(t, failed)
+		require.NoError(t, server.Shutdown(context.Background()))
+		require.ErrorIs(t, <-w.served, gopptp.ErrServerClosed)
+	})
+}
+
 func TestMaxSessions(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)

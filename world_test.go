@@ -43,6 +43,9 @@ type world struct {
 	stop     context.CancelFunc // of Serve
 	served   chan error         // what it returned
 	counter  uint32             // of the packets that were exchanged
+
+	// listen, if not nil, makes the listener of serve of the network's.
+	listen func(net.Listener) net.Listener
 }
 
 func newWorld(t *testing.T) *world {
@@ -83,6 +86,9 @@ func (w *world) serve(change func(*gopptp.ServerConfig)) *gopptp.Server {
 	require.NoError(w.t, err)
 	l, err := w.server.Listen(serverAddr.Port())
 	require.NoError(w.t, err)
+	if w.listen != nil {
+		l = w.listen(l)
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	w.stop, w.served = cancel, make(chan error, 1)
 	go func() { w.served <- server.Serve(ctx, l) }()
