@@ -63,6 +63,7 @@ type Authenticator struct {
 	verdict   []byte     // the packet that told the peer, to be repeated
 	invites   invitation // what that lets the peer try
 	changed   bool       // it has tried to change the password
+	state     any        // of the verdict that invited it
 	accepted  string     // the name under which the peer was accepted
 	wasIn     bool       // it was
 	due       time.Time  // an invitation's end, or the next challenge
@@ -111,7 +112,7 @@ func (a *Authenticator) Start(now time.Time, out *ppp.Output) ppp.Signal {
 func (a *Authenticator) ask(now time.Time, out *ppp.Output) {
 	a.id++
 	a.challenge = random(a.cfg.Rand, a.algorithm.challengeLen)
-	a.attempts, a.answered, a.verdict, a.invites, a.changed = 0, nil, nil, 0, false
+	a.attempts, a.answered, a.verdict, a.invites, a.changed, a.state = 0, nil, nil, 0, false, nil
 	v := Value{Value: a.challenge, Name: []byte(a.cfg.Name)[:min(len(a.cfg.Name), maxName)]}
 	p := ppp.Packet{Code: codeChallenge, ID: a.id, Data: v.Append(nil)}
 	out.Send(ppp.ProtocolCHAP, p)
@@ -163,6 +164,7 @@ func (a *Authenticator) Input(b []byte, _ time.Time, out *ppp.Output) ppp.Signal
 		Method:           a.algorithm.method,
 		ID:               p.ID,
 		Reauthentication: a.wasIn,
+		State:            a.state,
 		Challenge:        bytes.Clone(a.challenge),
 	}
 	if !a.read(&p, &req) {
@@ -207,7 +209,7 @@ func (a *Authenticator) Verdict(v ppp.AuthVerdict, now time.Time, out *ppp.Outpu
 	if !a.pending || v.ID != a.id {
 		return 0
 	}
-	a.pending = false
+	a.pending, a.state = false, v.State
 	if v.Accepted {
 		a.tell(codeSuccess, a.success(&v), out)
 		a.accepted, a.wasIn = a.name, true

@@ -161,8 +161,9 @@ func TestPeerRetries(t *testing.T) {
 				e := newMethodExchange(t, m, "wrong", func(_ *AuthenticatorConfig, p *PeerConfig) { p.Prompt = true })
 				e.lose = func(n int) bool { return n == lost }
 				e.judge = func(req ppp.AuthRequest) ppp.AuthVerdict {
+					require.Equal(t, len(e.requests) > 1, req.State != nil)
 					v := verify(&req, "right")
-					v.Retry, v.Message = !v.Accepted, "Again"
+					v.Retry, v.Message, v.State = !v.Accepted, "Again", "tried"
 					return v
 				}
 				passwords := []string{"wronger", "right"}
@@ -374,6 +375,7 @@ func TestReauthentication(t *testing.T) {
 			require.Len(t, e.requests, n+1)
 			last := e.requests[n]
 			require.True(t, last.Reauthentication)
+			require.Nil(t, last.State)
 			require.NotEqual(t, e.requests[n-1].Challenge, last.Challenge)
 			require.NotEqual(t, e.requests[n-1].ID, last.ID)
 			require.Equal(t, ppp.SignalUp, e.aSig)

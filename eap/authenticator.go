@@ -43,8 +43,9 @@ type AuthenticatorConfig struct {
 //
 // The first AuthRequest has the peer's identity as Name and, like all that
 // follow, the peer's packet as EAP. The verdict carries the next Request on, with
-// the identifier that it has, or ends the exchange. Message and Retry mean
-// nothing here: an owner that wants another attempt makes another Request.
+// the identifier that it has, or ends the exchange; its State comes back, for
+// the State of a RADIUS server. Message and Retry mean nothing here: an owner
+// that wants another attempt makes another Request.
 type Authenticator struct {
 	cfg AuthenticatorConfig
 
@@ -54,6 +55,7 @@ type Authenticator struct {
 	identity string
 	started  bool   // the identity is known
 	pending  bool   // a verdict is awaited
+	state    any    // of the last verdict
 	response []byte // what was judged last
 	end      []byte // Success or Failure, when it has been sent
 	accepted string // the identity under which the peer was accepted
@@ -95,7 +97,7 @@ func (a *Authenticator) Start(now time.Time, out *ppp.Output) ppp.Signal {
 }
 
 func (a *Authenticator) begin(now time.Time, out *ppp.Output) {
-	a.started, a.response, a.end, a.due = false, nil, nil, time.Time{}
+	a.started, a.response, a.end, a.due, a.state = false, nil, nil, time.Time{}, nil
 	a.ask(packet(CodeRequest, a.id+1, TypeIdentity, []byte(a.cfg.Prompt)), now, out)
 }
 
@@ -170,6 +172,7 @@ func (a *Authenticator) Input(b []byte, _ time.Time, out *ppp.Output) ppp.Signal
 		ID:               p.ID,
 		Name:             a.identity,
 		Reauthentication: a.wasIn,
+		State:            a.state,
 		EAP:              bytes.Clone(a.response),
 	})
 	return 0
@@ -180,7 +183,7 @@ func (a *Authenticator) Verdict(v ppp.AuthVerdict, now time.Time, out *ppp.Outpu
 	if !a.pending || v.ID != a.id {
 		return 0
 	}
-	a.pending = false
+	a.pending, a.state = false, v.State
 	var p ppp.Packet
 	n, err := p.Decode(v.EAP)
 	if err != nil {

@@ -161,6 +161,16 @@ func TestServerMustProveItself(t *testing.T) {
 // A server that prefers what we do not have is told what we do.
 func TestNak(t *testing.T) {
 	e := newExchange(t, TypeTLS, "right")
+	e.judge = func(req ppp.AuthRequest) ppp.AuthVerdict {
+		if len(e.requests) > 1 {
+			require.Equal(t, len(e.requests)-1, req.State)
+		} else {
+			require.Nil(t, req.State)
+		}
+		v := e.backend.answer(req)
+		v.State = len(e.requests)
+		return v
+	}
 	e.run(time.Second)
 	require.Equal(t, []byte{26, 4}, e.backend.naks)
 	require.Equal(t, ppp.SignalUp, e.aSig)

@@ -41,6 +41,7 @@ type Authenticator struct {
 	asks     [sha256.Size]byte
 	attempts int
 	state    authState
+	owners   any        // state of the verdict that let the peer try again
 	answer   ppp.Packet // after a verdict
 	deadline time.Time
 	err      error
@@ -129,6 +130,7 @@ func (a *Authenticator) Input(b []byte, _ time.Time, out *ppp.Output) ppp.Signal
 			Method:   ppp.AuthPAP,
 			ID:       p.ID,
 			Name:     string(r.PeerID),
+			State:    a.owners,
 			Password: append(ppp.Secret{}, r.Password...),
 		})
 	}
@@ -146,6 +148,7 @@ func (a *Authenticator) Verdict(v ppp.AuthVerdict, now time.Time, out *ppp.Outpu
 	if a.state != authPending || v.ID != a.asked {
 		return 0
 	}
+	a.owners = v.State
 	m := Message{Text: []byte(v.Message)}
 	a.answer = ppp.Packet{Code: codeNak, Data: m.Append(nil)}
 	if v.Accepted {

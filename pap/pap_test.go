@@ -182,8 +182,10 @@ func TestRetry(t *testing.T) {
 	}
 	for i, password := range []string{"one", "two", "three"} {
 		ask(uint8(10*i), password)
-		require.Equal(t, password, string(out.At(0).Event.(ppp.AuthRequest).Password))
-		sig := a.Verdict(ppp.AuthVerdict{ID: uint8(10 * i), Retry: true}, start, &out)
+		req := out.At(0).Event.(ppp.AuthRequest)
+		require.Equal(t, password, string(req.Password))
+		require.Equal(t, i > 0, req.State != nil)
+		sig := a.Verdict(ppp.AuthVerdict{ID: uint8(10 * i), Retry: true, State: i}, start, &out)
 		require.Equal(t, i == 2, sig == ppp.SignalFinished)
 		ask(uint8(10*i+1), password)
 		require.Equal(t, []byte{0xc0, 0x23, byte(codeNak), byte(10*i + 1), 0, 5, 0}, out.At(0).Frame, "it has not heard")

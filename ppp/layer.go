@@ -126,8 +126,11 @@ type AuthRequest struct {
 	// EAP it is the identity.
 	Name string
 	// Reauthentication: the peer has been accepted on this link before, under
-	// the same name, and its sessions are up.
+	// the same name. The link is up and stays so until there is a verdict.
 	Reauthentication bool
+	// State is that of the last verdict where this request follows from it:
+	// another attempt, a new password, the next round of EAP. Otherwise nil.
+	State any
 	// Challenge is what we sent: 16 octets with MS-CHAPv2 and CHAP-MD5, 8 with
 	// MS-CHAPv1.
 	Challenge []byte
@@ -176,6 +179,8 @@ type AuthVerdict struct {
 	// failure, for which ErrorCode is 648, password expired. It is another
 	// AuthRequest; without it the code is the end of the attempt.
 	ChangePassword bool
+	// State comes back in the AuthRequest that this verdict leads to, unread.
+	State any
 	// EAP is the packet for the peer, from its code on. A Request decides
 	// nothing yet unless Accepted says so: the peer's answer is another
 	// AuthRequest. Without a Success or Failure that fits the verdict, one is
