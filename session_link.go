@@ -197,6 +197,9 @@ func (s *Session) run(now time.Time, f func(out *ppp.Output)) {
 			}
 		}
 	})
+	if l.ipcp != nil {
+		s.attach(now) // should it have waited for CCP
+	}
 	s.arm()
 }
 
@@ -413,7 +416,7 @@ func (s *Session) decryptNoMore(now time.Time) {
 // attach lets users' packets flow once IPCP is open and CCP has settled.
 func (s *Session) attach(now time.Time) {
 	l := &s.link
-	if l.attaching || l.over || l.ended || !l.ipcp.Opened() || !l.settled {
+	if l.attaching || l.over || l.ended || !l.ipcp.Opened() || !l.settled || l.ccpBegun() {
 		return
 	}
 	_, encrypted := l.ccpSend()
@@ -435,6 +438,20 @@ func (s *Session) attach(now time.Time) {
 	if err := l.call.Attach(n); err != nil {
 		s.end(CauseDataplane, err, now)
 	}
+}
+
+// ccpBegun reports whether CCP has been begun and not come to an end. Where MPPE
+// is left to the peer, that is the peer's doing, and users' packets must not go in
+// clear to one that has asked for encryption.
+func (l *sessionLink) ccpBegun() bool {
+	if l.ccp == nil {
+		return false
+	}
+	switch l.ccp.State() {
+	case ppp.ReqSent, ppp.AckRcvd, ppp.AckSent:
+		return true
+	}
+	return false
 }
 
 func (l *sessionLink) ccpSend() (mppe.Agreed, bool) {
