@@ -74,7 +74,7 @@ func (c *Control) cleared(i int, ev CallCleared, out *Output) {
 	k := c.calls[i]
 	c.removeCall(i)
 	if !k.told {
-		ev.CallID, ev.PeerCallID = k.id, k.peer
+		ev.CallID, ev.PeerCallID, ev.Incoming = k.id, k.peer, k.incoming
 		out.emit(ev)
 	}
 }
@@ -135,7 +135,7 @@ func (c *Control) tickCalls(now time.Time, out *Output) {
 			i++
 		case callWaitConnect:
 			if c.cfg.Role == RolePNS {
-				out.emit(CallCleared{CallID: k.id, PeerCallID: k.peer, Err: ErrCallTimeout})
+				out.emit(CallCleared{CallID: k.id, PeerCallID: k.peer, Incoming: true, Err: ErrCallTimeout})
 				k.told = true
 				c.sendClearRequest(k, now, out)
 				i++
@@ -258,7 +258,7 @@ func (c *Control) ClearCall(why CallDisconnectNotify, now time.Time, out *Output
 	why.ResultCode = orDefault(why.ResultCode, DisconnectAdminShutdown)
 	c.send(&why, out)
 	ev := CallCleared{
-		CallID: why.CallID, PeerCallID: c.calls[i].peer,
+		CallID: why.CallID, PeerCallID: c.calls[i].peer, Incoming: c.calls[i].incoming,
 		ResultCode: why.ResultCode, ErrorCode: why.ErrorCode,
 		CauseCode: why.CauseCode, CallStatistics: why.CallStatistics,
 	}

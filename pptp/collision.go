@@ -67,8 +67,15 @@ func CollisionWinner(local, remote netip.Addr) bool {
 // which several peers come. The zero value is ready. It may be used by all
 // goroutines.
 type Collisions struct {
-	mu       sync.Mutex
-	starting map[netip.Addr][]*Conn // that we opened, and that wait for the reply
+	mu     sync.Mutex
+	opened map[netip.Addr][]openedConn // by us, to each peer
+}
+
+type openedConn struct {
+	*Conn
+	// until is for how long the peer's request may still be on its way that it
+	// sent before it answered ours; zero while we wait for the answer.
+	until time.Time
 }
 
 // add notes that c is about to send its Start-Control-Connection-Request.
@@ -79,13 +86,28 @@ func (s *Collisions) add(c *Conn) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.starting == nil {
-		s.starting = make(map[netip.Addr][]*Conn)
+	if s.opened == nil {
+		s.opened = make(map[netip.Addr][]openedConn)
 	}
-	s.starting[addr] = append(s.starting[addr], c)
+	s.opened[addr] = append(s.opened[addr], openedConn{Conn: c})
 }
 
-// remove notes that c no longer waits.
+// started notes that c has its answer.
+func (s *Collisions) started(c *Conn, now time.Time) {
+	if s == nil || !c.cfg.Originator {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	conns := s.opened[ipAddr(c.RemoteAddr())]
+	for i := range conns {
+		if conns[i].Conn == c {
+			conns[i].until = now.Add(c.cfg.HandshakeTimeout)
+		}
+	}
+}
+
+// remove notes that c is over.
 func (s *Collisions) remove(c *Conn) {
 	if s == nil || !c.cfg.Originator {
 		return
@@ -93,30 +115,36 @@ func (s *Collisions) remove(c *Conn) {
 	addr := ipAddr(c.RemoteAddr())
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	conns := slices.DeleteFunc(slices.Clone(s.starting[addr]), func(o *Conn) bool { return o == c })
+	conns := slices.DeleteFunc(s.opened[addr], func(o openedConn) bool { return o.Conn == c })
 	if len(conns) == 0 {
-		delete(s.starting, addr)
+		delete(s.opened, addr)
 	} else {
-		s.starting[addr] = conns
+		s.opened[addr] = conns
 	}
 }
 
 // rivals returns the connections that collide with one that addr has opened.
-func (s *Collisions) rivals(addr netip.Addr) []*Conn {
+func (s *Collisions) rivals(addr netip.Addr, now time.Time) (conns []*Conn) {
 	if s == nil {
 		return nil
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.starting[addr]
+	for _, o := range s.opened[addr] {
+		if o.until.IsZero() || now.Before(o.until) {
+			conns = append(conns, o.Conn)
+		}
+	}
+	return conns
 }
 
 // answerStart answers a Start-Control-Connection-Request. It reports false if
 // that is for the Handler to do.
 func (c *Conn) answerStart(out *Output) bool {
 	local, remote := ipAddr(c.LocalAddr()), ipAddr(c.RemoteAddr())
+	now := time.Now()
 	if local != remote { // between equal addresses there is no winner
-		for _, rival := range c.cfg.Collisions.rivals(remote) {
+		for _, rival := range c.cfg.Collisions.rivals(remote, now) {
 			if CollisionWinner(local, remote) {
 				_ = c.ctl.IgnoreStart()
 				return true
@@ -127,7 +155,7 @@ func (c *Conn) answerStart(out *Output) bool {
 	if c.cfg.ConfirmStart {
 		return false
 	}
-	_ = c.ctl.AcceptStart(time.Now(), out)
+	_ = c.ctl.AcceptStart(now, out)
 	return true
 }
 

@@ -363,7 +363,7 @@ func (c *Conn) leave(outer bool) {
 				continue
 			}
 		case Started:
-			c.cfg.Collisions.remove(c)
+			c.cfg.Collisions.started(c, time.Now())
 		case Stopped:
 			c.cfg.Collisions.remove(c)
 			c.over, c.err = true, ev.Err

@@ -93,6 +93,7 @@ type IncomingCallRefused struct {
 type CallCleared struct {
 	CallID     uint16 // ours; 0 if the call had not been accepted yet
 	PeerCallID uint16 // the peer's; 0 if it had not been told yet
+	Incoming   bool   // announced by the PAC, not asked for by the PNS
 	// Remote says that the peer began it.
 	Remote bool
 	// ResultCode, ErrorCode, CauseCode and CallStatistics are those of the

@@ -104,15 +104,22 @@ func FuzzFramer(f *testing.F) {
 // each call in the order that Event promises.
 type ledger struct {
 	t         testing.TB
+	role      Role
 	started   bool
 	stopped   bool
-	placed    map[uint16]bool   // by our ID: PlaceCall was called
-	requested map[uint16]bool   // by the peer's ID: CallRequested came
+	placed    map[uint16]bool   // by our ID: PlaceCall or PlaceIncomingCall was called
+	wanted    map[uint16]uint16 // of those, our ID to the peer's: IncomingCallAccepted came
+	requested map[uint16]bool   // by the peer's ID: CallRequested or IncomingCallRequested came
+	accepted  map[uint16]uint16 // our ID to the peer's: AcceptIncomingCall was called
 	up        map[uint16]uint16 // our ID to the peer's
+	lenient   bool              // placed, requested and accepted are not kept by the test
 }
 
-func newLedger(t testing.TB) *ledger {
-	return &ledger{t: t, placed: map[uint16]bool{}, requested: map[uint16]bool{}, up: map[uint16]uint16{}}
+func newLedger(t testing.TB, role Role) *ledger {
+	return &ledger{
+		t: t, role: role, placed: map[uint16]bool{}, wanted: map[uint16]uint16{}, requested: map[uint16]bool{},
+		accepted: map[uint16]uint16{}, up: map[uint16]uint16{},
+	}
 }
 
 func (l *ledger) note(events []Event) {
@@ -131,41 +138,82 @@ func (l *ledger) note(events []Event) {
 				l.t.Fatal("requested twice")
 			}
 			l.requested[ev.Request.CallID] = true
+		case IncomingCallRequested:
+			if l.requested[ev.Request.CallID] {
+				l.t.Fatal("requested twice")
+			}
+			l.requested[ev.Request.CallID] = true
+		case IncomingCallAccepted:
+			if _, again := l.wanted[ev.CallID]; again || !l.placed[ev.CallID] && !l.lenient {
+				l.t.Fatalf("%+v", ev)
+			}
+			l.wanted[ev.CallID] = ev.PeerCallID
 		case CallEstablished:
 			_, up := l.up[ev.CallID]
-			if up || !l.placed[ev.CallID] && !l.requested[ev.PeerCallID] {
+			accepted, ours := l.accepted[ev.CallID]
+			switch {
+			case up || ev.CallSerialNumber == 0 && l.placed[ev.CallID]:
+				l.t.Fatalf("%+v", ev)
+			case l.lenient:
+			case ours && accepted == ev.PeerCallID && ev.Incoming:
+			case !l.placed[ev.CallID] && (!l.requested[ev.PeerCallID] || ev.Incoming):
 				l.t.Fatalf("%+v", ev)
 			}
 			delete(l.placed, ev.CallID)
+			delete(l.wanted, ev.CallID)
 			delete(l.requested, ev.PeerCallID)
+			delete(l.accepted, ev.CallID)
 			l.up[ev.CallID] = ev.PeerCallID
 		case CallRefused:
-			if !l.placed[ev.CallID] {
+			if !l.placed[ev.CallID] && !l.lenient {
+				l.t.Fatalf("%+v", ev)
+			}
+			delete(l.placed, ev.CallID)
+		case IncomingCallRefused:
+			if _, wanted := l.wanted[ev.CallID]; wanted || !l.placed[ev.CallID] && !l.lenient {
 				l.t.Fatalf("%+v", ev)
 			}
 			delete(l.placed, ev.CallID)
 		case CallCleared:
 			peer, up := l.up[ev.CallID]
+			accepted, ours := l.accepted[ev.CallID]
+			byPeer := ev.Incoming == (l.role == RolePNS)
 			switch {
 			case up && peer == ev.PeerCallID:
 				delete(l.up, ev.CallID)
-			case l.placed[ev.CallID]:
-				delete(l.placed, ev.CallID)
-			case l.requested[ev.PeerCallID] && ev.CallID == 0:
+			case byPeer && ours && accepted == ev.PeerCallID:
+				delete(l.accepted, ev.CallID)
+			case byPeer && l.requested[ev.PeerCallID] && ev.CallID == 0:
 				delete(l.requested, ev.PeerCallID)
-			default:
+			case !byPeer && l.placed[ev.CallID]:
+				delete(l.placed, ev.CallID)
+				delete(l.wanted, ev.CallID)
+			case !l.lenient:
 				l.t.Fatalf("%+v", ev)
+			}
+			if l.lenient {
+				delete(l.wanted, ev.CallID)
+				delete(l.requested, ev.PeerCallID)
 			}
 		case LinkInfo:
-			if _, up := l.up[ev.CallID]; !up && !l.placed[ev.CallID] {
-				l.t.Fatalf("%+v", ev)
-			}
+			l.known(ev.CallID, ev)
+		case WANErrors:
+			l.known(ev.CallID, ev)
 		case Stopped:
 			l.stopped = true
-			if len(l.placed)+len(l.requested)+len(l.up) > 0 {
-				l.t.Fatalf("calls left: %v %v %v", l.placed, l.requested, l.up)
+			if len(l.placed)+len(l.wanted)+len(l.requested)+len(l.accepted)+len(l.up) > 0 {
+				l.t.Fatalf("calls left: %+v", l)
 			}
 		}
+	}
+}
+
+// known checks that ev is about a call that the owner knows by our ID.
+func (l *ledger) known(id uint16, ev Event) {
+	_, up := l.up[id]
+	_, accepted := l.accepted[id]
+	if !up && !accepted && !l.placed[id] && !l.lenient {
+		l.t.Fatalf("%+v", ev)
 	}
 }
 
@@ -193,9 +241,30 @@ func FuzzControl(f *testing.F) {
 	f.Add(uint8(3), message(message(up, &StopControlConnectionRequest{Reason: StopNone}), reply))
 	f.Add(uint8(1), message(nil, &StartControlConnectionReply{}))
 	f.Add(uint8(2), append(bytes.Clone(pac), 1, 15, 1, 12, 1, 99, 10))
+	// Incoming calls: of a PAC, then of a PNS.
+	ring := append(bytes.Clone(pac), 11, 1)
+	line := append(message(ring, &IncomingCallReply{CallID: 2, PeerCallID: 1, ResultCode: IncomingConnect}), 14, 1)
+	f.Add(uint8(0), append(bytes.Clone(line), 15, 1, 3, 15, 1, 4, 8, 8, 5, 1))
+	f.Add(uint8(0), message(append(bytes.Clone(ring), 5, 1), &IncomingCallReply{CallID: 2, PeerCallID: 1, ResultCode: IncomingConnect}))
+	f.Add(uint8(0), message(append(bytes.Clone(ring), 8, 8), &IncomingCallReply{PeerCallID: 1, ResultCode: IncomingDoNotAccept}))
+	f.Add(uint8(0), message(line, &CallClearRequest{CallID: 2}))
+	rings := message(pns, &IncomingCallRequest{CallID: 5})
+	taken := append(bytes.Clone(rings), 12, 3, 5)
+	through := message(taken, &IncomingCallConnected{PeerCallID: 3})
+	f.Add(uint8(7), message(message(through, &WANErrorNotify{PeerCallID: 3, CRCErrors: 1}), &CallDisconnectNotify{CallID: 5}))
+	f.Add(uint8(7), append(bytes.Clone(taken), 8, 8, 8))
+	f.Add(uint8(7), message(append(bytes.Clone(taken), 5, 3), &IncomingCallConnected{PeerCallID: 3}))
+	f.Add(uint8(7), append(bytes.Clone(rings), 13, 5, 8, 8))
+	// A start that waits for its owner.
+	f.Add(uint8(8), append(bytes.Clone(pac), 16, 0, 1, 5))
+	f.Add(uint8(8), append(bytes.Clone(pac), 16, 1, 1, 5))
+	f.Add(uint8(8), append(bytes.Clone(pac), 16, 2, 1, 5, 8))
 	f.Fuzz(func(t *testing.T, form uint8, ops []byte) {
-		c := NewControl(Config{Role: Role(form & 1), Originator: form&2 != 0, MaxCalls: 4})
-		l := newLedger(t)
+		c := NewControl(Config{
+			Role: Role(form & 1), Originator: form&2 != 0, IncomingCalls: form&4 != 0, ConfirmStart: form&8 != 0,
+			MaxCalls: 4,
+		})
+		l := newLedger(t, c.Role())
 		now := epoch
 		var out Output
 		settle := func(in int) {
@@ -234,7 +303,7 @@ func FuzzControl(f *testing.F) {
 		settle(0)
 		for len(ops) > 0 {
 			in := 0
-			switch take() % 11 {
+			switch take() % 17 {
 			case 0: // octets as they are
 				b := ops[:min(int(take()), len(ops))]
 				ops = ops[len(b):]
@@ -282,6 +351,35 @@ func FuzzControl(f *testing.F) {
 				now = now.Add(time.Duration(take()) * time.Second / 2)
 			case 10:
 				c.Abort(ErrLost, &out)
+			case 11:
+				id := uint16(take() % 8)
+				if c.PlaceIncomingCall(IncomingCallRequest{CallID: id}, now, &out) == nil {
+					l.placed[id] = true
+				}
+			case 12:
+				id, peer := uint16(take()%8), uint16(take()%8)
+				if c.AcceptIncomingCall(IncomingCallReply{CallID: id, PeerCallID: peer}, now, &out) == nil {
+					l.accepted[id] = peer
+					delete(l.requested, peer)
+				}
+			case 13:
+				id := uint16(take() % 8)
+				if c.RejectIncomingCall(id, IncomingDoNotAccept, ErrorNone, &out) == nil {
+					delete(l.requested, id)
+				}
+			case 14:
+				c.ConnectIncomingCall(uint16(take()%8), IncomingCallConnected{}, &out)
+			case 15:
+				c.ReportWANErrors(uint16(take()%8), WANErrorNotify{CRCErrors: uint32(take() % 4)}, now, &out)
+			case 16:
+				switch take() % 3 {
+				case 0:
+					c.AcceptStart(now, &out)
+				case 1:
+					c.RefuseStart(StartNotAuthorized, ErrorNone, &out)
+				case 2:
+					c.IgnoreStart()
+				}
 			}
 			settle(in)
 		}

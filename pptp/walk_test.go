@@ -16,16 +16,26 @@ func TestPairRandomWalk(t *testing.T) {
 		rnd := rand.New(rand.NewPCG(seed, 3))
 		p := established(t, func(pns, pac *Config) {
 			pns.MaxCalls, pac.MaxCalls = 6, 1+int(seed%8)
+			pns.IncomingCalls = seed%3 != 0
 		})
 		// In some walks an answer may come too late for those who wait for it.
 		step := time.Millisecond
 		if seed%4 == 0 {
 			step = 500 * time.Millisecond
 		}
-		pns, pac := newLedger(t), newLedger(t)
-		requested := func() (ids []uint16) {
-			for id := range uint16(10) { // in an order that can be repeated
-				if pac.requested[id] {
+		pns, pac := newLedger(t, RolePNS), newLedger(t, RolePAC)
+		// In an order that can be repeated.
+		requested := func(l *ledger) (ids []uint16) {
+			for id := range uint16(10) {
+				if l.requested[id] {
+					ids = append(ids, id)
+				}
+			}
+			return ids
+		}
+		wanted := func() (ids []uint16) {
+			for id := range uint16(10) {
+				if _, ok := pac.wanted[id]; ok {
 					ids = append(ids, id)
 				}
 			}
@@ -41,8 +51,12 @@ func TestPairRandomWalk(t *testing.T) {
 					if u, ok := ev.(Unexpected); ok {
 						switch u.Type {
 						case TypeCallClearRequest, TypeSetLinkInfo: // crossed a Call-Disconnect-Notify
-						case TypeOutgoingCallRequest: // no room, or an ID that is taken
-						case TypeOutgoingCallReply, TypeCallDisconnectNotify: // too late
+						case TypeOutgoingCallRequest, TypeIncomingCallRequest: // no room, or an ID that is taken
+						case TypeCallDisconnectNotify: // too late, or crossed our Incoming-Call-Reply
+							if step == time.Millisecond && seed%3 == 0 {
+								t.Fatalf("seed %d: unexpected %v", seed, u.Type)
+							}
+						case TypeOutgoingCallReply, TypeIncomingCallReply, TypeIncomingCallConnected, TypeWANErrorNotify: // too late
 							if step == time.Millisecond {
 								t.Fatalf("seed %d: unexpected %v", seed, u.Type)
 							}
@@ -62,16 +76,25 @@ func TestPairRandomWalk(t *testing.T) {
 			note()
 		}
 		quiet := func() {
-			for len(p.pns.sent)+len(p.pac.sent) > 0 || len(pac.requested) > 0 {
+			for len(p.pns.sent)+len(p.pac.sent)+len(pac.requested)+len(pns.requested)+len(pac.wanted) > 0 {
 				deliver(p.pns, p.pac, len(p.pns.sent))
 				deliver(p.pac, p.pns, len(p.pac.sent))
-				for _, id := range requested() {
+				for _, id := range requested(pac) {
 					require.NoError(t, p.pac.RejectCall(id, OutgoingBusy, ErrorNone, &p.pac.out))
 					delete(pac.requested, id)
+				}
+				for _, id := range requested(pns) {
+					require.NoError(t, p.pns.RejectIncomingCall(id, IncomingDoNotAccept, ErrorNone, &p.pns.out))
+					delete(pns.requested, id)
+				}
+				for _, id := range wanted() {
+					require.NoError(t, p.pac.ConnectIncomingCall(id, IncomingCallConnected{}, &p.pac.out))
 				}
 				note()
 			}
 			require.Empty(t, pns.placed, "seed %d", seed)
+			require.Empty(t, pac.placed, "seed %d", seed)
+			require.Empty(t, pns.accepted, "seed %d", seed)
 			mirror := make(map[uint16]uint16)
 			for id, peer := range pac.up {
 				mirror[peer] = id
@@ -79,12 +102,18 @@ func TestPairRandomWalk(t *testing.T) {
 			require.Len(t, mirror, len(pac.up))
 			require.Equal(t, mirror, pns.up, "seed %d", seed)
 			require.Equal(t, len(pns.up), p.pns.Calls(), "seed %d", seed)
-			require.Equal(t, len(pac.up), p.pac.Calls(), "seed %d", seed)
+			abandoned := 0
+			for _, k := range p.pac.calls {
+				if k.state == callAbandoned {
+					abandoned++
+				}
+			}
+			require.Equal(t, len(pac.up), p.pac.Calls()-abandoned, "seed %d", seed)
 		}
 		note()
 		for range 600 {
 			id := uint16(rnd.IntN(10))
-			switch rnd.IntN(12) {
+			switch rnd.IntN(17) {
 			case 0, 1:
 				if p.pns.PlaceCall(OutgoingCallRequest{CallID: id}, p.now, &p.pns.out) == nil {
 					pns.placed[id] = true
@@ -94,17 +123,40 @@ func TestPairRandomWalk(t *testing.T) {
 			case 3:
 				_ = p.pns.SetLinkInfo(id, 1, 2, &p.pns.out)
 			case 4, 5:
-				if ids := requested(); len(ids) > 0 {
+				if ids := requested(pac); len(ids) > 0 {
 					_ = p.pac.AcceptCall(OutgoingCallReply{CallID: id, PeerCallID: ids[rnd.IntN(len(ids))]}, &p.pac.out)
 				}
 			case 6:
-				if ids := requested(); len(ids) > 0 {
+				if ids := requested(pac); len(ids) > 0 {
 					peer := ids[rnd.IntN(len(ids))]
 					require.NoError(t, p.pac.RejectCall(peer, OutgoingBusy, ErrorNone, &p.pac.out))
 					delete(pac.requested, peer)
 				}
 			case 7:
 				_ = p.pac.ClearCall(CallDisconnectNotify{CallID: id}, p.now, &p.pac.out)
+			case 12:
+				if seed%3 != 0 && p.pac.PlaceIncomingCall(IncomingCallRequest{CallID: id}, p.now, &p.pac.out) == nil {
+					pac.placed[id] = true
+				}
+			case 13, 14:
+				if ids := requested(pns); len(ids) > 0 {
+					peer := ids[rnd.IntN(len(ids))]
+					if p.pns.AcceptIncomingCall(IncomingCallReply{CallID: id, PeerCallID: peer}, p.now, &p.pns.out) == nil {
+						pns.accepted[id] = peer
+						delete(pns.requested, peer)
+					}
+				}
+			case 15:
+				if ids := requested(pns); len(ids) > 0 {
+					peer := ids[rnd.IntN(len(ids))]
+					require.NoError(t, p.pns.RejectIncomingCall(peer, IncomingDoNotAccept, ErrorNone, &p.pns.out))
+					delete(pns.requested, peer)
+				}
+			case 16:
+				if ids := wanted(); len(ids) > 0 {
+					require.NoError(t, p.pac.ConnectIncomingCall(ids[rnd.IntN(len(ids))], IncomingCallConnected{}, &p.pac.out))
+				}
+				_ = p.pac.ReportWANErrors(id, WANErrorNotify{CRCErrors: 1}, p.now, &p.pac.out)
 			case 8, 9:
 				deliver(p.pns, p.pac, rnd.IntN(300))
 			case 10, 11:
