@@ -25,8 +25,8 @@ const maxSteps = 1 << 16
 
 // Errors of Encryptor and Decryptor.
 var (
-	// ErrNotSupported: this package cannot do the key length or mode yet.
-	ErrNotSupported = errors.New("mppe: key length or mode not supported")
+	// ErrNotSupported: MPPE has no keys of that length.
+	ErrNotSupported = errors.New("mppe: key length not supported")
 	// ErrShort: there is no MPPE header, or nothing after it.
 	ErrShort = errors.New("mppe: short packet")
 	// ErrNotEncrypted: the header says that the packet is in clear.
@@ -36,6 +36,10 @@ var (
 	ErrNotFlushed = errors.New("mppe: packet without key change in stateless mode")
 	// ErrOld: the packet was sent before one that has been decrypted.
 	ErrOld = errors.New("mppe: packet is old or a duplicate")
+	// ErrReset: the packet cannot be decrypted in stateful mode, because one
+	// before it is missing or a key does not fit. The peer must be sent a CCP
+	// Reset-Request (CCP.RequestReset); what it sends next can be decrypted.
+	ErrReset = errors.New("mppe: out of step with the peer, which is to be asked for a reset")
 	// ErrGap: so many packets are missing that their keys are not worth
 	// computing.
 	ErrGap = errors.New("mppe: too many packets are missing")
@@ -45,20 +49,26 @@ var (
 // protocols 0x0021 to 0x00fa (RFC 3078 §3). Control protocols go in clear.
 func Encrypts(protocol uint16) bool { return protocol >= 0x0021 && protocol <= 0x00fa }
 
+// flagCount in the low octet of the coherency count marks the packets before
+// which the key changes in stateful mode (RFC 3078 §7.2).
+const flagCount = 0xff
+
 // state is what both directions keep.
 type state struct {
 	schedule keySchedule
 	key      Key
 	count    uint16 // of the next packet
+	stateful bool
 	cipher   rc4
 }
 
 func (s *state) init(p Params) error {
-	if !p.supported() {
+	if p.KeyLength.octets() == 0 {
 		return ErrNotSupported
 	}
-	*s = state{schedule: newKeySchedule(p.Key), key: p.Key}
+	*s = state{schedule: newKeySchedule(&p), key: p.Key, stateful: p.Stateful}
 	s.schedule.first(&s.key)
+	s.cipher.reset((*[16]byte)(&s.key))
 	return nil
 }
 
@@ -70,12 +80,12 @@ func (s *state) advance(n int) {
 	s.count = (s.count + uint16(n%countModulus)) & countMask
 }
 
-// Wipe overwrites keys and cipher. The state is of no use after it.
-func (s *state) Wipe() { *s = state{} }
-
 // Encryptor encrypts the packets of one direction, in order. It is not safe for
 // concurrent use.
-type Encryptor struct{ state }
+type Encryptor struct {
+	state
+	flush bool // stateful mode: the next packet is one to begin anew with
+}
 
 // NewEncryptor returns an Encryptor whose first packet has the coherency count
 // zero. The error is ErrNotSupported.
@@ -91,6 +101,10 @@ func NewEncryptor(p Params) (*Encryptor, error) {
 // it. What is encrypted begins with the protocol field of the inner packet. b
 // must have HeaderLen octets at the least.
 func (e *Encryptor) Seal(b []byte) {
+	if e.stateful {
+		e.sealStateful(b)
+		return
+	}
 	count := e.count
 	e.advance(1)
 	binary.BigEndian.PutUint16(b, bitFlushed|bitEncrypted|count)
@@ -98,9 +112,15 @@ func (e *Encryptor) Seal(b []byte) {
 	e.cipher.xor(b[HeaderLen:], b[HeaderLen:])
 }
 
+// Wipe overwrites keys and cipher. The Encryptor is of no use after it.
+func (e *Encryptor) Wipe() { *e = Encryptor{} }
+
 // Decryptor decrypts the packets of one direction. It is not safe for
 // concurrent use.
-type Decryptor struct{ state }
+type Decryptor struct {
+	state
+	lost bool // stateful mode: cipher is not the peer's
+}
 
 // NewDecryptor returns a Decryptor that expects the coherency count zero first.
 // The error is ErrNotSupported.
@@ -112,41 +132,54 @@ func NewDecryptor(p Params) (*Decryptor, error) {
 	return d, nil
 }
 
+// Wipe overwrites keys and cipher. The Decryptor is of no use after it.
+func (d *Decryptor) Wipe() { *d = Decryptor{} }
+
 // Open decrypts a packet in place: header, then ciphertext. It returns what was
 // encrypted, which begins with the protocol field.
 //
-// missing is how many packets the layer below knows to be lost between the
-// packet that was given to Open last, successfully, and this one; zero where it
-// cannot tell. GRE counts in 32 bits where MPPE has 12, so that no number of
-// losses leaves the direction deaf (it also counts packets that MPPE does not,
-// so it is an upper bound).
+// missing is how many packets there have been between the one that was given to
+// Open last, successfully, and this one: those that the layer below knows to be
+// lost, and those that Open has refused. It is zero where nobody can tell. GRE
+// counts in 32 bits where MPPE has 12, so that no number of losses leaves the
+// direction deaf (it also counts packets that MPPE does not, so it is an upper
+// bound).
 //
-// A packet that is refused leaves the state as it was.
+// A packet that is refused is left as it was, and so is the state, but for
+// stateful mode: ErrReset there means that all packets are refused until the
+// peer has been reset.
 func (d *Decryptor) Open(b []byte, missing uint32) ([]byte, error) {
 	if len(b) <= HeaderLen {
 		return nil, ErrShort
 	}
 	h := binary.BigEndian.Uint16(b)
-	switch {
-	case h&bitEncrypted == 0:
+	if h&bitEncrypted == 0 {
 		return nil, ErrNotEncrypted
+	}
+	gap, old := d.gap(h, missing)
+	b = b[HeaderLen:]
+	switch {
+	case d.stateful:
+		return d.openStateful(b, h, gap, old)
 	case h&bitFlushed == 0:
 		return nil, ErrNotFlushed
-	}
-	gap := int64((h - d.count) & countMask)
-	switch {
-	case int64(missing) >= gap:
-		gap += (int64(missing) - gap) / countModulus * countModulus
-	case gap >= countModulus/2:
-		// Not so many are missing, so this is the past.
+	case old:
 		return nil, ErrOld
-	}
-	if gap > maxSteps {
+	case gap > maxSteps:
 		return nil, ErrGap
 	}
 	d.advance(int(gap) + 1)
 	d.cipher.reset((*[16]byte)(&d.key))
-	b = b[HeaderLen:]
 	d.cipher.xor(b, b)
 	return b, nil
+}
+
+// gap returns how many packets are missing before the one with the header h.
+// old: not so many are, and the packet is of the past.
+func (d *Decryptor) gap(h uint16, missing uint32) (gap int64, old bool) {
+	gap = int64((h - d.count) & countMask)
+	if int64(missing) >= gap {
+		return gap + (int64(missing)-gap)/countModulus*countModulus, false
+	}
+	return gap, gap >= countModulus/2
 }

@@ -2,6 +2,7 @@ package mppe
 
 import (
 	"crypto/sha1"
+	"errors"
 	"log/slog"
 )
 
@@ -23,11 +24,68 @@ func (Key) LogValue() slog.Value { return slog.StringValue(redacted) }
 func (Key) MarshalText() ([]byte, error) { return []byte(redacted), nil }
 
 // Keys are the start keys of a session, seen from our side. They come from
-// DeriveKeys or from elsewhere, such as the MS-MPPE-Send-Key and
-// MS-MPPE-Recv-Key of a RADIUS server, which are seen from the server's side
-// too.
+// DeriveKeys or DeriveKeysV1, or from elsewhere by GivenKeys.
+//
+// Which of them a direction uses depends on the key length, which CCP agrees on
+// when they are there already. Lengths says what it has to choose from, and
+// SendParams and RecvParams make use of the outcome.
 type Keys struct {
+	// Send and Recv are what 128-bit keys start from. Those of 40 and 56 bits
+	// start from the first eight octets, unless Short is set.
 	Send, Recv Key
+	// Short, if not zero, is what 40 and 56 bits start from in both directions:
+	// in its first eight octets. After MS-CHAPv1 that is another hash.
+	Short Key
+	// Only are the key lengths that the keys will do for. Zero means all.
+	Only KeyLengths
+}
+
+// Lengths returns the key lengths that there are keys for.
+func (k *Keys) Lengths() KeyLengths {
+	if k.Only == 0 {
+		return AllKeyLengths
+	}
+	return k.Only
+}
+
+// SendParams returns what our packets are encrypted with where CCP has come to
+// a. It reports false if there is no key of that length.
+func (k *Keys) SendParams(a Agreed) (p Params, ok bool) { return k.params(a, k.Send) }
+
+// RecvParams returns the same for the peer's packets.
+func (k *Keys) RecvParams(a Agreed) (p Params, ok bool) { return k.params(a, k.Recv) }
+
+func (k *Keys) params(a Agreed, key Key) (Params, bool) {
+	if !k.Lengths().Has(a.KeyLength) {
+		return Params{}, false
+	}
+	if a.KeyLength != Key128 && k.Short != (Key{}) {
+		key = k.Short
+	}
+	return Params{KeyLength: a.KeyLength, Stateful: a.Stateful, Key: key}, true
+}
+
+// ErrKeySize: keys of that size are of no use to MPPE.
+var ErrKeySize = errors.New("mppe: start keys are too short")
+
+// GivenKeys returns the keys that another party has derived: what a RADIUS
+// server sends as MS-MPPE-Send-Key and MS-MPPE-Recv-Key (RFC 2548 §2.4.2 and
+// §2.4.3), decrypted. Their names are from the side of the network access
+// server; a client that is given such keys takes them the other way round.
+//
+// Keys of 16 octets and more serve every key length, by their first octets (RFC
+// 3079 §4); those of 8 octets and more only the short ones. The error is
+// ErrKeySize.
+func GivenKeys(send, recv []byte) (k Keys, err error) {
+	switch n := min(len(send), len(recv)); {
+	case n < Key40.octets():
+		return Keys{}, ErrKeySize
+	case n < Key128.octets():
+		k.Only = AllowKey40 | AllowKey56
+	}
+	copy(k.Send[:], send)
+	copy(k.Recv[:], recv)
+	return k, nil
 }
 
 // Wipe overwrites the keys.
@@ -56,9 +114,9 @@ var pad1, pad2 = [40]byte{}, func() (p [40]byte) {
 	return p
 }()
 
-// DeriveKeys derives the 128-bit start keys from an MS-CHAPv2 authentication
-// (RFC 3079 §3): hashHash is the MD4 hash of the NT password hash, ntResponse
-// the NT-Response that the client sent.
+// DeriveKeys derives the start keys of all lengths from an MS-CHAPv2
+// authentication (RFC 3079 §3): hashHash is the MD4 hash of the NT password
+// hash, ntResponse the NT-Response that the client sent.
 func DeriveKeys(hashHash [16]byte, ntResponse [24]byte, role Role) Keys {
 	master := masterKey(hashHash, ntResponse)
 	k := Keys{Send: asymmetricStartKey(master, magic2), Recv: asymmetricStartKey(master, magic3)}
@@ -68,12 +126,33 @@ func DeriveKeys(hashHash [16]byte, ntResponse [24]byte, role Role) Keys {
 	return k
 }
 
+// DeriveKeysV1 derives the start keys from an MS-CHAPv1 authentication (RFC 3079
+// §2): hashHash is the MD4 hash of the NT password hash, challenge what the
+// server sent, and lm the first eight octets of the LAN Manager password hash,
+// on which 40 and 56 bits rest. With nil for lm there are 128-bit keys only.
+//
+// The NT-Key and the LM-Key of MS-CHAP-MPPE-Keys (RFC 2548 §2.4.1) are hashHash
+// and lm; RFC 2548 takes the former for the plain NT hash, but servers send this.
+//
+// Both directions have the same key and so the same key stream, and the short
+// keys are the same in each session. Nothing that is worth a key goes with them.
+func DeriveKeysV1(lm *[8]byte, hashHash [16]byte, challenge [8]byte) Keys {
+	start := digest(hashHash[:], hashHash[:], challenge[:]) // Get_Start_Key
+	k := Keys{Send: start, Recv: start, Only: AllowKey128}
+	if lm != nil {
+		copy(k.Short[:], lm[:])
+		k.Only = AllKeyLengths
+	}
+	return k
+}
+
 // masterKey is GetMasterKey.
 func masterKey(hashHash [16]byte, ntResponse [24]byte) Key {
 	return digest(hashHash[:], ntResponse[:], []byte(magic1))
 }
 
-// asymmetricStartKey is GetAsymmetricStartKey for 128 bits.
+// asymmetricStartKey is GetAsymmetricStartKey for 128 bits. What it gives for
+// fewer is the beginning of that.
 func asymmetricStartKey(master Key, magic string) Key {
 	return digest(master[:], pad1[:], []byte(magic), pad2[:])
 }
@@ -86,35 +165,4 @@ func digest(parts ...[]byte) (k Key) {
 	}
 	copy(k[:], h.Sum(nil))
 	return k
-}
-
-// keySchedule is GetNewKeyFromSHA (RFC 3079 §3.4) for one start key. buf holds
-// what is hashed, so that nothing is allocated.
-type keySchedule struct {
-	buf [16 + len(pad1) + 16 + len(pad2)]byte // start key, pad1, session key, pad2
-}
-
-func newKeySchedule(start Key) (s keySchedule) {
-	copy(s.buf[:], start[:])
-	copy(s.buf[16+len(pad1)+16:], pad2[:])
-	return s
-}
-
-func (s *keySchedule) hash(key *Key) (sum [sha1.Size]byte) {
-	copy(s.buf[16+len(pad1):], key[:])
-	return sha1.Sum(s.buf[:])
-}
-
-// first turns the start key into the first session key.
-func (s *keySchedule) first(key *Key) {
-	sum := s.hash(key)
-	copy(key[:], sum[:])
-}
-
-// step turns key into its successor (RFC 3078 §7.3): the interim key, encrypted
-// with itself. It uses up c.
-func (s *keySchedule) step(key *Key, c *rc4) {
-	sum := s.hash(key)
-	c.reset((*[16]byte)(sum[:]))
-	c.xor(key[:], sum[:16])
 }

@@ -18,7 +18,8 @@ var identity = func() (s [256]uint32) {
 	return s
 }()
 
-// reset sets a key of 128 bits, the length that every key of MPPE is stored in.
+// reset sets a key of 128 bits, the length that every key of MPPE is stored in
+// (see keySchedule).
 func (c *rc4) reset(key *[16]byte) {
 	c.s = identity
 	c.i, c.j = 0, 0
