@@ -20,8 +20,10 @@ type (
 		KeyLength KeyLength
 		Stateful  bool
 	}
-	// ResetRequested says that the peer has lost its place. It has been
-	// answered; in stateless mode it means nothing.
+	// ResetRequested says that the peer has lost its place, for which
+	// Encryptor.Flush is called. The Reset-Ack is in the Output before it, and
+	// is to leave before the next packet: Linux decrypts nothing until it has
+	// come. In stateless mode the event means nothing.
 	ResetRequested struct{}
 )
 
@@ -32,6 +34,13 @@ type CCPConfig struct {
 	Request bool
 	// Required asks for MPPE and fails with ErrRefused without it.
 	Required bool
+	// KeyLengths are those to agree on, the strongest that the peer knows too.
+	// Zero means 128 bits only. Whoever is between the peers can have the
+	// weakest of them agreed on, as nothing protects the negotiation.
+	KeyLengths KeyLengths
+	// Modes are those to agree on, stateless if the peer will have it. Zero
+	// means stateless only.
+	Modes Modes
 	// FirstTimeout is as in ppp.AutomatonConfig.
 	FirstTimeout time.Duration
 }
@@ -46,11 +55,15 @@ type CCP struct {
 	ppp.Automaton
 	cfg CCPConfig
 
-	ask       bool // name MPPE in our request
-	suggested bool // the peer has been told by a Nak that we would like it
-	send      bool // what we acked lets us send encrypted
-	recv      bool // what the peer acked lets it do so
+	ask       bool   // name MPPE in our request
+	want      bits   // and this
+	suggested bool   // the peer has been told by a Nak that we would like it
+	insisted  bool   // and that we would like it stateless
+	persisted bool   // we have asked for stateful mode in spite of such a Nak
+	send      Agreed // what we acked lets us send encrypted; zero: nothing
+	recv      Agreed // what the peer acked lets it do so
 	refused   error
+	reset     reset
 
 	// A passive CCP waits for the peer to begin.
 	waiting bool
@@ -65,6 +78,12 @@ var (
 
 // NewCCP returns a CCP in the Initial state.
 func NewCCP(cfg CCPConfig) *CCP {
+	if cfg.KeyLengths == 0 {
+		cfg.KeyLengths = AllowKey128
+	}
+	if cfg.Modes == 0 {
+		cfg.Modes = AllowStateless
+	}
 	c := &CCP{cfg: cfg}
 	c.Init(ppp.AutomatonConfig{
 		Protocol:     ppp.ProtocolCCP,
@@ -76,15 +95,32 @@ func NewCCP(cfg CCPConfig) *CCP {
 
 func (c *CCP) passive() bool { return !c.cfg.Request && !c.cfg.Required }
 
+// Limit narrows the key lengths down to those that there are keys for
+// (Keys.Lengths). It is called before Up, when authentication is over. With none
+// left CCP refuses MPPE.
+func (c *CCP) Limit(available KeyLengths) { c.cfg.KeyLengths &= available }
+
 // Send returns what we may encrypt packets with; ok is false if they go in
 // clear. It is settled once the layer is open.
-func (c *CCP) Send() (a Agreed, ok bool) {
-	return Agreed{KeyLength: Key128}, c.send && c.Opened()
-}
+func (c *CCP) Send() (a Agreed, ok bool) { return c.send, c.send != Agreed{} && c.Opened() }
 
 // Recv returns what the peer may encrypt packets with.
-func (c *CCP) Recv() (a Agreed, ok bool) {
-	return Agreed{KeyLength: Key128}, c.recv && c.Opened()
+func (c *CCP) Recv() (a Agreed, ok bool) { return c.recv, c.recv != Agreed{} && c.Opened() }
+
+// Err implements ppp.Layer. Where MPPE is required, ErrRefused is in whatever
+// the peer does to be without it.
+func (c *CCP) Err() error {
+	err := c.Automaton.Err()
+	if !c.cfg.Required {
+		return err
+	}
+	switch {
+	case errors.Is(err, ppp.ErrTerminated):
+		return fmt.Errorf("%w: it closes CCP: %w", ErrRefused, err)
+	case errors.Is(err, ppp.ErrRejected):
+		return fmt.Errorf("%w: it knows no CCP: %w", ErrRefused, err)
+	}
+	return err
 }
 
 // Up implements ppp.Layer.
@@ -163,38 +199,51 @@ func (c *CCP) heed(sig ppp.Signal, now time.Time, out *ppp.Output) ppp.Signal {
 type policy CCP
 
 func (c *policy) Begin() {
-	c.send, c.recv, c.suggested, c.refused = false, false, false, nil
+	c.send, c.recv, c.refused = Agreed{}, Agreed{}, nil
+	c.suggested, c.insisted, c.persisted = false, false, false
+	c.reset = reset{}
 	if !(*CCP)(c).passive() {
 		c.ask = true
 	}
+	// All there is to choose from, as in RFC 3078 §2.1.
+	c.want = bitsOf(c.cfg.KeyLengths, c.allows(AllowStateless))
+	if c.cfg.KeyLengths == 0 {
+		c.suggested = true // there is nothing to suggest
+		c.refuse("there are no keys for what is allowed")
+	}
 }
 
+func (c *policy) allows(m Modes) bool { return c.cfg.Modes&m != 0 }
+
 func (c *policy) Request(dst ppp.Options, out *ppp.Output) ppp.Options {
-	if !c.ask {
+	if !c.ask || c.cfg.KeyLengths == 0 {
 		return dst
 	}
-	out.Emit(PrepareReceive{KeyLength: Key128})
-	return append(dst, offered.option())
+	// A peer that acks several key lengths, as it should not, means the
+	// strongest.
+	out.Emit(PrepareReceive(c.want.strongest()))
+	return append(dst, c.want.option())
 }
 
 func (c *policy) Judge(req ppp.Options, last bool, dst ppp.Options) (ppp.Code, ppp.Options) {
-	c.send = false
-	var named, wrong bool
+	c.send = Agreed{}
+	var named bool
+	var b bits
 	for _, o := range req {
-		b, ok := decodeBits(o)
-		if o.Type != optionMPPE || !ok || named {
+		v, ok := decodeBits(o)
+		if o.Type != optionMPPE || !ok || named || c.cfg.KeyLengths == 0 {
 			dst = append(dst, o) // another compressor, or nonsense
 			continue
 		}
-		named = true
-		wrong = b != offered
+		named, b = true, v
 	}
 	if len(dst) > 0 {
 		return ppp.ConfigureReject, dst
 	}
+	best := c.best(b)
 	switch {
-	case named && !wrong:
-		c.send = true
+	case named && b == best.bits():
+		c.send = best
 		if (*CCP)(c).passive() {
 			c.ask = true // both directions or none
 		}
@@ -205,11 +254,33 @@ func (c *policy) Judge(req ppp.Options, last bool, dst ppp.Options) (ppp.Code, p
 		c.refuse("its requests do not come to what is required")
 	}
 	c.suggested = true
-	return ppp.ConfigureNak, append(dst, offered.option())
+	c.insisted = c.insisted || named && !best.Stateful
+	return ppp.ConfigureNak, append(dst, best.bits().option())
+}
+
+// best is what of the peer's offer, which may be empty, suits us best.
+func (c *policy) best(offer bits) Agreed {
+	common := offer.keyLengths() & c.cfg.KeyLengths
+	if common == 0 {
+		common = c.cfg.KeyLengths
+	}
+	a := Agreed{KeyLength: common.Strongest()}
+	switch {
+	case !c.allows(AllowStateless):
+		a.Stateful = true
+	case c.allows(AllowStateful):
+		// RFC 3078 §2.1: stateless mode may always be negotiated. A peer that
+		// asks for the other one in spite of our Nak gets it.
+		a.Stateful = !offer.stateless() && c.insisted
+	}
+	return a
 }
 
 func (c *policy) Acked(sent ppp.Options) {
-	_, c.recv = sent.Get(optionMPPE)
+	c.recv = Agreed{}
+	if _, ok := sent.Get(optionMPPE); ok {
+		c.recv = c.want.strongest()
+	}
 }
 
 func (c *policy) Naked(nak ppp.Options) {
@@ -217,13 +288,25 @@ func (c *policy) Naked(nak ppp.Options) {
 	if !ok {
 		return
 	}
-	switch b, ok := decodeBits(o); {
-	case ok && b&offered == offered:
-		c.ask = true // the same again, or at the peer's suggestion
+	b, ok := decodeBits(o)
+	common := b.keyLengths() & c.cfg.KeyLengths
+	// The same again, less than we asked for, or at the peer's suggestion.
+	a := Agreed{KeyLength: common.Strongest(), Stateful: !b.stateless()}
+	if b.stateless() && !c.allows(AllowStateless) && !c.persisted {
+		// A peer of our own kind means that it would rather.
+		a.Stateful, c.persisted = true, true
+	}
+	mode := AllowStateless
+	if a.Stateful {
+		mode = AllowStateful
+	}
+	switch {
 	case !ok || b == 0:
 		c.refuse("it offers none")
-	default:
+	case common == 0 || !c.allows(mode):
 		c.refuse("it offers " + b.String())
+	default:
+		c.ask, c.want = true, a.bits()
 	}
 }
 
@@ -239,21 +322,4 @@ func (c *policy) refuse(why string) {
 	if c.cfg.Required {
 		c.refused = fmt.Errorf("%w: %s", ErrRefused, why)
 	}
-}
-
-// extension handles CCP's own codes (RFC 1962 §3).
-type extension CCP
-
-func (*extension) Knows(code ppp.Code) bool {
-	return code == ppp.ResetRequest || code == ppp.ResetAck
-}
-
-func (*extension) Receive(p ppp.Packet, opened bool, _ time.Time, out *ppp.Output) {
-	if !opened || p.Code != ppp.ResetRequest {
-		return
-	}
-	// Stateless MPPE needs no reset (RFC 3078 §8), but a peer that asks for
-	// one may wait for the answer.
-	out.Emit(ResetRequested{})
-	out.Send(ppp.ProtocolCCP, ppp.Packet{Code: ppp.ResetAck, ID: p.ID, Data: p.Data})
 }

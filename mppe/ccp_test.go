@@ -12,6 +12,9 @@ import (
 
 var start = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 
+// offered is all that a CCP asks for and accepts unless it is told otherwise.
+const offered = bitStateless | bitKey128
+
 // side is a CCP at one end of a line.
 type side struct {
 	*CCP
@@ -331,6 +334,13 @@ func TestCCPClosedByThePeer(t *testing.T) {
 	require.False(t, ok)
 }
 
+var fuzzPolicies = []CCPConfig{
+	{Required: true}, {Request: true}, {},
+	anything,
+	{Request: true, KeyLengths: AllKeyLengths, Modes: AllowStateful},
+	{KeyLengths: AllowKey40 | AllowKey56, Modes: AllowStateless | AllowStateful},
+}
+
 // FuzzCCP reads events from its input: packets of the peer, time, and what the
 // link does. Whatever comes, a CCP that requires encryption is not open without
 // it, and it comes to rest.
@@ -340,7 +350,7 @@ func FuzzCCP(f *testing.F) {
 		return append(append(ops, 7, byte(len(b))), b...)
 	}
 	good := ppp.Options{offered.option()}.Append(nil)
-	for policy := range uint8(3) {
+	for policy := range uint8(len(fuzzPolicies)) {
 		f.Add(policy, say(say(nil, ppp.ConfigureRequest, 1, good), ppp.ConfigureAck, 1, good))
 		f.Add(policy, say(say(say(nil, ppp.ConfigureAck, 1, good), ppp.ConfigureRequest, 1, good), ppp.ResetRequest, 2, nil))
 		f.Add(policy, say(say(nil, ppp.ConfigureRequest, 1, nil), ppp.ConfigureReject, 1, good))
@@ -348,7 +358,7 @@ func FuzzCCP(f *testing.F) {
 		f.Add(policy, append(say(nil, ppp.ConfigureRequest, 1, ppp.Options{bits(0).option()}.Append(nil)), 1, 2, 3, 4, 5))
 	}
 	f.Fuzz(func(t *testing.T, policy uint8, ops []byte) {
-		s := newSide([]CCPConfig{{Required: true}, {Request: true}, {}}[policy%3])
+		s := newSide(fuzzPolicies[int(policy)%len(fuzzPolicies)])
 		now := start
 		check := func() {
 			if s.Opened() && s.cfg.Required {
@@ -356,13 +366,23 @@ func FuzzCCP(f *testing.F) {
 				_, recv := s.Recv()
 				require.True(t, send && recv, "required in both directions")
 			}
+			for _, get := range []func() (Agreed, bool){s.Send, s.Recv} {
+				if a, ok := get(); ok {
+					require.True(t, s.cfg.KeyLengths.Has(a.KeyLength))
+					mode := AllowStateless
+					if a.Stateful {
+						mode = AllowStateful
+					}
+					require.NotZero(t, s.cfg.Modes&mode, "nothing but what is allowed")
+				}
+			}
 			require.Less(t, s.out.Len(), 16)
 			s.out.Reset()
 		}
 		s.open(now)
 		check()
 		for len(ops) > 0 {
-			op := ops[0] % 8
+			op := ops[0] % 9
 			ops = ops[1:]
 			switch op {
 			case 0:
@@ -383,6 +403,8 @@ func FuzzCCP(f *testing.F) {
 				s.Open(now, &s.out)
 			case 6:
 				s.Rejected(now, &s.out)
+			case 8:
+				s.RequestReset(now, &s.out)
 			default:
 				if len(ops) == 0 {
 					return

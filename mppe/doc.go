@@ -5,11 +5,16 @@
 // MS-CHAPv2 exchange they come from, and that falls to one search for a DES key.
 // It serves compatibility, not secrecy.
 //
-// [DeriveKeys] gives the start keys of a session, [Encryptor] and [Decryptor]
-// work on packets in place and allocate nothing. [CCP] is a [ppp.Layer] that
-// asks for MPPE, accepts it, and refuses every compression. Only 128-bit keys in
-// stateless mode are done; the other lengths and stateful mode have their place
-// in [Params] and are refused with [ErrNotSupported].
+// [DeriveKeys] gives the start keys of a session, [GivenKeys] takes those of a
+// RADIUS server. [CCP] is a [ppp.Layer] that agrees with the peer on a key length
+// and a mode, and refuses every compression, MPPC among them. [Encryptor] and
+// [Decryptor] work on packets in place and allocate nothing.
+//
+// Keys of 40, 56 and 128 bits are done, in stateless and in stateful mode. 128
+// bits and stateless mode are what a CCP wants unless it is told otherwise, and
+// all that a tunnel should use. In stateful mode the owner carries resets between
+// CCP and cipher: [ErrReset] of the Decryptor to [CCP.RequestReset], and the event
+// [ResetRequested] to [Encryptor.Flush].
 //
 // Nothing here is safe for concurrent use, does I/O or keeps time. Keys never
 // print.

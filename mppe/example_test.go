@@ -58,3 +58,33 @@ func ExampleCCP() {
 	// Configure-Request 12 06 01 00 00 40
 	// mppe: peer refuses the encryption that is required: it rejects the option
 }
+
+// In stateful mode a loss is made good by a reset, which CCP carries.
+func Example_stateful() {
+	keys, err := mppe.GivenKeys(make([]byte, 16), make([]byte, 16)) // from a RADIUS server
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	agreed := mppe.Agreed{KeyLength: mppe.Key56, Stateful: true} // by CCP
+	send, _ := keys.SendParams(agreed)
+	recv, _ := keys.RecvParams(agreed)
+	enc, _ := mppe.NewEncryptor(send)
+	dec, _ := mppe.NewDecryptor(recv) // the keys are equal here
+
+	seal := func() []byte {
+		b := append(make([]byte, mppe.HeaderLen), "\x00\x21an IP packet"...)
+		enc.Seal(b)
+		return b
+	}
+	seal() // is lost
+	_, err = dec.Open(seal(), 1)
+	fmt.Println(err == mppe.ErrReset) // CCP.RequestReset
+
+	enc.Flush() // the event ResetRequested at the other end
+	inner, err := dec.Open(seal(), 2)
+	fmt.Printf("%q %v\n", inner, err)
+	// Output:
+	// true
+	// "\x00!an IP packet" <nil>
+}

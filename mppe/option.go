@@ -2,7 +2,6 @@ package mppe
 
 import (
 	"encoding/binary"
-	"strings"
 
 	"github.com/gopptp/gopptp/ppp"
 )
@@ -24,9 +23,6 @@ const (
 	bitCompressed bits = 0x00000001 // C: MPPC
 )
 
-// offered is all that we ask for and all that we accept.
-const offered = bitStateless | bitKey128
-
 func decodeBits(o ppp.Option) (b bits, ok bool) {
 	if len(o.Data) != 4 {
 		return 0, false
@@ -38,25 +34,46 @@ func (b bits) option() ppp.Option {
 	return ppp.Option{Type: optionMPPE, Data: binary.BigEndian.AppendUint32(nil, uint32(b))}
 }
 
-// String says in words what the bits offer.
-func (b bits) String() string {
-	var words []string
-	for _, w := range []struct {
-		bit  bits
-		word string
-	}{{bitKey128, "128-bit"}, {bitKey56, "56-bit"}, {bitKey40, "40-bit"}} {
-		if b&w.bit != 0 {
-			words = append(words, w.word)
+// bitsOf returns the bits of a set of key lengths.
+func bitsOf(s KeyLengths, stateless bool) (b bits) {
+	for _, k := range lengths {
+		if s&k.member != 0 {
+			b |= k.bit
 		}
 	}
-	if len(words) == 0 {
-		words = append(words, "no key length")
+	if stateless {
+		b |= bitStateless
 	}
-	mode := "stateful"
-	if b&bitStateless != 0 {
-		mode = "stateless"
+	return b
+}
+
+// keyLengths returns the key lengths that are named.
+func (b bits) keyLengths() (s KeyLengths) {
+	for _, k := range lengths {
+		if b&k.bit != 0 {
+			s |= k.member
+		}
 	}
-	return strings.Join(append(words, mode), " ")
+	return s
+}
+
+func (b bits) stateless() bool { return b&bitStateless != 0 }
+
+// strongest leaves one key length, of which there must be one.
+func (b bits) strongest() Agreed {
+	return Agreed{KeyLength: b.keyLengths().Strongest(), Stateful: !b.stateless()}
+}
+
+// String says in words what the bits offer.
+func (b bits) String() string {
+	words := "no key length"
+	if s := b.keyLengths(); s != 0 {
+		words = s.String()
+	}
+	if b.stateless() {
+		return words + " stateless"
+	}
+	return words + " stateful"
 }
 
 // Agreed is what CCP agreed on for one direction.
@@ -71,4 +88,13 @@ func (a Agreed) String() string {
 		return "MPPE " + a.KeyLength.String() + " stateful"
 	}
 	return "MPPE " + a.KeyLength.String() + " stateless"
+}
+
+func (a Agreed) bits() bits {
+	for _, k := range lengths {
+		if k.length == a.KeyLength {
+			return bitsOf(k.member, !a.Stateful)
+		}
+	}
+	return 0
 }
