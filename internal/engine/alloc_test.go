@@ -86,14 +86,15 @@ func (f *hostFlow) next() [][]byte {
 func newSinkCall(t testing.TB, encrypted bool) (*Engine, gopptp.Call) {
 	e := New(Config{Wire: sink{}, Host: sink{}})
 	t.Cleanup(func() { e.Close() })
-	c, err := e.Open(gopptp.CallConfig{Local: localAddr, Peer: peerAddr, RequireEncryption: encrypted}, new(fakeHandler))
+	h := new(fakeHandler)
+	c, err := e.Open(gopptp.CallConfig{Local: localAddr, Peer: peerAddr, RequireEncryption: encrypted}, h)
 	require.NoError(t, err)
 	require.NoError(t, c.Connect(gopptp.PeerCall{ID: peerCallID}))
 	if encrypted {
 		require.NoError(t, c.SetEncryption(gopptp.Encryption{Send: &testParams, Receive: &testParams}))
 	}
 	require.NoError(t, c.Attach(testNetwork()))
-	time.Sleep(10 * time.Millisecond) // the host's goroutine is done
+	require.Eventually(t, func() bool { return len(h.attaches()) > 0 }, 5*time.Second, time.Millisecond)
 	return e, c
 }
 

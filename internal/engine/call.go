@@ -156,8 +156,7 @@ func (c *call) SetEncryption(e gopptp.Encryption) error {
 	return nil
 }
 
-// Attach implements gopptp.Call. Packets flow at once, before the host is ready:
-// a peer sends its first ones as soon as IPCP is open on its side.
+// Attach implements gopptp.Call.
 func (c *call) Attach(n gopptp.Network) error {
 	w, err := newNetwork(n)
 	if err != nil {

@@ -64,7 +64,7 @@ func FuzzOutbound(f *testing.F) {
 				copy(p[Headroom+16:], dst[:])
 			}
 			e.Outbound([][]byte{p})
-			e.Outbound([][]byte{b})
+			e.Outbound([][]byte{append([]byte(nil), b...)})
 		}
 	})
 }

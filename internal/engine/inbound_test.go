@@ -328,65 +328,63 @@ func TestEncryptedFromTheFirstPacketSeen(t *testing.T) {
 // Ten thousand encrypted packets, of which the network loses, doubles and
 // reorders many: those that arrive are right, in order, and none twice.
 func TestEncryptedThroughABadNetwork(t *testing.T) {
-	for seed := range uint64(2) {
-		synctest.Test(t, func(t *testing.T) {
-			n := attached(t)
-			n.encrypt()
-			random := rand.New(rand.NewPCG(seed, 0))
-			const packets = 10_000
-			type onTheWay struct {
-				at time.Duration
-				Datagram
+	synctest.Test(t, func(t *testing.T) {
+		n := attached(t)
+		n.encrypt()
+		random := rand.New(rand.NewPCG(1, 0))
+		const packets = 10_000
+		type onTheWay struct {
+			at time.Duration
+			Datagram
+		}
+		var way []onTheWay
+		for i := range packets {
+			b := binary.BigEndian.AppendUint32(nil, uint32(i))
+			d := n.sealed(innerFrame(inPacket(append(b, make([]byte, random.IntN(200))...)...))...)
+			if random.IntN(10) == 0 {
+				continue
 			}
-			var way []onTheWay
-			for i := range packets {
-				b := binary.BigEndian.AppendUint32(nil, uint32(i))
-				d := n.sealed(innerFrame(inPacket(append(b, make([]byte, random.IntN(200))...)...))...)
-				if random.IntN(10) == 0 {
-					continue
-				}
-				at := time.Duration(i) * time.Millisecond
-				way = append(way, onTheWay{at + time.Duration(random.IntN(12))*time.Millisecond, d})
-				if random.IntN(10) == 0 {
-					d.Data = append([]byte(nil), d.Data...)
-					way = append(way, onTheWay{at + time.Duration(random.IntN(50))*time.Millisecond, d})
-				}
+			at := time.Duration(i) * time.Millisecond
+			way = append(way, onTheWay{at + time.Duration(random.IntN(12))*time.Millisecond, d})
+			if random.IntN(10) == 0 {
+				d.Data = append([]byte(nil), d.Data...)
+				way = append(way, onTheWay{at + time.Duration(random.IntN(50))*time.Millisecond, d})
 			}
-			arriving := make(map[time.Duration][]Datagram)
-			last := time.Duration(0)
-			for _, w := range way {
-				arriving[w.at] = append(arriving[w.at], w.Datagram)
-				last = max(last, w.at)
-			}
-			for at := time.Duration(0); at <= last; at += time.Millisecond {
-				n.receive(arriving[at]...)
-				time.Sleep(time.Millisecond)
-			}
-			time.Sleep(time.Second)
-			synctest.Wait()
+		}
+		arriving := make(map[time.Duration][]Datagram)
+		last := time.Duration(0)
+		for _, w := range way {
+			arriving[w.at] = append(arriving[w.at], w.Datagram)
+			last = max(last, w.at)
+		}
+		for at := time.Duration(0); at <= last; at += time.Millisecond {
+			n.receive(arriving[at]...)
+			time.Sleep(time.Millisecond)
+		}
+		time.Sleep(time.Second)
+		synctest.Wait()
 
-			got := n.host.take()
-			next := uint32(0)
-			for _, p := range got {
-				i := binary.BigEndian.Uint32(p[28:])
-				require.GreaterOrEqual(t, i, next, "in order, and none twice")
-				for _, b := range p[32:] {
-					require.Zero(t, b)
-				}
-				next = i + 1
+		got := n.host.take()
+		next := uint32(0)
+		for _, p := range got {
+			i := binary.BigEndian.Uint32(p[28:])
+			require.GreaterOrEqual(t, i, next, "in order, and none twice")
+			for _, b := range p[32:] {
+				require.Zero(t, b)
 			}
-			c := n.call.Counters()
-			require.Zero(t, c.DroppedEncrypted+c.DroppedMalformed+c.DroppedSource, "none decrypted wrongly")
-			require.EqualValues(t, len(got), c.ReceivedPackets)
-			// Before the first that came, and after the last, GRE cannot know.
-			ends := uint64(binary.BigEndian.Uint32(got[0][28:])) + uint64(packets-next)
-			require.EqualValues(t, packets, c.ReceivedPackets+c.Lost+ends, "each came or is lost")
-			require.Greater(t, len(got), packets*88/100)
-			require.NotZero(t, c.Reordered)
-			require.NotZero(t, c.Duplicates)
-			require.Empty(t, n.handler.take())
-		})
-	}
+			next = i + 1
+		}
+		c := n.call.Counters()
+		require.Zero(t, c.DroppedEncrypted+c.DroppedMalformed+c.DroppedSource, "none decrypted wrongly")
+		require.EqualValues(t, len(got), c.ReceivedPackets)
+		// Before the first that came, and after the last, GRE cannot know.
+		ends := uint64(binary.BigEndian.Uint32(got[0][28:])) + uint64(packets-next)
+		require.EqualValues(t, packets, c.ReceivedPackets+c.Lost+ends, "each came or is lost")
+		require.Greater(t, len(got), packets*88/100)
+		require.NotZero(t, c.Reordered)
+		require.NotZero(t, c.Duplicates)
+		require.Empty(t, n.handler.take())
+	})
 }
 
 // The coherency count of MPPE goes round after 4,096 packets; GRE knows how many
