@@ -7,7 +7,6 @@ import (
 	"net/netip"
 	"time"
 
-	"github.com/gopptp/gopptp/chap"
 	"github.com/gopptp/gopptp/mppe"
 	"github.com/gopptp/gopptp/ppp"
 )
@@ -65,6 +64,16 @@ type AuthResult struct {
 	SessionTimeout, IdleTimeout time.Duration
 	// Attributes are carried to Session.Attributes unread.
 	Attributes any
+
+	// Continue says that there is no decision yet: EAP is the next request to
+	// the peer, and its answer is another AuthRequest, with State. Nothing is
+	// granted.
+	Continue bool
+	// EAP is the packet for the peer, from its code on, EAP only. With a
+	// success it may be nil.
+	EAP []byte
+	// State comes back in the AuthRequest.State that follows.
+	State any
 }
 
 // AuthError is a refusal by an Authenticator.
@@ -75,6 +84,13 @@ type AuthError struct {
 	Code    int
 	Message string // for the user
 	Retry   bool   // the peer may try again with another password
+	// ChangePassword lets the peer of an MS-CHAP send a new password, for
+	// which Code is 648. That is another AuthRequest.
+	ChangePassword bool
+	// State comes back in the AuthRequest that follows, if one does.
+	State any
+	// EAP is the Failure for the peer, EAP only; nil makes one.
+	EAP []byte
 }
 
 func (e *AuthError) Error() string {
@@ -88,60 +104,15 @@ func (e *AuthError) Error() string {
 // does not say which of the two it was.
 var ErrBadCredentials error = &AuthError{Code: 691, Message: "Authentication failure"}
 
-// LocalUser is a user of a local store.
-type LocalUser struct {
-	NTHash  chap.NTHash
-	Address netip.Addr // fixed address in the tunnel; zero: from the pool
-	// Result is copied into the AuthResult, for whatever else the user is
-	// granted.
-	Result AuthResult
-}
-
-// NewLocalAuthenticator returns an Authenticator over a store of NT hashes.
-// lookup returns nil and no error for a user it does not know; it is called
-// with the name as the peer gave it and, where that has a domain and is not
-// known, with the part behind the domain.
-func NewLocalAuthenticator(lookup func(ctx context.Context, user string) (*LocalUser, error)) Authenticator {
-	return AuthenticatorFunc(func(ctx context.Context, req *AuthRequest) (*AuthResult, error) {
-		user, err := lookup(ctx, req.Name)
-		if err != nil {
-			return nil, err
-		}
-		if domain, name := chap.SplitDomain(req.Name); user == nil && domain != "" {
-			if user, err = lookup(ctx, name); err != nil {
-				return nil, err
-			}
-		}
-		if req.Method != ppp.AuthMSCHAPv2 {
-			return nil, fmt.Errorf("gopptp: the local authenticator does not do %v", req.Method)
-		}
-		// An unknown user costs what a known one does, so that the time of
-		// the answer tells nothing.
-		known := user != nil
-		if !known {
-			user = new(LocalUser)
-		}
-		proof, ok := chap.VerifyMSCHAPv2(&req.AuthRequest, user.NTHash)
-		if !ok || !known {
-			return nil, ErrBadCredentials
-		}
-		result := user.Result
-		result.AuthenticatorResponse = proof.AuthenticatorResponse
-		keys := mppe.DeriveKeys(proof.HashHash, proof.NTResponse, mppe.Server)
-		result.Keys = &keys
-		if user.Address.IsValid() {
-			result.Address = user.Address
-		}
-		return &result, nil
-	})
-}
-
 // authVerdict turns an Authenticator's error into the verdict that the peer is
 // told.
 func authVerdict(id uint8, err error) ppp.AuthVerdict {
 	var refusal *AuthError
 	if errors.As(err, &refusal) {
-		return ppp.AuthVerdict{ID: id, ErrorCode: refusal.Code, Message: refusal.Message, Retry: refusal.Retry}
+		return ppp.AuthVerdict{
+			ID: id, ErrorCode: refusal.Code, Message: refusal.Message, Retry: refusal.Retry,
+			ChangePassword: refusal.ChangePassword, State: refusal.State, EAP: refusal.EAP,
+		}
 	}
 	// 649 is "no dial-in permission". At 691 a client would ask its user for
 	// the password again, which was right.

@@ -28,8 +28,26 @@ type ClientConfig struct {
 	User     string
 	Password string
 	NTHash   *chap.NTHash
+	// AuthMethods are those by which we prove ourselves if the server asks for
+	// one of them, the best first. Empty: MS-CHAPv2 only, the one in which the
+	// server proves itself too.
+	AuthMethods []ppp.AuthMethod
+	// Prompt, if not nil, is asked how to go on where the server refuses the
+	// password and lets us try another, or set a new one. It runs on a
+	// goroutine of its own, may block, and gives up by returning false; ctx
+	// ends with the session.
+	Prompt func(ctx context.Context, ask chap.CredentialsNeeded) (password string, ok bool)
+	// Authenticator, if not nil, has the server prove itself too, by one of
+	// AuthMethods. Few servers do.
+	Authenticator Authenticator
 	// Encryption says what MPPE means. The zero value requires it.
 	Encryption EncryptionPolicy
+	// KeyLengths are those of MPPE to agree on, the strongest first. Zero: 128
+	// bits only. 40 and 56 bits can be searched through in no time.
+	KeyLengths mppe.KeyLengths
+	// EncryptionModes are those of MPPE to agree on, stateless if the peer will
+	// have it. Zero: stateless only, which a loss does not interrupt.
+	EncryptionModes mppe.Modes
 	// MTU limits the IP packets in the tunnel, in octets, 576 to 1500. Zero:
 	// what fits an outer MTU of 1500.
 	MTU int
@@ -83,6 +101,9 @@ func (c *ClientConfig) setDefaults() {
 	if c.EchoFailures == 0 {
 		c.EchoFailures = DefaultEchoFailures
 	}
+	if len(c.AuthMethods) == 0 {
+		c.AuthMethods = defaultAuthMethods
+	}
 	if c.DialContext == nil {
 		c.DialContext = new(net.Dialer).DialContext
 	}
@@ -99,12 +120,8 @@ func (c *ClientConfig) validate() error {
 	if c.Dataplane == nil {
 		bad("Dataplane", "is required")
 	}
-	if c.User == "" {
-		bad("User", "is required")
-	}
-	if len(c.User) > 255 {
-		bad("User", "has %d octets, at most 255 fit", len(c.User))
-	}
+	validateCredentials(bad, "", "User", c.credentials(), c.AuthMethods)
+	validateMethods(bad, "AuthMethods", c.AuthMethods)
 	if c.Address.IsValid() && !c.Address.Is4() {
 		bad("Address", "%q is not an IPv4 address", c.Address)
 	}
@@ -121,8 +138,12 @@ func (c *ClientConfig) validate() error {
 			bad(l.field, "must not be negative")
 		}
 	}
-	validateCommon(bad, c.Name, c.MTU, c.Encryption)
+	validateCommon(bad, c.Name, c.MTU, c.Encryption, c.KeyLengths, c.EncryptionModes)
 	return errors.Join(errs...)
+}
+
+func (c *ClientConfig) credentials() *Credentials {
+	return &Credentials{Name: c.User, Password: c.Password, NTHash: c.NTHash}
 }
 
 // Dial brings a tunnel to a PPTP server up: "host" or "host:port", the port
@@ -187,6 +208,8 @@ func newClient(cfg *ClientConfig, nc net.Conn) *client {
 	c.config = sessionConfig{
 		dataplane:    cfg.Dataplane,
 		encryption:   cfg.Encryption,
+		keyLengths:   cfg.KeyLengths,
+		modes:        cfg.EncryptionModes,
 		mtu:          cfg.MTU,
 		setupTimeout: cfg.SetupTimeout,
 		greTimeout:   cfg.GRETimeout,
@@ -318,16 +341,14 @@ func (c *client) up(*Session) {
 
 // layers implements sessionRole.
 func (c *client) layers(s *Session, l *lcp.Config, link *ppp.LinkConfig) *ipcp.IPCP {
-	l.OwnAuth = []ppp.AuthMethod{ppp.AuthMSCHAPv2}
+	l.OwnAuth = c.cfg.AuthMethods
 	l.EchoInterval = c.cfg.EchoInterval
 	l.EchoFailures = c.cfg.EchoFailures
-	hash := c.cfg.NTHash
-	if hash == nil {
-		h := chap.NTPasswordHash(c.cfg.Password)
-		hash = &h
+	s.link.proofs = proofs(c.cfg.AuthMethods, c.cfg.credentials(), c.cfg.Prompt != nil)
+	if c.cfg.Authenticator != nil {
+		l.PeerAuth = c.cfg.AuthMethods
+		link.Authenticators = authenticators(c.cfg.AuthMethods, c.cfg.Name, 0)
 	}
-	s.link.proof = chap.NewPeer(chap.PeerConfig{Name: c.cfg.User, NTHash: *hash})
-	link.Peers = []ppp.Auth{s.link.proof}
 	return ipcp.New(ipcp.Config{
 		Local:       c.cfg.Address,
 		AcceptLocal: true,
@@ -336,19 +357,73 @@ func (c *client) layers(s *Session, l *lcp.Config, link *ppp.LinkConfig) *ipcp.I
 	})
 }
 
-// authRequest implements sessionRole: a client asks for no authentication, so
-// there is none to decide on.
-func (c *client) authRequest(*Session, ppp.AuthRequest) {}
-
-// networkPhase implements sessionRole: the keys come from our password.
-func (c *client) networkPhase(s *Session) {
+// authRequest implements sessionRole: the server proves itself to us.
+func (c *client) authRequest(s *Session, req ppp.AuthRequest) {
 	l := &s.link
-	if hashHash, response, ok := l.proof.KeyMaterial(); ok {
-		keys := mppe.DeriveKeys(hashHash, response, mppe.Client)
-		l.keys = &keys
-	}
-	s.update(func(i *sessionInfo) { i.user = c.cfg.User })
+	ask := &AuthRequest{AuthRequest: req, Session: s.id, Local: s.local, Remote: s.remote, CallID: l.call.ID()}
+	go func() {
+		result, err := c.cfg.Authenticator.Authenticate(l.ctx, ask)
+		l.worker.post(func(now time.Time) {
+			v := ppp.AuthVerdict{ID: req.ID}
+			switch {
+			case l.over || l.ended:
+				return
+			case err != nil:
+				v = authVerdict(req.ID, err)
+				s.authFailed(err, v.Retry || v.ChangePassword)
+			case result != nil:
+				v.Accepted, v.EAP, v.State = !result.Continue, result.EAP, result.State
+				v.AuthenticatorResponse, v.Message = result.AuthenticatorResponse, result.Message
+			default:
+				v.Accepted = true
+			}
+			s.run(now, func(out *ppp.Output) { l.ppp.Verdict(v, now, out) })
+		})
+	}()
 }
+
+// credentialsNeeded implements sessionRole: Prompt is asked.
+func (c *client) credentialsNeeded(s *Session, ask chap.CredentialsNeeded, now time.Time) {
+	l := &s.link
+	peer, ok := l.proof().Auth.(*chap.Peer)
+	if !ok {
+		return
+	}
+	go func() {
+		password, ok := c.cfg.Prompt(l.ctx, ask)
+		l.worker.post(func(now time.Time) {
+			switch {
+			case l.over || l.ended:
+			case !ok:
+				s.end(CauseAuthentication, &ask.Failure, now)
+			default:
+				s.run(now, func(out *ppp.Output) {
+					err := error(nil)
+					if ask.ChangePassword {
+						err = peer.ChangePassword(password, now, out)
+					} else {
+						err = peer.Retry(chap.NTPasswordHash(password), now, out)
+					}
+					if err != nil {
+						l.ended, l.cause, l.err = true, CauseAuthentication, err
+						l.ppp.Close(err, now, out)
+					}
+				})
+			}
+		})
+	}()
+}
+
+// keys implements sessionRole: they come from our proof.
+func (c *client) keys(s *Session) *mppe.Keys {
+	if p := s.link.proof(); p.Auth != nil {
+		return p.keys()
+	}
+	return nil
+}
+
+// user implements sessionRole.
+func (c *client) user(*Session) string { return c.cfg.User }
 
 // routes implements sessionRole.
 func (c *client) routes(*Session) []netip.Prefix { return c.cfg.Routes }

@@ -8,6 +8,9 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/gopptp/gopptp/chap"
+	"github.com/gopptp/gopptp/ppp"
 )
 
 // fakePlane is a Dataplane that is only ever named.
@@ -30,6 +33,11 @@ func TestServerConfigReportsEveryFault(t *testing.T) {
 		"Name":                      func(c *ServerConfig) { c.Name = strings.Repeat("n", 64) },
 		"MTU":                       func(c *ServerConfig) { c.MTU = 575 },
 		"Encryption":                func(c *ServerConfig) { c.Encryption = 4 },
+		"AuthMethods":               func(c *ServerConfig) { c.AuthMethods = []ppp.AuthMethod{ppp.AuthPAP, ppp.AuthPAP} },
+		"Credentials.Name":          func(c *ServerConfig) { c.Credentials = new(Credentials) },
+		"KeyLengths":                func(c *ServerConfig) { c.KeyLengths = 8 },
+		"EncryptionModes":           func(c *ServerConfig) { c.EncryptionModes = 4 },
+		"Reauthenticate":            func(c *ServerConfig) { c.Reauthenticate = -1 },
 		"DNS":                       func(c *ServerConfig) { c.DNS = []netip.Addr{v6} },
 		"NBNS":                      func(c *ServerConfig) { c.NBNS = make([]netip.Addr, 3) },
 		"Limits.MaxSessions":        func(c *ServerConfig) { c.Limits.MaxSessions = -1 },
@@ -67,8 +75,14 @@ func TestServerConfigReportsEveryFault(t *testing.T) {
 func TestClientConfigReportsEveryFault(t *testing.T) {
 	good := ClientConfig{Dataplane: fakePlane{}, User: "alice"}
 	for field, spoil := range map[string]func(*ClientConfig){
-		"Dataplane":  func(c *ClientConfig) { c.Dataplane = nil },
-		"User":       func(c *ClientConfig) { c.User = "" },
+		"Dataplane": func(c *ClientConfig) { c.Dataplane = nil },
+		"User":      func(c *ClientConfig) { c.User = "" },
+		"AuthMethods": func(c *ClientConfig) {
+			c.AuthMethods = []ppp.AuthMethod{ppp.AuthMSCHAPv2, ppp.AuthMSCHAPv2}
+		},
+		"NTHash": func(c *ClientConfig) {
+			c.NTHash, c.AuthMethods = new(chap.NTHash), []ppp.AuthMethod{ppp.AuthPAP}
+		},
 		"Address":    func(c *ClientConfig) { c.Address = netip.MustParseAddr("::1") },
 		"Name":       func(c *ClientConfig) { c.Name = strings.Repeat("n", 64) },
 		"MTU":        func(c *ClientConfig) { c.MTU = 1501 },

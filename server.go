@@ -8,9 +8,13 @@ import (
 	"net"
 	"net/netip"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/gopptp/gopptp/mppe"
+	"github.com/gopptp/gopptp/ppp"
 )
 
 // ServerConfig describes a Server: a PPTP access concentrator (PAC).
@@ -27,9 +31,26 @@ type ServerConfig struct {
 	// DNS and NBNS are the name servers given to peers, at most two each,
 	// IPv4.
 	DNS, NBNS []netip.Addr
+	// AuthMethods are those by which peers may prove themselves, the best
+	// first; LCP leads an unwilling peer through them. Empty: MS-CHAPv2 only.
+	// All others are worse; PAP and CHAP-MD5 give no keys for MPPE, and EAP is
+	// for an Authenticator that speaks it.
+	AuthMethods []ppp.AuthMethod
+	// Reauthenticate has peers prove themselves anew at this interval, except
+	// with PAP. Zero does not.
+	Reauthenticate time.Duration
+	// Credentials prove the server to peers that ask for it, by one of
+	// AuthMethods. Nil: such a demand is rejected, which few peers mind.
+	Credentials *Credentials
 	// Encryption says what MPPE means to the sessions. The zero value requires
 	// it.
 	Encryption EncryptionPolicy
+	// KeyLengths are those of MPPE to agree on, the strongest first. Zero: 128
+	// bits only. 40 and 56 bits can be searched through in no time.
+	KeyLengths mppe.KeyLengths
+	// EncryptionModes are those of MPPE to agree on, stateless if the peer will
+	// have it. Zero: stateless only, which a loss does not interrupt.
+	EncryptionModes mppe.Modes
 	// MTU limits the IP packets in the tunnels, in octets, 576 to 1500. Zero:
 	// what fits an outer MTU of 1500, which is 1460 in clear and 1456 with
 	// MPPE.
@@ -155,6 +176,8 @@ func NewServer(cfg ServerConfig) (*Server, error) {
 	s.session = sessionConfig{
 		dataplane:    cfg.Dataplane,
 		encryption:   cfg.Encryption,
+		keyLengths:   cfg.KeyLengths,
+		modes:        cfg.EncryptionModes,
 		mtu:          cfg.MTU,
 		setupTimeout: cfg.Limits.SetupTimeout,
 		greTimeout:   cfg.Limits.GRETimeout,
@@ -192,6 +215,9 @@ func (c *ServerConfig) setDefaults() {
 	if c.Name == "" {
 		c.Name = DefaultName
 	}
+	if len(c.AuthMethods) == 0 {
+		c.AuthMethods = defaultAuthMethods
+	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -211,7 +237,14 @@ func (c *ServerConfig) validate() error {
 	if !c.LocalAddress.Is4() {
 		bad("LocalAddress", "must be an IPv4 address, not %q", c.LocalAddress)
 	}
-	validateCommon(bad, c.Name, c.MTU, c.Encryption)
+	validateCommon(bad, c.Name, c.MTU, c.Encryption, c.KeyLengths, c.EncryptionModes)
+	validateMethods(bad, "AuthMethods", c.AuthMethods)
+	if c.Encryption == EncryptionRequire && !slices.ContainsFunc(c.AuthMethods, givesKeys) {
+		bad("AuthMethods", "none of %v gives the keys for MPPE, which is required", c.AuthMethods)
+	}
+	if c.Credentials != nil {
+		validateCredentials(bad, "Credentials.", "Name", c.Credentials, c.AuthMethods)
+	}
 	servers := func(field string, addrs []netip.Addr) {
 		if len(addrs) > 2 {
 			bad(field, "has %d addresses, at most 2 can be given", len(addrs))
@@ -237,6 +270,7 @@ func (c *ServerConfig) validate() error {
 		{"Limits.GRETimeout", int64(c.Limits.GRETimeout)},
 		{"EchoInterval", int64(c.EchoInterval)},
 		{"EchoFailures", int64(c.EchoFailures)},
+		{"Reauthenticate", int64(c.Reauthenticate)},
 		{"Loops", int64(c.Loops)},
 	} {
 		if l.value < 0 {
@@ -246,7 +280,7 @@ func (c *ServerConfig) validate() error {
 	return errors.Join(errs...)
 }
 
-func validateCommon(bad func(field, format string, args ...any), name string, mtu int, enc EncryptionPolicy) {
+func validateCommon(bad func(field, format string, args ...any), name string, mtu int, enc EncryptionPolicy, lengths mppe.KeyLengths, modes mppe.Modes) {
 	if len(name) > 63 {
 		bad("Name", "has %d octets, at most 63 fit", len(name))
 	}
@@ -255,6 +289,12 @@ func validateCommon(bad func(field, format string, args ...any), name string, mt
 	}
 	if enc > EncryptionDeny {
 		bad("Encryption", "%v is unknown", enc)
+	}
+	if lengths&^mppe.AllKeyLengths != 0 {
+		bad("KeyLengths", "%#x has unknown members", uint8(lengths))
+	}
+	if modes&^(mppe.AllowStateless|mppe.AllowStateful) != 0 {
+		bad("EncryptionModes", "%#x has unknown members", uint8(modes))
 	}
 }
 

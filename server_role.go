@@ -9,6 +9,7 @@ import (
 	"github.com/gopptp/gopptp/chap"
 	"github.com/gopptp/gopptp/ipcp"
 	"github.com/gopptp/gopptp/lcp"
+	"github.com/gopptp/gopptp/mppe"
 	"github.com/gopptp/gopptp/ppp"
 )
 
@@ -18,11 +19,15 @@ type serverRole Server
 
 var _ sessionRole = (*serverRole)(nil)
 
-func (r *serverRole) layers(_ *Session, l *lcp.Config, link *ppp.LinkConfig) *ipcp.IPCP {
-	l.PeerAuth = []ppp.AuthMethod{ppp.AuthMSCHAPv2}
+func (r *serverRole) layers(s *Session, l *lcp.Config, link *ppp.LinkConfig) *ipcp.IPCP {
+	l.PeerAuth = r.cfg.AuthMethods
 	l.EchoInterval = r.cfg.EchoInterval
 	l.EchoFailures = r.cfg.EchoFailures
-	link.Authenticators = []ppp.Authenticator{chap.NewAuthenticator(chap.AuthenticatorConfig{Name: r.cfg.Name})}
+	link.Authenticators = authenticators(r.cfg.AuthMethods, r.cfg.Name, r.cfg.Reauthenticate)
+	if r.cfg.Credentials != nil {
+		l.OwnAuth = r.cfg.AuthMethods
+		s.link.proofs = proofs(r.cfg.AuthMethods, r.cfg.Credentials, false)
+	}
 	return ipcp.New(ipcp.Config{}) // addresses follow with the user
 }
 
@@ -39,6 +44,8 @@ func (r *serverRole) authRequest(s *Session, req ppp.AuthRequest) {
 	}
 	ctx, held := l.ctx, l.leased
 	go func() {
+		ctx, cancel := context.WithTimeout(ctx, r.cfg.Limits.SetupTimeout)
+		defer cancel()
 		result, leased, err := r.authenticate(ctx, ask, held)
 		posted := l.worker.post(func(now time.Time) { r.verdict(s, ask, result, leased, err, now) })
 		if !posted && leased.IsValid() {
@@ -57,6 +64,7 @@ func (r *serverRole) authenticate(ctx context.Context, req *AuthRequest, held ne
 		return nil, netip.Addr{}, ctx.Err()
 	}
 	result, err = r.cfg.Authenticator.Authenticate(ctx, req)
+	req.Password.Wipe()
 	if err != nil {
 		return nil, netip.Addr{}, err
 	}
@@ -72,6 +80,7 @@ func (r *serverRole) authenticate(ctx context.Context, req *AuthRequest, held ne
 		granted.User = req.Name
 	}
 	switch {
+	case granted.Continue, req.Reauthentication:
 	case granted.Address.IsValid():
 	case held.IsValid():
 		granted.Address = held
@@ -99,25 +108,36 @@ func (r *serverRole) verdict(s *Session, req *AuthRequest, result *AuthResult, l
 		return
 	}
 	v := ppp.AuthVerdict{ID: req.ID}
-	if err != nil {
+	switch {
+	case err != nil:
 		v = authVerdict(req.ID, err)
 		l.log.Info("authentication refused", "user", req.Name, "error", err)
-		s.authFailed(err, v.Retry)
-	} else {
-		l.granted, l.keys = result, result.Keys
-		if leased.IsValid() {
-			l.leased = leased
-		}
-		v.Accepted = true
+		s.authFailed(err, v.Retry || v.ChangePassword)
+	case result.Continue:
+		v.EAP, v.State = result.EAP, result.State
+	default:
+		v.Accepted, v.EAP = true, result.EAP
 		v.AuthenticatorResponse, v.Message = result.AuthenticatorResponse, result.Message
-		dns, nbns := r.nameServers(s)
-		cfg := ipcp.Config{Local: r.cfg.LocalAddress, Peer: result.Address}
-		copy(cfg.DNS[:], dns)
-		copy(cfg.NBNS[:], nbns)
-		l.ipcp.Configure(cfg)
-		s.update(func(i *sessionInfo) { i.user, i.attributes = result.User, result.Attributes })
+		if !req.Reauthentication { // keys are those of the first (RFC 3079 §3)
+			r.grant(s, result, leased)
+		}
 	}
 	s.run(now, func(out *ppp.Output) { l.ppp.Verdict(v, now, out) })
+}
+
+// grant notes what an accepted user has.
+func (r *serverRole) grant(s *Session, result *AuthResult, leased netip.Addr) {
+	l := &s.link
+	l.granted = result
+	if leased.IsValid() {
+		l.leased = leased
+	}
+	dns, nbns := r.nameServers(s)
+	cfg := ipcp.Config{Local: r.cfg.LocalAddress, Peer: result.Address}
+	copy(cfg.DNS[:], dns)
+	copy(cfg.NBNS[:], nbns)
+	l.ipcp.Configure(cfg)
+	s.update(func(i *sessionInfo) { i.attributes = result.Attributes })
 }
 
 // nameServers returns those that the Authenticator named, or else the server's.
@@ -132,7 +152,12 @@ func (r *serverRole) nameServers(s *Session) (dns, nbns []netip.Addr) {
 	return dns, nbns
 }
 
-func (r *serverRole) networkPhase(*Session) {}
+func (r *serverRole) keys(s *Session) *mppe.Keys { return s.link.granted.Keys }
+
+func (r *serverRole) user(s *Session) string { return s.link.granted.User }
+
+// credentialsNeeded is never asked of a server.
+func (r *serverRole) credentialsNeeded(*Session, chap.CredentialsNeeded, time.Time) {}
 
 func (r *serverRole) routes(s *Session) []netip.Prefix {
 	return slices.Clone(s.link.granted.Routes)

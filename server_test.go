@@ -235,6 +235,7 @@ func TestSlowAuthenticator(t *testing.T) {
 		require.Less(t, time.Since(began), time.Second)
 		close(slow)
 		wg.Wait()
+		synctest.Wait()
 		require.Equal(t, 5, server.Stats().Up)
 	})
 }

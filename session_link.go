@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/gopptp/gopptp/chap"
@@ -25,13 +26,13 @@ type sessionLink struct {
 	log     *slog.Logger
 
 	// rtt is an upper bound of the round trip, from the control connection.
-	rtt   time.Duration
-	call  Call
-	ppp   *ppp.Link // nil until the call is connected
-	lcp   *lcp.LCP
-	ccp   *mppe.CCP // nil when encryption is denied
-	ipcp  *ipcp.IPCP
-	proof *chap.Peer // client: holds the keys after authentication
+	rtt    time.Duration
+	call   Call
+	ppp    *ppp.Link // nil until the call is connected
+	lcp    *lcp.LCP
+	ccp    *mppe.CCP // nil when encryption is denied
+	ipcp   *ipcp.IPCP
+	proofs []proof // how we prove ourselves, one of which the peer chooses
 
 	keys      *mppe.Keys
 	granted   *AuthResult
@@ -61,6 +62,8 @@ type sessionLink struct {
 type sessionConfig struct {
 	dataplane    Dataplane
 	encryption   EncryptionPolicy
+	keyLengths   mppe.KeyLengths
+	modes        mppe.Modes
 	mtu          int // limit; zero: what fits
 	setupTimeout time.Duration
 	greTimeout   time.Duration
@@ -87,8 +90,13 @@ type sessionRole interface {
 	layers(s *Session, l *lcp.Config, link *ppp.LinkConfig) *ipcp.IPCP
 	// authRequest answers a peer that wants to be authenticated.
 	authRequest(s *Session, req ppp.AuthRequest)
-	// networkPhase is called when authentication is over.
-	networkPhase(s *Session)
+	// credentialsNeeded asks for another password, which the peer lets us try.
+	credentialsNeeded(s *Session, ask chap.CredentialsNeeded, now time.Time)
+	// keys are those that the authentication, which is over, has given; nil if
+	// there are none. They are the session's, which wipes them.
+	keys(s *Session) *mppe.Keys
+	// user is whom the authentication was about.
+	user(s *Session) string
 	// routes are the networks behind the peer.
 	routes(s *Session) []netip.Prefix
 	// nameServers are those given to the peer, or by it.
@@ -152,13 +160,19 @@ func (s *Session) connect(peer PeerCall, now time.Time) error {
 	var link ppp.LinkConfig
 	if l.cfg.encryption != EncryptionDeny {
 		l.ccp = mppe.NewCCP(mppe.CCPConfig{
-			Request:  l.cfg.encryption != EncryptionAllow,
-			Required: l.cfg.encryption == EncryptionRequire,
+			Request:      l.cfg.encryption != EncryptionAllow,
+			Required:     l.cfg.encryption == EncryptionRequire,
+			KeyLengths:   l.cfg.keyLengths,
+			Modes:        l.cfg.modes,
+			FirstTimeout: compressionTimeout(l.rtt),
 		})
-		link.Compression = l.ccp
+		link.Compression = keyedCCP{l.ccp, s}
 		link.RequireCompression = l.cfg.encryption == EncryptionRequire
 	}
 	l.ipcp = l.cfg.role.layers(s, &lcpCfg, &link)
+	for _, p := range l.proofs {
+		link.Peers = append(link.Peers, p.Auth)
+	}
 	l.lcp = lcp.New(lcpCfg)
 	link.Control = l.lcp
 	link.Networks = []ppp.Layer{l.ipcp}
@@ -166,6 +180,25 @@ func (s *Session) connect(peer PeerCall, now time.Time) error {
 	l.greDeadline = now.Add(l.cfg.greTimeout)
 	s.run(now, func(out *ppp.Output) { l.ppp.Up(now, out) })
 	return nil
+}
+
+// keyedCCP asks for no more than there are keys for, which is known once
+// authentication is over.
+type keyedCCP struct {
+	*mppe.CCP
+	session *Session
+}
+
+// Up implements ppp.Layer.
+func (c keyedCCP) Up(now time.Time, out *ppp.Output) ppp.Signal {
+	l := &c.session.link
+	l.keys = l.cfg.role.keys(c.session)
+	available := mppe.KeyLengths(0)
+	if l.keys != nil {
+		available = l.keys.Lengths()
+	}
+	c.Limit(available)
+	return c.CCP.Up(now, out)
 }
 
 // The first LCP Configure-Request may be lost because the peer is not listening
@@ -178,6 +211,14 @@ const (
 
 func firstTimeout(rtt time.Duration) time.Duration {
 	return max(minFirstTimeout, min(rtt+rtt/2, maxFirstTimeout))
+}
+
+// compressionTimeout is when CCP's first Configure-Request is repeated. One that
+// is repeated while the answer is on its way takes the peer's CCP down again when
+// it arrives (RFC 1661 §4.1), and a pppd that requires MPPE hangs up then: it must
+// be later than an answer takes, on slow paths too.
+func compressionTimeout(rtt time.Duration) time.Duration {
+	return max(ppp.DefaultFirstTimeout, min(4*rtt, ppp.DefaultMaxTimeout))
 }
 
 // run calls f, carries out what it wants done, and sets the timer anew.
@@ -297,6 +338,8 @@ func (s *Session) event(e ppp.Event, now time.Time, out *ppp.Output) {
 		s.phase(e.Phase, now)
 	case ppp.AuthRequest:
 		l.cfg.role.authRequest(s, e)
+	case chap.CredentialsNeeded:
+		l.cfg.role.credentialsNeeded(s, e, now)
 	case mppe.PrepareReceive:
 		s.prepareReceive(e, now)
 	case ppp.LayerUp:
@@ -324,6 +367,16 @@ func (s *Session) event(e ppp.Event, now time.Time, out *ppp.Output) {
 	default:
 		l.log.Debug("event", "type", fmt.Sprintf("%T", e))
 	}
+}
+
+// proof is the method by which we have proved ourselves; the zero proof if the
+// peer did not ask for one.
+func (l *sessionLink) proof() proof {
+	i := slices.IndexFunc(l.proofs, func(p proof) bool { return p.Method() == l.lcp.OwnAuth() })
+	if i < 0 {
+		return proof{}
+	}
+	return l.proofs[i]
 }
 
 // authFailed notes why the link is about to end, if it is.
@@ -355,7 +408,7 @@ func (s *Session) phase(p ppp.Phase, now time.Time) {
 	case ppp.PhaseNetwork:
 		// Where MPPE is left to the peer, nothing waits for it to ask.
 		l.settled = l.ccp == nil || l.cfg.encryption == EncryptionAllow
-		l.cfg.role.networkPhase(s)
+		s.update(func(i *sessionInfo) { i.user = l.cfg.role.user(s) })
 		s.enter(StateNetwork, now)
 	case ppp.PhaseTerminate:
 		// The peer may clear the call before PPP has ended: that is not why.
@@ -370,11 +423,12 @@ func (s *Session) phase(p ppp.Phase, now time.Time) {
 // acks the CCP request that is about to go out.
 func (s *Session) prepareReceive(e mppe.PrepareReceive, now time.Time) {
 	l := &s.link
-	if l.keys == nil {
+	p, ok := l.keys.RecvParams(mppe.Agreed(e)) // CCP asks for nothing else
+	if !ok {
 		s.end(CauseEncryption, errNoKeys, now)
 		return
 	}
-	if err := l.call.PrepareReceive(mppe.Params{KeyLength: e.KeyLength, Stateful: e.Stateful, Key: l.keys.Recv}); err != nil {
+	if err := l.call.PrepareReceive(p); err != nil {
 		s.end(CauseDataplane, err, now)
 	}
 }
@@ -387,12 +441,13 @@ func (s *Session) encrypt(now time.Time) {
 	l.settled = true
 	var e Encryption
 	description := "none"
-	if send, ok := l.ccp.Send(); ok && l.keys != nil {
-		e.Send = &mppe.Params{KeyLength: send.KeyLength, Stateful: send.Stateful, Key: l.keys.Send}
-		description = send.String()
+	if send, ok := l.ccp.Send(); ok {
+		p, _ := l.keys.SendParams(send)
+		e.Send, description = &p, send.String()
 	}
-	if recv, ok := l.ccp.Recv(); ok && l.keys != nil {
-		e.Receive = &mppe.Params{KeyLength: recv.KeyLength, Stateful: recv.Stateful, Key: l.keys.Recv}
+	if recv, ok := l.ccp.Recv(); ok {
+		p, _ := l.keys.RecvParams(recv)
+		e.Receive = &p
 	}
 	if err := l.call.SetEncryption(e); err != nil {
 		s.end(CauseDataplane, err, now)
@@ -620,6 +675,11 @@ func (s *Session) linkOver(now time.Time) {
 	l.cfg.role.release(s)
 	if l.keys != nil {
 		l.keys.Wipe()
+	}
+	for _, p := range l.proofs {
+		if w, ok := p.Auth.(interface{ Wipe() }); ok {
+			w.Wipe()
+		}
 	}
 	l.control.linkOver(s, l.cause, now)
 }
