@@ -11,6 +11,7 @@ import (
 
 	"github.com/gopptp/gopptp/chap"
 	"github.com/gopptp/gopptp/layers"
+	"github.com/gopptp/gopptp/pap"
 	"github.com/gopptp/gopptp/ppp"
 	"github.com/gopptp/gopptp/pptp"
 )
@@ -145,7 +146,7 @@ func TestMSCHAPFailure(t *testing.T) {
 }
 
 func TestPasswordIsRedacted(t *testing.T) {
-	p := layers.PAP{Code: layers.PAPRequest, PeerID: []byte("joe"), Password: layers.Password("hunter2")}
+	p := layers.PAP{Code: layers.PAPRequest, Request: pap.Request{PeerID: []byte("joe"), Password: ppp.Secret("hunter2")}}
 	enc, err := json.Marshal(p.Password)
 	require.NoError(t, err)
 	for _, s := range []string{
