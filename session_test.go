@@ -177,35 +177,6 @@ func TestGREBlocked(t *testing.T) {
 	})
 }
 
-// TestEachPacketLostOnce loses every packet of a set-up in turn, once.
-func TestEachPacketLostOnce(t *testing.T) {
-	n := 0
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
-		w.serve(nil)
-		w.dropGRE(func(i int) bool { n = i + 1; return false })
-		w.exchange(w.dial(nil), 1)
-	})
-	require.Greater(t, n, 15, "LCP, CHAP, CCP and IPCP take more than this")
-	for lost := range n {
-		t.Run(fmt.Sprint(lost), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				w := newWorld(t)
-				server := w.serve(nil)
-				w.dropGRE(func(i int) bool { return i == lost })
-				began := time.Now()
-				s := w.dial(nil)
-				require.Less(t, time.Since(began), 1500*time.Millisecond)
-				w.session(server)
-				time.Sleep(10 * time.Second) // whatever still has to settle
-				w.dropGRE(nil)
-				w.exchange(s, 5)
-				require.Equal(t, "MPPE 128-bit stateless", s.Encryption())
-			})
-		})
-	}
-}
-
 // TestImpairedSetUp brings sessions up where much is lost, doubled and late.
 func TestImpairedSetUp(t *testing.T) {
 	for seed := range uint64(20) {
