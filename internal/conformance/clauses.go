@@ -20,7 +20,7 @@ type Document struct {
 
 // Section is a section of a Document.
 type Section struct {
-	Number, Title string // the number is "-" where the document is not public
+	Number, Title string // the number is "-" where it has none
 	Clauses       []Clause
 }
 
