@@ -3,10 +3,10 @@ package mppe
 import "encoding/binary"
 
 // Peers differ about the FLUSHED bit where it answers a Reset-Request. RFC 3078
-// §8.2 begins the key stream of the current key again. Linux goes on to the next
-// key, as if the packet were a flag packet; when it receives, it does so at each
-// FLUSHED packet and at no other (seen with Linux 6.1). They agree about flag packets, which have the
-// bit and a new key, and what is here makes use of that:
+// §8.2 begins the key stream of the current key again. Linux (6.1, as its packets
+// show) goes on to the next key, as if the packet were a flag packet. They agree
+// about flag packets, which have the bit and a new key, and what is here makes use
+// of that:
 //
 //   - The Encryptor begins anew with a flag packet only, for which it skips
 //     coherency counts. To the peer that looks like losses, which are why it asked.
