@@ -85,6 +85,11 @@ func TestOneReplyToAChallenge(t *testing.T) {
 	})
 }
 
+// RFC 1994 §4 and RFC 2759 §7: the numbers on the wire.
+func TestCodes(t *testing.T) {
+	require.Equal(t, []ppp.Code{1, 2, 3, 4, 7}, []ppp.Code{codeChallenge, codeResponse, codeSuccess, codeFailure, codeChangePasswordV2})
+}
+
 // RFC 2759 §4: the parts of a Response.
 func TestResponseLayout(t *testing.T) {
 	seen := make(map[string]bool)

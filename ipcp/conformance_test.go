@@ -91,3 +91,18 @@ func TestInterfaceIDRequestsWait(t *testing.T) {
 	p.request(encodeID(InterfaceID{}))
 	p.request()
 }
+
+// RFC 1332 §3.3, RFC 1877 §1 and RFC 5072 §4.1: the options as they are on the
+// wire.
+func TestOptionsOnTheWire(t *testing.T) {
+	p := newPeer(t, Config{Local: alice, RequestDNS: true, RequestNBNS: true})
+	a := alice.As4()
+	want := append([]byte{3, 6}, a[:]...)
+	for _, typ := range []byte{129, 130, 131, 132} {
+		want = append(want, typ, 6, 0, 0, 0, 0)
+	}
+	require.Equal(t, want, p.one(ppp.ConfigureRequest, p.heard()).Data)
+
+	p6 := newPeer6(t, IPV6CPConfig{Local: InterfaceID{1, 2, 3, 4, 5, 6, 7, 8}})
+	require.Equal(t, []byte{1, 10, 1, 2, 3, 4, 5, 6, 7, 8}, p6.heard()[0].Data)
+}

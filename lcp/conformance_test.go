@@ -65,3 +65,15 @@ func TestNoEchoesUnlessOpen(t *testing.T) {
 		require.Equal(t, ppp.ConfigureRequest, got.Code)
 	}
 }
+
+// RFC 1661 §6.1 to §6.6 and RFC 1994 §3: the options as they are on the wire.
+func TestOptionsOnTheWire(t *testing.T) {
+	p := newPeer(t, server())
+	require.Equal(t, []byte{
+		1, 4, 0x05, 0xb4,
+		3, 5, 0xc2, 0x23, 0x81,
+		5, 6, 1, 2, 3, 4,
+		7, 2,
+		8, 2,
+	}, p.one(ppp.ConfigureRequest, p.heard()).Data)
+}

@@ -74,3 +74,20 @@ func TestBitsWithoutMeaning(t *testing.T) {
 		require.Equal(t, "text", string(got))
 	}
 }
+
+// RFC 3078 §2: the option as it is on the wire.
+func TestOptionOnTheWire(t *testing.T) {
+	for _, c := range []struct {
+		agreed Agreed
+		wire   []byte
+	}{
+		{Agreed{KeyLength: Key40}, []byte{18, 6, 1, 0, 0, 0x20}},
+		{Agreed{KeyLength: Key56}, []byte{18, 6, 1, 0, 0, 0x80}},
+		{Agreed{KeyLength: Key128}, []byte{18, 6, 1, 0, 0, 0x40}},
+		{Agreed{KeyLength: Key128, Stateful: true}, []byte{18, 6, 0, 0, 0, 0x40}},
+	} {
+		require.Equal(t, c.wire, ppp.Options{c.agreed.bits().option()}.Append(nil))
+	}
+	require.EqualValues(t, 0x10, bitObsolete)
+	require.EqualValues(t, 0x01, bitCompressed)
+}

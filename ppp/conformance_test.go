@@ -172,3 +172,23 @@ func TestIllegalEvents(t *testing.T) {
 	r.request(Options{{7, nil}})
 	require.Equal(t, SignalUp, r.ack())
 }
+
+// RFC 1661 §2 and §5, with those of the documents that add to them: the numbers
+// on the wire.
+func TestNumbers(t *testing.T) {
+	for want, code := range []Code{
+		1: ConfigureRequest, 2: ConfigureAck, 3: ConfigureNak, 4: ConfigureReject,
+		5: TerminateRequest, 6: TerminateAck, 7: CodeReject, 8: ProtocolReject,
+		9: EchoRequest, 10: EchoReply, 11: DiscardRequest, 12: Identification, 13: TimeRemaining,
+		14: ResetRequest, 15: ResetAck,
+	} {
+		require.EqualValues(t, want, code)
+	}
+	for want, p := range map[uint16]Protocol{
+		0x0021: ProtocolIPv4, 0x0057: ProtocolIPv6, 0x00fd: ProtocolCompressed,
+		0x8021: ProtocolIPCP, 0x8057: ProtocolIPV6CP, 0x80fd: ProtocolCCP,
+		0xc021: ProtocolLCP, 0xc023: ProtocolPAP, 0xc025: ProtocolLQR, 0xc223: ProtocolCHAP,
+	} {
+		require.EqualValues(t, want, p)
+	}
+}
