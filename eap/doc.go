@@ -7,6 +7,12 @@
 // RADIUS server, or whatever knows the method, can do any of them, EAP-TLS
 // included. The Authenticator sees to identifiers, repetition and duplicates.
 //
+// [Server] answers such an event for an owner with a store of users, by
+// [MSCHAPv2Server] and [MD5Server] or other methods that implement
+// [ServerMethod]. A peer that refuses one is led to the next. What a peer is told
+// is the same for a user that does not exist and a wrong password, and takes as
+// long.
+//
 // [Peer] proves us to a server by its methods, of which [MSCHAPv2] and [MD5] are
 // here; a user may add others by implementing [Method]. A server that asks for
 // another one is told which they are.
@@ -15,9 +21,9 @@
 // to its good end takes the first packet of a network protocol for it, by
 // [ppp.Presumer].
 //
-// Not done: methods for a server, other attempts and password changes in
-// EAP-MSCHAPv2, expanded types (RFC 3748 §5.7).
+// Not done: other attempts and password changes in EAP-MSCHAPv2, expanded types
+// (RFC 3748 §5.7).
 //
-// Nothing here is safe for concurrent use, does I/O or keeps time. Passwords and
-// hashes never print.
+// Nothing here but a Server is safe for concurrent use; nothing does I/O or keeps
+// time. Passwords and hashes never print.
 package eap

@@ -69,3 +69,40 @@ func Example() {
 	// alice MD5-Challenge
 	// the client is in
 }
+
+// A Server has the methods for who has the users in a store. Its Verdict goes to
+// the Authenticator as it is.
+func ExampleServer() {
+	hash := chap.NTPasswordHash("correct horse")
+	users := map[string]*eap.User{"alice": {NTHash: hash}}
+	methods := eap.Server{Methods: []eap.ServerMethod{&eap.MSCHAPv2Server{Name: "gateway"}}}
+
+	server := eap.NewAuthenticator(eap.AuthenticatorConfig{})
+	client := eap.NewPeer(eap.PeerConfig{
+		Name:    "alice",
+		Methods: []eap.Method{eap.NewMSCHAPv2(chap.PeerConfig{Name: "alice", NTHash: hash})},
+	})
+	var fromServer, fromClient ppp.Output
+	now := time.Now()
+	client.Start(now, &fromClient)
+	server.Start(now, &fromServer)
+	for sent, heard := 0, 0; sent < fromServer.Len() || heard < fromClient.Len(); {
+		for ; sent < fromServer.Len(); sent++ {
+			if req, ok := fromServer.At(sent).Event.(ppp.AuthRequest); ok {
+				v := methods.Next(&req, users[req.Name])
+				fmt.Println("goes on:", v.Continue, "accepted:", v.Accepted, "keys:", v.Proof != nil)
+				server.Verdict(v.AuthVerdict, now, &fromServer)
+			} else if client.Input(fromServer.At(sent).Frame[2:], now, &fromClient) == ppp.SignalUp {
+				fmt.Println("the client is in")
+			}
+		}
+		for ; heard < fromClient.Len(); heard++ {
+			server.Input(fromClient.At(heard).Frame[2:], now, &fromServer)
+		}
+	}
+	// Output:
+	// goes on: true accepted: false keys: false
+	// goes on: true accepted: false keys: false
+	// goes on: false accepted: true keys: true
+	// the client is in
+}

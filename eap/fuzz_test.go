@@ -117,3 +117,60 @@ func FuzzStream(f *testing.F) {
 		}
 	})
 }
+
+// FuzzServer answers a Server's requests with what the input makes up, of which
+// nothing is a proof, until the input has a right answer given. An octet says how
+// many that follow are one packet; zero is a right answer.
+func FuzzServer(f *testing.F) {
+	f.Add([]byte("\x05\x02\x01\x00\x05\x01\x00\x00"), false)
+	f.Add([]byte("\x05\x02\x01\x00\x05\x01\x06\x02\x02\x00\x06\x03\x04\x00"), true)
+	f.Add([]byte("\x05\x02\x01\x00\x05\x01\x00\x06\x02\x03\x00\x06\x1a\x03\x06\x02\x03\x00\x06\x1a\x04"), false)
+	f.Add(append([]byte("\x05\x02\x01\x00\x05\x01\x3b\x02\x02\x00\x3b\x1a\x02\x02\x00\x36\x31"), make([]byte, 60)...), false)
+	f.Fuzz(func(t *testing.T, in []byte, md5First bool) {
+		s := new(Server)
+		if md5First {
+			s.Methods = []ServerMethod{new(MD5Server), new(MSCHAPv2Server)}
+		}
+		user := account("right")
+		peer := NewPeer(PeerConfig{Name: "alice", Methods: []Method{
+			NewMSCHAPv2(chap.PeerConfig{Name: "alice", NTHash: user.NTHash}), NewMD5("alice", user.Secret),
+		}})
+		var out ppp.Output
+		var state any
+		request, right := packet(CodeRequest, 1, TypeIdentity, nil), 0
+		for len(in) > 0 {
+			n := int(in[0])
+			answer := in[1:min(1+n, len(in))]
+			in = in[1+len(answer):]
+			if n == 0 {
+				out.Reset()
+				peer.Input(request, start, &out)
+				if out.Len() == 0 {
+					return
+				}
+				answer = out.At(0).Frame[2:]
+				if Type(request[4]) != TypeIdentity {
+					right++
+				}
+			}
+			req := ppp.AuthRequest{Method: ppp.AuthEAP, ID: 1, Name: "alice", State: state, EAP: answer}
+			nobody := s.Next(&req, nil)
+			require.False(t, nobody.Accepted)
+			v := s.Next(&req, user)
+			require.False(t, v.Accepted && right == 0, "no guess is a proof")
+			require.Equal(t, v.Continue, v.EAP != nil)
+			require.False(t, v.Proof != nil && !v.Accepted)
+			require.Equal(t, v.Continue || v.Accepted, v.ErrorCode == 0)
+			if !v.Continue {
+				return
+			}
+			var p ppp.Packet
+			count, err := p.Decode(v.EAP)
+			require.NoError(t, err)
+			require.Equal(t, len(v.EAP), count)
+			require.Equal(t, CodeRequest, p.Code)
+			require.Equal(t, answer[1]+1, p.ID)
+			request, state = v.EAP, v.State
+		}
+	})
+}

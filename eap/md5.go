@@ -44,3 +44,35 @@ func (*MD5) Err() error { return nil }
 
 // Wipe overwrites the octets of the secret.
 func (m *MD5) Wipe() { m.secret.Wipe() }
+
+// MD5Server is MD5-Challenge in the role of the server. It yields no keys for
+// MPPE.
+type MD5Server struct {
+	// Name is ours, sent with the challenge. At most 255 octets are sent.
+	Name string
+	// Rand fills a challenge. Default crypto/rand.
+	Rand func([]byte)
+}
+
+var _ ServerMethod = (*MD5Server)(nil)
+
+// Type implements ServerMethod.
+func (*MD5Server) Type() Type { return TypeMD5 }
+
+// Begin implements ServerMethod.
+func (m *MD5Server) Begin(uint8) Step {
+	v := chap.Value{Value: random(m.Rand, challengeLen), Name: cut(m.Name)}
+	return Step{Request: v.Append(nil), State: v.Value}
+}
+
+// Respond implements ServerMethod.
+func (*MD5Server) Respond(r *Response) Step {
+	var v chap.Value
+	challenge, _ := r.State.([]byte)
+	_, err := v.Decode(r.Data)
+	good := err == nil && chap.VerifyMD5(&ppp.AuthRequest{
+		Method: ppp.AuthCHAPMD5, ID: r.ID, Challenge: challenge, Response: v.Value,
+	}, r.User.Secret)
+	code := r.User.judge(good)
+	return Step{Accepted: code == 0, ErrorCode: code}
+}
