@@ -19,6 +19,11 @@ const (
 // countModulus is how many coherency counts there are.
 const countModulus = countMask + 1
 
+// maxSkipped is how many counts an Encryptor may have left out beside packets that
+// are missing, in stateful mode: up to flagCount with each reset, and few happen at
+// once.
+const maxSkipped = 3 * flagCount
+
 // maxSteps bounds the key changes for one packet to a tenth of a second of work.
 // GRE may claim a gap of billions.
 const maxSteps = 1 << 16
@@ -180,6 +185,9 @@ func (d *Decryptor) gap(h uint16, missing uint32) (gap int64, old bool) {
 	gap = int64((h - d.count) & countMask)
 	if int64(missing) >= gap {
 		return gap + (int64(missing)-gap)/countModulus*countModulus, false
+	}
+	if d.stateful && gap-int64(missing) <= maxSkipped {
+		return gap, false // the peer left counts out when it was reset
 	}
 	return gap, gap >= countModulus/2
 }

@@ -612,3 +612,27 @@ func FuzzStatefulDecryptor(f *testing.F) {
 		require.True(t, l.send(t, false))
 	})
 }
+
+// A reset, for which counts are left out, may come while so many packets are lost
+// that the next one looks like an old one.
+func TestResetWithinALongLoss(t *testing.T) {
+	for _, lost := range []int{countModulus/2 - flagCount, countModulus/2 - 1, countModulus / 2, countModulus - flagCount - 1} {
+		enc, err := NewEncryptor(Params{KeyLength: Key128, Stateful: true})
+		require.NoError(t, err)
+		dec, err := NewDecryptor(Params{KeyLength: Key128, Stateful: true})
+		require.NoError(t, err)
+		text := datagram(50)
+		packet := func() []byte {
+			b := append(make([]byte, HeaderLen), text...)
+			enc.Seal(b)
+			return b
+		}
+		for range lost {
+			packet()
+		}
+		enc.Flush()
+		got, err := dec.Open(packet(), uint32(lost))
+		require.NoError(t, err, "%d lost", lost)
+		require.Equal(t, text, got)
+	}
+}
