@@ -350,10 +350,11 @@ func (c *client) layers(s *Session, l *lcp.Config, link *ppp.LinkConfig) *ipcp.I
 		link.Authenticators = authenticators(c.cfg.AuthMethods, c.cfg.Name, 0)
 	}
 	return ipcp.New(ipcp.Config{
-		Local:       c.cfg.Address,
-		AcceptLocal: true,
-		RequestDNS:  c.cfg.RequestDNS,
-		RequestNBNS: c.cfg.RequestNBNS,
+		Local:        c.cfg.Address,
+		AcceptLocal:  true,
+		RequestDNS:   c.cfg.RequestDNS,
+		RequestNBNS:  c.cfg.RequestNBNS,
+		FirstTimeout: networkTimeout(s.link.rtt),
 	})
 }
 

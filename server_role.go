@@ -28,7 +28,7 @@ func (r *serverRole) layers(s *Session, l *lcp.Config, link *ppp.LinkConfig) *ip
 		l.OwnAuth = r.cfg.AuthMethods
 		s.link.proofs = proofs(r.cfg.AuthMethods, r.cfg.Credentials, false)
 	}
-	return ipcp.New(ipcp.Config{}) // addresses follow with the user
+	return ipcp.New(ipcp.Config{FirstTimeout: networkTimeout(s.link.rtt)}) // addresses follow with the user
 }
 
 // authRequest asks the Authenticator, and for an address, on a goroutine of its

@@ -164,7 +164,7 @@ func (s *Session) connect(peer PeerCall, now time.Time) error {
 			Required:     l.cfg.encryption == EncryptionRequire,
 			KeyLengths:   l.cfg.keyLengths,
 			Modes:        l.cfg.modes,
-			FirstTimeout: compressionTimeout(l.rtt),
+			FirstTimeout: networkTimeout(l.rtt),
 		})
 		link.Compression = keyedCCP{l.ccp, s}
 		link.RequireCompression = l.cfg.encryption == EncryptionRequire
@@ -213,11 +213,12 @@ func firstTimeout(rtt time.Duration) time.Duration {
 	return max(minFirstTimeout, min(rtt+rtt/2, maxFirstTimeout))
 }
 
-// compressionTimeout is when CCP's first Configure-Request is repeated. One that
-// is repeated while the answer is on its way takes the peer's CCP down again when
-// it arrives (RFC 1661 §4.1), and a pppd that requires MPPE hangs up then: it must
-// be later than an answer takes, on slow paths too.
-func compressionTimeout(rtt time.Duration) time.Duration {
+// networkTimeout is when the first Configure-Request of CCP or IPCP is repeated.
+// One that is repeated while the answer is on its way takes the layer down again
+// when it arrives (RFC 1661 §4.1): a pppd that requires MPPE hangs up then, and
+// IPCP may begin anew for ever. So it is later than an answer takes, on slow paths
+// too.
+func networkTimeout(rtt time.Duration) time.Duration {
 	return max(ppp.DefaultFirstTimeout, min(4*rtt, ppp.DefaultMaxTimeout))
 }
 
