@@ -7,13 +7,13 @@
 // reads no clock and starts no goroutine: packets and the time are arguments,
 // deadlines are values.
 //
-// Not here: the transmit window and its adaptive time-out (RFC 2637 sections
-// 4.2 and 4.4). Real peers neither need nor keep them, and a tunnel that stops
-// sending because an acknowledgement was lost only adds a stall to what the
-// protocols inside already do for themselves. [Sender.Unacked] is there for an
-// owner who wants to know.
+// The transmit window and its adaptive time-out (RFC 2637 sections 4.2 and 4.4)
+// are an option, [Flow]. Real peers neither need nor keep them, and a tunnel that
+// stops sending because an acknowledgement was lost only adds a stall to what the
+// protocols inside already do for themselves. It is for a peer that drops what
+// exceeds its window, and switches itself off where there is none.
 //
-// A Header, Sender or Receiver belongs to one goroutine at a time; where the
+// A Header, Sender, Flow or Receiver belongs to one goroutine at a time; where the
 // two directions of a call run on different goroutines, a lock of the owner
 // must cover both, as acknowledgements travel from one to the other. A Demux
 // may be used by all goroutines at once.

@@ -70,3 +70,31 @@ func ExampleReceiver() {
 	// acknowledge 5 true
 	// {Packets:4 Reordered:1 Lost:2 Late:0 Duplicates:0 OutOfRange:0 Resyncs:0 Acks:1}
 }
+
+// A peer that buffers four packets is sent no more than it can take. One of its
+// acknowledgements stands for all packets before.
+func ExampleFlow() {
+	var sender gre.Sender
+	flow := gre.NewFlow(gre.FlowConfig{Window: 4})
+	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	for packet := range 3 {
+		if flow.Room() == 0 {
+			fmt.Println("packet", packet, "has to wait")
+			break
+		}
+		flow.Sent(sender.Next(), now)
+	}
+	now = now.Add(20 * time.Millisecond)
+	sender.Ack(1)
+	flow.Ack(1, now)
+	fmt.Println("room for", flow.Room())
+
+	flow.Sent(sender.Next(), now)
+	now = flow.Deadline() // no acknowledgement comes
+	flow.Tick(now)
+	fmt.Println("room for", flow.Room(), "after", flow.Counters().Timeouts, "time-out")
+	// Output:
+	// packet 2 has to wait
+	// room for 3
+	// room for 2 after 1 time-out
+}

@@ -112,3 +112,23 @@ func FuzzSender(f *testing.F) {
 		}
 	})
 }
+
+// FuzzFlow: whatever is acknowledged, and however the time goes, an owner is
+// never left to wait for ever.
+func FuzzFlow(f *testing.F) {
+	f.Add(uint16(64), uint32(0), []byte{0, 248, 18, 3, 0, 248, 6, 6, 6})
+	f.Add(uint16(1), uint32(1<<32-2), []byte{0, 6, 0, 6, 3, 4, 12, 20, 5, 13})
+	f.Add(uint16(8), uint32(1<<31-4), []byte{1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 3, 4, 250, 7})
+	f.Add(uint16(65535), uint32(7), []byte{0, 0, 2, 10, 18, 26, 3})
+	f.Add(uint16(0), uint32(7), []byte{1, 3, 6})
+	f.Fuzz(func(t *testing.T, window uint16, first uint32, ops []byte) {
+		drive(t, FlowConfig{Window: int(window)}, first, func() (int, bool) {
+			if len(ops) == 0 {
+				return 0, false
+			}
+			op := int(ops[0])
+			ops = ops[1:]
+			return op, true
+		})
+	})
+}
