@@ -70,7 +70,6 @@ type FlowConfig struct {
 type Flow struct {
 	epoch time.Time
 	sent  []int64 // when, in nanoseconds since epoch, by number modulo its length
-	depth uint32  // how many numbers before next it knows
 
 	next  uint32 // the number to be sent next
 	first uint32 // the oldest that is waited for; next if there is none
@@ -147,8 +146,7 @@ func (f *Flow) Sent(seq uint32, now time.Time) {
 	if f.epoch.IsZero() {
 		f.epoch = now
 	}
-	if f.depth == 0 || seq != f.next {
-		f.depth = 0
+	if seq != f.next {
 		f.first, f.acked, f.recovery = seq, seq, seq
 	}
 	size := uint32(len(f.sent))
@@ -158,7 +156,6 @@ func (f *Flow) Sent(seq uint32, now time.Time) {
 	}
 	f.sent[seq%size] = int64(now.Sub(f.epoch))
 	f.next = seq + 1
-	f.depth = min(f.depth+1, size)
 }
 
 // Ack takes an acknowledgement number that the peer has sent.
@@ -166,7 +163,7 @@ func (f *Flow) Ack(n uint32, now time.Time) {
 	if f.Off() {
 		return
 	}
-	if f.next-1-n >= f.depth || int32(n-f.acked) < 0 {
+	if f.next-1-n >= uint32(len(f.sent)) || int32(n-f.acked) < 0 {
 		f.count.Stale++
 		return
 	}
