@@ -21,6 +21,10 @@ type capture struct {
 	file string
 }
 
+// tcpdumpPatience is how long tcpdump may leave packets in the kernel's buffer.
+// Taking each one at once would disturb what it looks at.
+const tcpdumpPatience = 1100 * time.Millisecond
+
 // capture starts one, which lasts until the test ends.
 func (h host) capture(t *testing.T, dev string) *capture {
 	t.Helper()
@@ -28,6 +32,11 @@ func (h host) capture(t *testing.T, dev string) *capture {
 	file := filepath.Join(logDir(t), name+".pcap")
 	p := h.start(t, name, "tcpdump", "-i", dev, "-U", "-B", "8192", "-Z", "root", "-w", file, "tcp port 1723 or proto gre")
 	p.await(t, "listening on", 10*time.Second)
+	t.Cleanup(func() {
+		if !p.ends(0) {
+			time.Sleep(tcpdumpPatience)
+		}
+	})
 	return &capture{p, file}
 }
 
@@ -40,6 +49,7 @@ type packet struct {
 // packets ends the capture and returns what it has seen.
 func (c *capture) packets(t *testing.T) []packet {
 	t.Helper()
+	time.Sleep(tcpdumpPatience)
 	c.stop()
 	out, err := exec.Command("tcpdump", "-n", "-tt", "-r", c.file).Output()
 	require.NoError(t, err, "tcpdump -r")

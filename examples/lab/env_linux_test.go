@@ -66,7 +66,7 @@ func need(t *testing.T, k kind) {
 	}
 	programs := []string{"ip", "nsenter", "ping", "ss", "tcpdump", "tshark"}
 	if k == umlKernel {
-		programs = append(programs, "linux.uml", "pptpd", "pppd", "pptp")
+		programs = append(programs, "linux.uml", "pptpd", "pppd", "pptp", "tc")
 		if runtime.GOARCH != "amd64" {
 			missing("User-Mode Linux runs on amd64 only")
 		}
@@ -161,15 +161,46 @@ func cmp(err, otherwise error) error {
 }
 
 // innerRun is the -test.run pattern for the environment: this one test, and
-// the part of the caller's own pattern that chooses among its subtests.
+// those parts of the caller's own pattern that choose among its subtests.
 func innerRun(name string) string {
-	pattern := "^" + regexp.QuoteMeta(name) + "$"
-	if own := flag.Lookup("test.run"); own != nil {
-		if _, sub, ok := strings.Cut(own.Value.String(), "/"); ok {
-			pattern += "/" + sub
+	test := "^" + regexp.QuoteMeta(name) + "$"
+	own := ""
+	if f := flag.Lookup("test.run"); f != nil {
+		own = f.Value.String()
+	}
+	var patterns []string
+	for _, p := range alternatives(own) {
+		first, sub, ok := strings.Cut(p, "/")
+		if matched, err := regexp.MatchString(first, name); err != nil || !matched {
+			continue
+		}
+		if !ok {
+			return test
+		}
+		patterns = append(patterns, test+"/"+sub)
+	}
+	return strings.Join(patterns, "|")
+}
+
+// alternatives splits a pattern at the bars that are outside of all brackets,
+// as package testing does.
+func alternatives(pattern string) []string {
+	var found []string
+	depth, start := 0, 0
+	for i, c := range pattern {
+		switch c {
+		case '(', '[':
+			depth++
+		case ')', ']':
+			depth--
+		case '|':
+			if depth == 0 {
+				found = append(found, pattern[start:i])
+				start = i + 1
+			}
 		}
 	}
-	return pattern
+	return append(found, pattern[start:])
 }
 
 type result struct {

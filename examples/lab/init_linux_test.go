@@ -38,7 +38,7 @@ var modules = []string{
 	"drivers/net/slip/slhc", "drivers/net/ppp/ppp_generic", "drivers/net/ppp/pppox",
 	"net/ipv4/gre", "drivers/net/ppp/pptp", "lib/crypto/libarc4", "drivers/net/ppp/ppp_mppe",
 	"lib/crc-ccitt", "drivers/net/ppp/ppp_async", "drivers/net/ppp/ppp_synctty",
-	"drivers/net/tun", "drivers/net/veth", "drivers/net/dummy",
+	"drivers/net/tun", "drivers/net/veth", "drivers/net/dummy", "net/sched/sch_netem",
 }
 
 // initMain is process 1. It makes the environment, runs the job's program,

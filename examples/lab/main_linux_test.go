@@ -11,9 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The test binary plays every part of the lab, so that nothing else has to be
-// built or installed for it. Which one is said by the environment or by the
-// first argument.
+// The test binary is also process 1 of the lab's environments, so that nothing
+// else has to be built for it.
 const (
 	envRole = "LAB_ROLE" // "init": process 1 of an environment
 	envDir  = "LAB_DIR"  // where the environment keeps its logs; set inside only
@@ -24,27 +23,11 @@ func TestMain(m *testing.M) {
 	if os.Getenv(envRole) == "init" {
 		initMain()
 	}
-	if len(os.Args) > 1 {
-		switch os.Args[1] {
-		case "bulk-server":
-			exit(bulkServer(os.Args[2:]))
-		case "bulk-client":
-			exit(bulkClient(os.Args[2:]))
-		}
-	}
 	code := m.Run()
 	if ours.dir != "" {
 		_ = os.RemoveAll(ours.dir)
 	}
 	os.Exit(code)
-}
-
-func exit(err error) {
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-	os.Exit(0)
 }
 
 // ours is where the programs under test are built, once for all tests.

@@ -72,6 +72,14 @@ func (h host) ip(t *testing.T, args ...string) string {
 	return out
 }
 
+// delay makes packets that leave through the device later. It needs User-Mode
+// Linux.
+func (h host) delay(t *testing.T, dev string, by time.Duration) {
+	t.Helper()
+	_, err := run("tc", "-n", h.name, "qdisc", "add", "dev", dev, "root", "netem", "delay", fmt.Sprintf("%dms", by.Milliseconds()))
+	require.NoError(t, err)
+}
+
 // within makes argv run in the host. The program keeps its process ID.
 func (h host) within(argv ...string) []string {
 	return append([]string{"nsenter", "--net=/run/netns/" + h.name}, argv...)

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -76,22 +77,27 @@ func (g *gateway) descriptors(t *testing.T) int {
 func (g *gateway) idle(t *testing.T, descriptors int) {
 	t.Helper()
 	g.host.noConnections(t, 5*time.Second)
-	eventually(t, 5*time.Second, "no address is left on the gateway's device", func() bool {
-		return !strings.Contains(g.host.ip(t, "-4", "-o", "addr", "show"), tunnelServer+"/")
-	})
 	eventually(t, 5*time.Second, fmt.Sprintf("the gateway is back to %d descriptors", descriptors), func() bool {
 		return g.descriptors(t) <= descriptors
 	})
 }
 
-// terminate stops the gateway in order.
-func (g *gateway) terminate(t *testing.T) {
+// shutdown stops the gateway in order.
+func (g *gateway) shutdown(t *testing.T) {
 	t.Helper()
 	g.stop()
 	require.Equal(t, 0, g.exitCode(t, time.Second), "the gateway's exit code")
 	require.NotEmpty(t, g.find(`msg=stopped`))
 	require.Empty(t, g.find(`^panic:|DATA RACE|level=ERROR`))
 	require.Empty(t, g.host.tunnels(t), "devices after the gateway's end")
+}
+
+// goroutines counts the gateway's goroutines, at the price of its life.
+func (g *gateway) goroutines(t *testing.T) int {
+	t.Helper()
+	g.signal(syscall.SIGQUIT)
+	require.Equal(t, 2, g.exitCode(t, 10*time.Second), "the gateway's exit code after SIGQUIT")
+	return len(g.find(`^goroutine \d+ .*\[`))
 }
 
 // dialler is our client.

@@ -136,8 +136,7 @@ type pppClientConfig struct {
 	mppe     string
 	password string // the right one if empty
 	user     string // likewise
-	local    string // address to call from; decides which pptp programs share a control connection
-	more     []string
+	shared   bool   // use the control connection of another client on this host that does
 }
 
 // startPPPClient starts a client in the host, which calls the server. Its
@@ -152,9 +151,8 @@ func startPPPClient(t *testing.T, h host, c pppClientConfig) *pppClient {
 	def(&c.name, "pppd")
 	def(&c.user, user)
 	def(&c.password, password)
-	def(&c.local, h.addr)
 	argv := []string{
-		"pppd", "pty", "pptp " + serverAddr + " --nolaunchpppd --nobuffer --nohostroute --localbind " + c.local,
+		"pppd", "pty", "pptp " + serverAddr + " --nolaunchpppd --nobuffer --nohostroute",
 		"user", c.user, "password", c.password, "noauth", "refuse-eap", "nodefaultroute",
 		"debug", "hide-password", "nodetach", "maxfail", "1", "nopersist",
 	}
@@ -163,8 +161,15 @@ func startPPPClient(t *testing.T, h host, c pppClientConfig) *pppClient {
 	} else {
 		argv = append(argv, "nomppe")
 	}
+	// The pptp programs of a machine share a control connection to a server.
+	// They find it by a socket in /run, whose name has both addresses.
+	if c.shared {
+		argv[2] += " --localbind " + h.addr
+	} else {
+		argv = append([]string{"unshare", "--mount", "sh", "-c", `mount -t tmpfs tmpfs /run && exec "$@"`, "sh"}, argv...)
+	}
 	writePPP(t, "options", "")
-	return &pppClient{process: h.start(t, c.name, append(argv, c.more...)...), host: h}
+	return &pppClient{process: h.start(t, c.name, argv...), host: h}
 }
 
 // up waits until the client's tunnel is up.

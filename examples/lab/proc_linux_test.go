@@ -2,6 +2,7 @@ package lab
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -79,6 +80,7 @@ type process struct {
 	name string
 	cmd  *exec.Cmd
 	done chan struct{} // closed when the program has ended and all is collected
+	dull bool          // its output is not worth showing
 }
 
 // start starts a program. Its output goes to a log file and is shown if the
@@ -108,7 +110,7 @@ func start(t *testing.T, name string, argv ...string) *process {
 	}()
 	t.Cleanup(func() {
 		p.stop()
-		if t.Failed() {
+		if t.Failed() && !p.dull {
 			p.show(t)
 		}
 	})
@@ -137,6 +139,9 @@ func (p *process) show(t *testing.T) {
 }
 
 func (p *process) signal(s syscall.Signal) { _ = p.cmd.Process.Signal(s) }
+
+// terminate asks the program to end.
+func (p *process) terminate() { p.signal(syscall.SIGTERM) }
 
 // stop ends the program: politely, then not.
 func (p *process) stop() {
@@ -201,6 +206,22 @@ func run(argv ...string) (string, error) {
 		err = fmt.Errorf("%s: %w: %s", strings.Join(argv, " "), err, strings.TrimSpace(string(out)))
 	}
 	return string(out), err
+}
+
+// together runs f n times at once and requires that none fails.
+func together(t *testing.T, n int, f func(i int) error) {
+	t.Helper()
+	errs := make([]error, n)
+	var wg sync.WaitGroup
+	for i := range n {
+		wg.Go(func() {
+			if err := f(i); err != nil {
+				errs[i] = fmt.Errorf("%d: %w", i+1, err)
+			}
+		})
+	}
+	wg.Wait()
+	require.NoError(t, errors.Join(errs...))
 }
 
 // eventually waits until cond holds.
