@@ -45,6 +45,10 @@ type CallHandler interface {
 	ControlFrame(frame []byte)
 	// Attached reports the end of an Attach that returned no error.
 	Attached(err error)
+	// ResetNeeded reports that packets of the peer were lost in stateful mode,
+	// and that no other can be decrypted until the peer has been asked by CCP
+	// to begin anew. It comes again while that is so, at intervals.
+	ResetNeeded()
 	// Failed reports that the call can carry nothing more, and why.
 	Failed(err error)
 }
@@ -74,6 +78,10 @@ type Call interface {
 	// CCP goes down. Unless RequireEncryption is set, packets then pass in
 	// clear.
 	SetEncryption(e Encryption) error
+	// ResetSend follows a Reset-Request of the peer, which has lost its place
+	// in stateful mode: the next packet begins anew. It is called after the
+	// Reset-Ack was written. In stateless mode it does nothing.
+	ResetSend() error
 	// Attach lets users' packets flow between the peer and the host. It
 	// returns at once; CallHandler.Attached follows, except after an error.
 	// A second Attach replaces the first.

@@ -21,6 +21,7 @@ type mailbox struct {
 	mu      sync.Mutex
 	frames  [][]byte
 	posted  bool // the loop has been told
+	reset   bool // and of a reset that is needed
 	dropped uint64
 }
 
@@ -44,6 +45,23 @@ func (m *mailbox) ControlFrame(frame []byte) {
 // Attached implements CallHandler.
 func (m *mailbox) Attached(err error) {
 	m.session.post(func(now time.Time) { m.session.attached(err, now) })
+}
+
+// ResetNeeded implements CallHandler.
+func (m *mailbox) ResetNeeded() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !m.reset {
+		m.reset = true
+		m.session.post(m.resetNeeded)
+	}
+}
+
+func (m *mailbox) resetNeeded(now time.Time) {
+	m.mu.Lock()
+	m.reset = false
+	m.mu.Unlock()
+	m.session.requestReset(now)
 }
 
 // Failed implements CallHandler.

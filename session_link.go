@@ -343,6 +343,10 @@ func (s *Session) event(e ppp.Event, now time.Time, out *ppp.Output) {
 		l.cfg.role.credentialsNeeded(s, e, now)
 	case mppe.PrepareReceive:
 		s.prepareReceive(e, now)
+	case mppe.ResetRequested:
+		if err := l.call.ResetSend(); err != nil && !l.over {
+			l.log.Debug("encryption not reset", "error", err)
+		}
 	case ppp.LayerUp:
 		if e.Protocol == ppp.ProtocolCCP {
 			s.encrypt(now)
@@ -455,6 +459,14 @@ func (s *Session) encrypt(now time.Time) {
 		return
 	}
 	s.update(func(i *sessionInfo) { i.encryption = description })
+}
+
+// requestReset asks the peer to begin its encryption anew.
+func (s *Session) requestReset(now time.Time) {
+	l := &s.link
+	if l.ccp != nil && !l.over {
+		s.run(now, func(out *ppp.Output) { l.ccp.RequestReset(now, out) })
+	}
 }
 
 // decryptNoMore follows a CCP that went down. Users' packets stop until it has

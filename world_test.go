@@ -35,7 +35,7 @@ type world struct {
 	t        *testing.T
 	net      *memory.Network
 	server   *memory.Host
-	mu       sync.Mutex // guards clients
+	mu       sync.Mutex // guards clients, and users while a server runs
 	clients  map[netip.Addr]*memory.Host
 	users    map[string]*gopptp.LocalUser
 	pool     *gopptp.Pool
@@ -73,7 +73,7 @@ func (w *world) serve(change func(*gopptp.ServerConfig)) *gopptp.Server {
 	cfg := gopptp.ServerConfig{
 		Dataplane: w.server.Dataplane(),
 		Authenticator: gopptp.NewLocalAuthenticator(func(_ context.Context, name string) (*gopptp.LocalUser, error) {
-			return w.users[name], nil
+			return w.user(name), nil
 		}),
 		Pool:         w.pool,
 		LocalAddress: tunnelServer,
@@ -97,6 +97,24 @@ func (w *world) serve(change func(*gopptp.ServerConfig)) *gopptp.Server {
 		cancel()
 	})
 	return server
+}
+
+// user is what the server's store knows of a user; nil if nothing.
+func (w *world) user(name string) *gopptp.LocalUser {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if u := w.users[name]; u != nil {
+		known := *u
+		return &known
+	}
+	return nil
+}
+
+// edit changes a user while the server runs.
+func (w *world) edit(name string, change func(*gopptp.LocalUser)) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	change(w.users[name])
 }
 
 // host returns the client's machine at an address.

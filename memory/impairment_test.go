@@ -24,6 +24,7 @@ type handler struct{ attached, failed []error }
 
 func (h *handler) ControlFrame([]byte) {}
 func (h *handler) Attached(err error)  { h.attached = append(h.attached, err) }
+func (h *handler) ResetNeeded()        {}
 func (h *handler) Failed(err error)    { h.failed = append(h.failed, err) }
 
 // tunnel is a call between two hosts, without a session.

@@ -18,6 +18,7 @@ type frames struct{ got chan string }
 
 func (f *frames) ControlFrame(frame []byte) { f.got <- string(frame) }
 func (f *frames) Attached(error)            {}
+func (f *frames) ResetNeeded()              {}
 func (f *frames) Failed(error)              {}
 
 func TestInject(t *testing.T) {

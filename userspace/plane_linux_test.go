@@ -37,6 +37,7 @@ func (o *owner) ControlFrame(frame []byte) {
 	o.frames = append(o.frames, bytes.Clone(frame))
 }
 func (o *owner) Attached(err error) { o.attached <- err }
+func (o *owner) ResetNeeded()       {}
 func (o *owner) Failed(err error)   { o.failed <- err }
 
 func (o *owner) got(frame []byte) bool {

@@ -156,6 +156,19 @@ func (c *call) SetEncryption(e gopptp.Encryption) error {
 	return nil
 }
 
+// ResetSend implements gopptp.Call.
+func (c *call) ResetSend() error {
+	c.out.mu.Lock()
+	defer c.out.mu.Unlock()
+	if c.out.closed {
+		return errCallClosed
+	}
+	if c.out.encryptor != nil {
+		c.out.encryptor.Flush()
+	}
+	return nil
+}
+
 // Attach implements gopptp.Call.
 func (c *call) Attach(n gopptp.Network) error {
 	w, err := newNetwork(n)

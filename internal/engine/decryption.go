@@ -33,7 +33,12 @@ type decryption struct {
 }
 
 const (
-	countMask = 0x0fff
+	countMask  = 0x0fff
+	bitFlushed = 0x8000
+
+	// maxSkip is how many counts a peer of our own kind leaves out where it
+	// begins its key stream anew (mppe.Encryptor.Flush).
+	maxSkip = 255
 
 	// maxNextAge is how many packets later the peer may begin: more than can be
 	// on the way.
@@ -93,9 +98,14 @@ func (s *decryption) open(packet []byte) ([]byte, error) {
 	if len(packet) < mppe.HeaderLen {
 		return nil, mppe.ErrShort
 	}
-	count := binary.BigEndian.Uint16(packet) & countMask
+	header := binary.BigEndian.Uint16(packet)
+	count := header & countMask
 	if s.next != nil {
-		follows := s.decryptor != nil && uint32((count-s.expected)&countMask) <= s.missing
+		skipped := s.missing
+		if s.params.Stateful && header&bitFlushed != 0 {
+			skipped = add(skipped, maxSkip)
+		}
+		follows := s.decryptor != nil && uint32((count-s.expected)&countMask) <= skipped
 		begins := !follows && uint32(count) <= s.nextMissing
 		// With nothing to decrypt with, it is one of before, or GRE does not
 		// know that it is not the first: what came before the first number that

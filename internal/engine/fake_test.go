@@ -100,6 +100,7 @@ type fakeHandler struct {
 	frames   [][]byte
 	attached []error
 	failed   []error
+	resets   int
 	over     bool // Close has returned
 	late     int  // calls after that
 }
@@ -119,6 +120,14 @@ func (h *fakeHandler) ControlFrame(frame []byte) {
 
 func (h *fakeHandler) Attached(err error) {
 	h.note(func() { h.attached = append(h.attached, err) })
+}
+
+func (h *fakeHandler) ResetNeeded() { h.note(func() { h.resets++ }) }
+
+func (h *fakeHandler) resetsNeeded() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.resets
 }
 
 func (h *fakeHandler) Failed(err error) {

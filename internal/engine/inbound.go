@@ -34,12 +34,13 @@ type inState struct {
 	mu    sync.Mutex
 	owner atomic.Pointer[inBatch] // that holds mu; changed under mu
 
-	closed    bool
-	connected bool
-	failed    bool         // the handler has been told
-	early     []gre.Packet // that came before Connect
-	network   *network     // nil unless attached
-	held      []heldPacket // users' packets that came before Attach
+	closed     bool
+	connected  bool
+	failed     bool         // the handler has been told
+	resetAsked time.Time    // when it was last told that a reset is needed
+	early      []gre.Packet // that came before Connect
+	network    *network     // nil unless attached
+	held       []heldPacket // users' packets that came before Attach
 
 	decryption decryption
 }
@@ -212,6 +213,9 @@ func (c *call) encrypted(b *inBatch, packet []byte) {
 	inner, err := c.in.decryption.open(packet)
 	if err != nil {
 		c.counts.encrypted.Add(1)
+		if err == mppe.ErrReset {
+			c.resetNeeded()
+		}
 		if err == mppe.ErrGap && !c.in.failed {
 			c.in.failed = true
 			// No later packet can be decrypted either. The session ends with a
@@ -229,6 +233,18 @@ func (c *call) encrypted(b *inBatch, packet []byte) {
 		c.datagram(b, payload, false)
 	default:
 		c.controlFrame(b, protocol, inner, payload)
+	}
+}
+
+// resetInterval is how often the session is told that a reset is needed.
+const resetInterval = 100 * time.Millisecond
+
+// resetNeeded tells the session that nothing can be decrypted until the peer
+// begins anew. in.mu is held.
+func (c *call) resetNeeded() {
+	if now := time.Now(); now.Sub(c.in.resetAsked) >= resetInterval {
+		c.in.resetAsked = now
+		c.handler.ResetNeeded()
 	}
 }
 
