@@ -256,7 +256,7 @@ func (c *client) HandleEvent(_ *pptp.Conn, ev pptp.Event) {
 			s.end(CauseCall, err, now)
 		}
 	case pptp.CallEstablished:
-		if err := s.connect(PeerCall{ID: e.PeerCallID, Window: e.PacketRecvWindowSize}, now); err != nil {
+		if err := s.connect(&e, now); err != nil {
 			s.end(CauseDataplane, err, now)
 		}
 	case pptp.CallRefused:

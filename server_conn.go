@@ -151,7 +151,7 @@ func (c *serverConn) call(req *pptp.OutgoingCallRequest, now time.Time) {
 // connect starts PPP, after the reply was written that tells the peer our call
 // ID: many peers open their GRE side only then.
 func (c *serverConn) connect(s *Session, e *pptp.CallEstablished, now time.Time) {
-	if err := s.connect(PeerCall{ID: e.PeerCallID, Window: e.PacketRecvWindowSize}, now); err != nil {
+	if err := s.connect(e, now); err != nil {
 		s.end(CauseDataplane, err, now)
 	}
 }

@@ -32,6 +32,8 @@ type sessionInfo struct {
 	user       string
 	attributes any
 	peerInfo   pptp.PeerInfo
+	callInfo   pptp.CallInfo
+	serial     uint16
 	local      netip.Addr
 	peer       netip.Addr
 	dns, nbns  []netip.Addr
@@ -75,6 +77,14 @@ func (s *Session) Attributes() any { return s.read().attributes }
 // PeerInfo is what the peer said of itself on the control connection: it
 // betrays the implementation.
 func (s *Session) PeerInfo() pptp.PeerInfo { return s.read().peerInfo }
+
+// CallInfo is what the peer said of the call: its receive window, speeds and
+// the like. With PeerInfo it makes a fingerprint of the implementation.
+func (s *Session) CallInfo() pptp.CallInfo { return s.read().callInfo }
+
+// CallSerialNumber is the number of the call in the logs of both ends (RFC 2637
+// §2.7).
+func (s *Session) CallSerialNumber() uint16 { return s.read().serial }
 
 // Local is our address in the tunnel; the zero value before it is agreed.
 func (s *Session) Local() netip.Addr { return s.read().local }

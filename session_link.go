@@ -15,6 +15,7 @@ import (
 	"github.com/gopptp/gopptp/lcp"
 	"github.com/gopptp/gopptp/mppe"
 	"github.com/gopptp/gopptp/ppp"
+	"github.com/gopptp/gopptp/pptp"
 )
 
 // sessionLink is the working half of a Session: its call on the data plane, the
@@ -150,9 +151,10 @@ func (s *Session) open() error {
 }
 
 // connect starts PPP on the established call.
-func (s *Session) connect(peer PeerCall, now time.Time) error {
+func (s *Session) connect(e *pptp.CallEstablished, now time.Time) error {
 	l := &s.link
-	if err := l.call.Connect(peer); err != nil {
+	s.update(func(i *sessionInfo) { i.callInfo, i.serial = e.Peer, e.CallSerialNumber })
+	if err := l.call.Connect(PeerCall{ID: e.PeerCallID, Window: e.PacketRecvWindowSize}); err != nil {
 		return err
 	}
 	lcpCfg := lcp.Config{MRU: l.cfg.mru()}

@@ -32,6 +32,7 @@ func TestSessionComesUp(t *testing.T) {
 		require.Equal(t, "MPPE 128-bit stateless", s.Encryption())
 		require.Equal(t, []netip.Addr{nameServer}, s.DNS())
 		require.Equal(t, "gopptp", s.PeerInfo().HostName)
+		require.EqualValues(t, 64, s.CallInfo().PacketRecvWindowSize)
 
 		theirs := w.session(server)
 		require.Equal(t, gopptp.StateUp, theirs.State())
@@ -41,6 +42,8 @@ func TestSessionComesUp(t *testing.T) {
 		require.Equal(t, 1456, theirs.MTU())
 		require.Equal(t, s.Encryption(), theirs.Encryption())
 		require.Equal(t, clientAddr, theirs.RemoteAddr().Addr())
+		require.EqualValues(t, 64, theirs.CallInfo().PacketRecvWindowSize)
+		require.Equal(t, s.CallSerialNumber(), theirs.CallSerialNumber())
 		stats := server.Stats()
 		require.Equal(t, 1, stats.Sessions)
 		require.Equal(t, 1, stats.Up)
