@@ -2,19 +2,22 @@ package gopptp
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 	"net/netip"
 
 	"github.com/gopptp/gopptp/chap"
+	"github.com/gopptp/gopptp/eap"
 	"github.com/gopptp/gopptp/mppe"
 	"github.com/gopptp/gopptp/ppp"
 )
 
 // LocalUser is a user of a local store.
 type LocalUser struct {
-	// NTHash is enough for all methods but CHAP-MD5.
+	// NTHash is enough for all methods but CHAP-MD5 and the MD5-Challenge of
+	// EAP. Zero is none: nobody gets in by it.
 	NTHash chap.NTHash
-	// Secret is the password in clear, for CHAP-MD5 only, and may be nil. It
+	// Secret is the password in clear, for those two only, and may be nil. It
 	// does not replace NTHash.
 	Secret ppp.Secret
 	// Expired refuses the password. A peer that uses MS-CHAPv2 and knows it may
@@ -30,7 +33,8 @@ type LocalUser struct {
 }
 
 // NewLocalAuthenticator returns an Authenticator over a store of NT hashes. It
-// does PAP, MS-CHAPv1 and MS-CHAPv2, and CHAP-MD5 for users with a Secret.
+// does PAP, MS-CHAPv1, MS-CHAPv2 and EAP-MSCHAPv2; and for users with a Secret
+// CHAP-MD5, and MD5-Challenge if a peer that does EAP will have nothing else.
 //
 // lookup returns nil and no error for a user it does not know; it is called
 // with the name as the peer gave it and, where that has a domain and is not
@@ -58,8 +62,16 @@ func (lookup localAuthenticator) Authenticate(ctx context.Context, req *AuthRequ
 	if !known {
 		user = new(LocalUser)
 	}
+	if user.NTHash == (chap.NTHash{}) {
+		stranger := *user // the store's own stays as it is
+		rand.Read(stranger.NTHash[:])
+		user = &stranger
+	}
 	if req.PasswordChange != nil {
 		return changePassword(ctx, req, user, known)
+	}
+	if req.Method == ppp.AuthEAP {
+		return localEAP(req, user, known)
 	}
 	result := user.Result
 	ok, err := verifyLocal(&req.AuthRequest, user.NTHash, user.Secret, &result)
@@ -69,13 +81,51 @@ func (lookup localAuthenticator) Authenticate(ctx context.Context, req *AuthRequ
 	case !ok || !known:
 		return nil, ErrBadCredentials
 	case user.Expired:
-		return nil, &AuthError{Code: 648, Message: "Password expired", ChangePassword: user.ChangePassword != nil}
+		return nil, &AuthError{Code: 648, Message: passwordExpired, ChangePassword: user.ChangePassword != nil}
 	}
-	if user.Address.IsValid() {
-		result.Address = user.Address
-	}
-	return &result, nil
+	return user.grant(result), nil
 }
+
+// grant returns a result with the user's address in it.
+func (u *LocalUser) grant(result AuthResult) *AuthResult {
+	if u.Address.IsValid() {
+		result.Address = u.Address
+	}
+	return &result
+}
+
+// localEAP is one round of EAP.
+func localEAP(req *AuthRequest, user *LocalUser, known bool) (*AuthResult, error) {
+	var account *eap.User
+	if known {
+		account = &eap.User{NTHash: user.NTHash, Secret: user.Secret}
+		if user.Expired { // and there is no changing it by EAP
+			account.Refusal, account.Message = chap.PasswordExpired, passwordExpired
+		}
+	}
+	v := localMethods.Next(&req.AuthRequest, account)
+	switch {
+	case v.Continue:
+		return &AuthResult{Continue: true, EAP: v.EAP, State: v.State}, nil
+	case v.Accepted:
+		result := user.Result
+		if v.Proof != nil {
+			keys := mppe.DeriveKeys(v.Proof.HashHash, v.Proof.NTResponse, mppe.Server)
+			result.Keys = &keys
+		}
+		return user.grant(result), nil
+	case v.ErrorCode == int(chap.AuthenticationFailure):
+		return nil, ErrBadCredentials
+	}
+	return nil, &AuthError{Code: v.ErrorCode, Message: v.Message}
+}
+
+// localMethods are those within EAP, the one that gives keys first.
+var localMethods = eap.Server{Methods: []eap.ServerMethod{
+	&eap.MSCHAPv2Server{Name: DefaultName}, &eap.MD5Server{Name: DefaultName},
+}}
+
+const passwordExpired = "Password expired"
 
 // verifyLocal checks a response, and adds to result what it proves and yields.
 func verifyLocal(req *ppp.AuthRequest, hash chap.NTHash, secret ppp.Secret, result *AuthResult) (ok bool, err error) {
@@ -117,8 +167,5 @@ func changePassword(ctx context.Context, req *AuthRequest, user *LocalUser, know
 	if err := user.ChangePassword(ctx, change); err != nil {
 		return nil, fmt.Errorf("gopptp: change of password: %w", err)
 	}
-	if user.Address.IsValid() {
-		result.Address = user.Address
-	}
-	return &result, nil
+	return user.grant(result), nil
 }

@@ -13,13 +13,15 @@ import (
 
 	"github.com/gopptp/gopptp"
 	"github.com/gopptp/gopptp/chap"
+	"github.com/gopptp/gopptp/eap"
 	"github.com/gopptp/gopptp/lcp"
+	"github.com/gopptp/gopptp/memory"
 	"github.com/gopptp/gopptp/ppp"
 )
 
 // Each method by itself, with and without the right password.
 func TestAuthMethods(t *testing.T) {
-	for _, m := range []ppp.AuthMethod{ppp.AuthPAP, ppp.AuthCHAPMD5, ppp.AuthMSCHAPv1, ppp.AuthMSCHAPv2} {
+	for _, m := range []ppp.AuthMethod{ppp.AuthPAP, ppp.AuthCHAPMD5, ppp.AuthMSCHAPv1, ppp.AuthMSCHAPv2, ppp.AuthEAP} {
 		t.Run(m.String(), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := newWorld(t)
@@ -38,10 +40,10 @@ func TestAuthMethods(t *testing.T) {
 				}
 				s := w.dial(change)
 				require.Equal(t, m, seen)
-				if m == ppp.AuthMSCHAPv1 || m == ppp.AuthMSCHAPv2 {
-					require.Equal(t, "MPPE 128-bit stateless", s.Encryption())
-				} else {
+				if m == ppp.AuthPAP || m == ppp.AuthCHAPMD5 {
 					require.Equal(t, "none", s.Encryption(), "there are no keys")
+				} else {
+					require.Equal(t, "MPPE 128-bit stateless", s.Encryption())
 				}
 				w.exchange(s, 3)
 
@@ -144,7 +146,7 @@ func TestReauthentication(t *testing.T) {
 		require.Equal(t, address, s.Local())
 		require.Equal(t, w.poolSize-1, w.pool.Free(), "one address, however often")
 
-		w.users["alice"].NTHash = chap.NTPasswordHash("changed since")
+		w.edit("alice", func(u *gopptp.LocalUser) { u.NTHash = chap.NTPasswordHash("changed since") })
 		<-theirs.Done()
 		requireCause(t, theirs.Err(), gopptp.CauseAuthentication, gopptp.StateUp)
 		<-s.Done()
@@ -156,9 +158,16 @@ func TestReauthentication(t *testing.T) {
 
 // Both ends prove themselves, with secrets of their own.
 func TestMutualAuthentication(t *testing.T) {
+	for _, m := range []ppp.AuthMethod{ppp.AuthMSCHAPv2, ppp.AuthEAP} {
+		t.Run(m.String(), func(t *testing.T) { mutualAuthentication(t, m) })
+	}
+}
+
+func mutualAuthentication(t *testing.T, m ppp.AuthMethod) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		w.serve(func(c *gopptp.ServerConfig) {
+			c.AuthMethods = []ppp.AuthMethod{m}
 			c.Credentials = &gopptp.Credentials{Name: "gateway", Password: "its own"}
 		})
 		judge := func(secret string) gopptp.Authenticator {
@@ -169,10 +178,13 @@ func TestMutualAuthentication(t *testing.T) {
 				return &gopptp.LocalUser{NTHash: chap.NTPasswordHash(secret)}, nil
 			})
 		}
-		s := w.dial(func(c *gopptp.ClientConfig) { c.Authenticator = judge("its own") })
+		with := func(a gopptp.Authenticator) func(*gopptp.ClientConfig) {
+			return func(c *gopptp.ClientConfig) { c.AuthMethods, c.Authenticator = []ppp.AuthMethod{m}, a }
+		}
+		s := w.dial(with(judge("its own")))
 		w.exchange(s, 2)
 
-		_, err := w.tryDial(func(c *gopptp.ClientConfig) { c.Authenticator = judge("another") })
+		_, err := w.tryDial(with(judge("another")))
 		requireCause(t, err, gopptp.CauseAuthentication, gopptp.StateAuthenticate)
 		require.ErrorIs(t, err, gopptp.ErrBadCredentials)
 	})
@@ -249,7 +261,7 @@ func TestExpiredPasswordIsChanged(t *testing.T) {
 			if string(change.Password) == "short" {
 				return errors.New("too short")
 			}
-			alice.NTHash, alice.Expired = change.NTHash, false
+			w.edit("alice", func(u *gopptp.LocalUser) { u.NTHash, u.Expired = change.NTHash, false })
 			return nil
 		}
 		w.serve(nil)
@@ -267,7 +279,7 @@ func TestExpiredPasswordIsChanged(t *testing.T) {
 		requireCause(t, err, gopptp.CauseAuthentication, gopptp.StateAuthenticate)
 		_, err = w.tryDial(with("short"))
 		require.Error(t, err)
-		require.True(t, alice.Expired)
+		require.True(t, w.user("alice").Expired)
 
 		s := w.dial(with(newPassword))
 		w.exchange(s, 2)
@@ -309,4 +321,166 @@ func TestEAPIsPassedThrough(t *testing.T) {
 		_, err := w.tryDial(func(c *gopptp.ClientConfig) { change(c); c.Password = "guess" })
 		requireCause(t, err, gopptp.CauseAuthentication, gopptp.StateAuthenticate)
 	})
+}
+
+var onlyEAP = []ppp.AuthMethod{ppp.AuthEAP}
+
+// Each packet of EAP is lost once; so is nothing.
+func TestEAPWithLosses(t *testing.T) {
+	for lost := range 8 {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t)
+			w.serve(func(c *gopptp.ServerConfig) { c.AuthMethods = onlyEAP })
+			n := 0
+			w.net.Filter(func(p memory.Packet) bool {
+				frame := p.Frame()
+				if protocol, _, err := ppp.DecodeFrame(frame); frame == nil || err != nil || protocol != ppp.ProtocolEAP {
+					return true
+				}
+				n++
+				return n-1 != lost
+			})
+			s := w.dial(func(c *gopptp.ClientConfig) { c.AuthMethods = onlyEAP })
+			require.GreaterOrEqual(t, n, 7)
+			require.Equal(t, "MPPE 128-bit stateless", s.Encryption())
+			w.exchange(s, 2)
+		})
+	}
+}
+
+// Whoever may not come in hears why, where the method has words for it.
+func TestEAPRefusals(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		server := w.serve(func(c *gopptp.ServerConfig) { c.AuthMethods = onlyEAP })
+		w.users["expired"] = &gopptp.LocalUser{NTHash: chap.NTPasswordHash(password), Expired: true}
+		w.users["empty"] = new(gopptp.LocalUser)
+		for _, c := range []struct {
+			user, password string
+			code           chap.ErrorCode
+		}{
+			{"alice", "guess", chap.AuthenticationFailure},
+			{"mallory", password, chap.AuthenticationFailure},
+			{"empty", "", chap.AuthenticationFailure},
+			{"expired", password, chap.PasswordExpired},
+			{"expired", "guess", chap.AuthenticationFailure},
+		} {
+			_, err := w.tryDial(func(cfg *gopptp.ClientConfig) {
+				cfg.AuthMethods, cfg.User, cfg.Password = onlyEAP, c.user, c.password
+			})
+			requireCause(t, err, gopptp.CauseAuthentication, gopptp.StateAuthenticate)
+			var failure *chap.FailureError
+			require.ErrorAs(t, err, &failure, c.user)
+			require.Equal(t, c.code, failure.Code, c.user)
+		}
+		synctest.Wait()
+		require.EqualValues(t, 5, server.Stats().FailedAuthentication)
+		require.Equal(t, w.poolSize, w.pool.Free())
+	})
+}
+
+func TestEAPReauthentication(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		server := w.serve(func(c *gopptp.ServerConfig) { c.AuthMethods, c.Reauthenticate = onlyEAP, time.Minute })
+		s := w.dial(func(c *gopptp.ClientConfig) { c.AuthMethods, c.User = onlyEAP, `CORP\alice` })
+		theirs := w.session(server)
+		require.Equal(t, `CORP\alice`, theirs.User())
+		time.Sleep(30 * time.Second) // to be between two of them
+		for range 3 {
+			time.Sleep(time.Minute)
+			w.exchange(s, 2)
+		}
+		w.edit("alice", func(u *gopptp.LocalUser) { u.NTHash = chap.NTPasswordHash("changed since") })
+		<-theirs.Done()
+		requireCause(t, theirs.Err(), gopptp.CauseAuthentication, gopptp.StateUp)
+		<-s.Done()
+	})
+}
+
+// tlsOnly is a method that begins, and that no client here has.
+type tlsOnly struct{ eap.MD5Server }
+
+func (*tlsOnly) Type() eap.Type { return eap.TypeTLS }
+
+// A client that has another method only is led to it: here by its Nak, in a
+// session.
+func TestEAPNakInASession(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		methods := eap.Server{Methods: []eap.ServerMethod{new(tlsOnly), new(eap.MD5Server)}}
+		w.serve(func(c *gopptp.ServerConfig) {
+			c.AuthMethods, c.Encryption = onlyEAP, gopptp.EncryptionPrefer
+			c.Authenticator = gopptp.AuthenticatorFunc(func(_ context.Context, req *gopptp.AuthRequest) (*gopptp.AuthResult, error) {
+				v := methods.Next(&req.AuthRequest, &eap.User{Secret: ppp.Secret(password)})
+				if !v.Continue && !v.Accepted {
+					return nil, gopptp.ErrBadCredentials
+				}
+				return &gopptp.AuthResult{Continue: v.Continue, EAP: v.EAP, State: v.State}, nil
+			})
+		})
+		s := w.dial(func(c *gopptp.ClientConfig) { c.AuthMethods, c.Encryption = onlyEAP, gopptp.EncryptionPrefer })
+		require.Equal(t, "none", s.Encryption(), "there are no keys")
+		w.exchange(s, 2)
+		_, err := w.tryDial(func(c *gopptp.ClientConfig) { c.AuthMethods = onlyEAP })
+		requireCause(t, err, gopptp.CauseEncryption, gopptp.StateNetwork)
+		_, err = w.tryDial(func(c *gopptp.ClientConfig) { c.AuthMethods, c.Password = onlyEAP, "guess" })
+		requireCause(t, err, gopptp.CauseAuthentication, gopptp.StateAuthenticate)
+	})
+}
+
+// The local authenticator does MD5-Challenge with a peer that has nothing else,
+// for a user whose password it knows.
+func TestLocalAuthenticatorDoesEAPMD5(t *testing.T) {
+	for _, c := range []struct {
+		name, guess string
+		user        *gopptp.LocalUser
+		want        error
+	}{
+		{"right", password, &gopptp.LocalUser{Secret: ppp.Secret(password)}, nil},
+		{"wrong", "guess", &gopptp.LocalUser{Secret: ppp.Secret(password)}, gopptp.ErrBadCredentials},
+		{"a hash only", password, &gopptp.LocalUser{NTHash: chap.NTPasswordHash(password)}, gopptp.ErrBadCredentials},
+		{"nothing", "", &gopptp.LocalUser{}, gopptp.ErrBadCredentials},
+		{"nobody", password, nil, gopptp.ErrBadCredentials},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			local := gopptp.NewLocalAuthenticator(func(context.Context, string) (*gopptp.LocalUser, error) { return c.user, nil })
+			peer := eap.NewPeer(eap.PeerConfig{Name: "alice", Methods: []eap.Method{eap.NewMD5("alice", ppp.Secret(c.guess))}})
+			var out ppp.Output
+			response := []byte{2, 1, 0, 10, 1, 'a', 'l', 'i', 'c', 'e'}
+			var state any
+			for range 2 { // the beginning and the Nak
+				result, err := local.Authenticate(t.Context(), &gopptp.AuthRequest{AuthRequest: ppp.AuthRequest{
+					Method: ppp.AuthEAP, Name: "alice", State: state, EAP: response,
+				}})
+				require.NoError(t, err)
+				require.True(t, result.Continue)
+				out.Reset()
+				peer.Input(result.EAP, time.Time{}, &out)
+				response, state = out.At(0).Frame[2:], result.State
+			}
+			result, err := local.Authenticate(t.Context(), &gopptp.AuthRequest{AuthRequest: ppp.AuthRequest{
+				Method: ppp.AuthEAP, Name: "alice", State: state, EAP: response,
+			}})
+			require.ErrorIs(t, err, c.want)
+			if c.want == nil {
+				require.Nil(t, result.Keys)
+			}
+		})
+	}
+}
+
+// A user without a hash is not one whose hash is zero.
+func TestNoHashIsNoWayIn(t *testing.T) {
+	for _, m := range []ppp.AuthMethod{ppp.AuthMSCHAPv1, ppp.AuthMSCHAPv2, ppp.AuthEAP} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t)
+			w.users["alice"] = &gopptp.LocalUser{Secret: ppp.Secret(password)}
+			w.serve(func(c *gopptp.ServerConfig) { c.AuthMethods = []ppp.AuthMethod{m} })
+			_, err := w.tryDial(func(c *gopptp.ClientConfig) {
+				c.AuthMethods, c.Password, c.NTHash = []ppp.AuthMethod{m}, "", new(chap.NTHash)
+			})
+			requireCause(t, err, gopptp.CauseAuthentication, gopptp.StateAuthenticate)
+		})
+	}
 }

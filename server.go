@@ -34,7 +34,7 @@ type ServerConfig struct {
 	// AuthMethods are those by which peers may prove themselves, the best
 	// first; LCP leads an unwilling peer through them. Empty: MS-CHAPv2 only.
 	// All others are worse; PAP and CHAP-MD5 give no keys for MPPE, and EAP is
-	// for an Authenticator that speaks it.
+	// for an Authenticator that speaks it, as that of NewLocalAuthenticator does.
 	AuthMethods []ppp.AuthMethod
 	// Reauthenticate has peers prove themselves anew at this interval, except
 	// with PAP. Zero does not.
