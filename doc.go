@@ -30,7 +30,8 @@
 //
 // # Not done
 //
-// Incoming calls (RFC 2637 §2.9 to §2.11) are refused. Authentication is
-// MS-CHAPv2 only, MPPE is 128-bit stateless only, and the tunnel carries IPv4
-// only. Nothing listens on IPv6: PPTP knows no such thing.
+// Incoming calls (RFC 2637 §2.9 to §2.11) are refused, and the tunnel carries
+// IPv4 only. Nothing listens on IPv6: PPTP knows no such thing. Methods of
+// authentication other than MS-CHAPv2, and MPPE other than 128-bit stateless,
+// are there and have to be asked for.
 package gopptp
