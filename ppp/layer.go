@@ -2,9 +2,11 @@ package ppp
 
 import (
 	"crypto/subtle"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"strings"
 	"time"
 )
 
@@ -113,6 +115,24 @@ func (m AuthMethod) String() string {
 		return "MS-CHAPv2"
 	}
 	return m.Protocol.String()
+}
+
+// ErrAuthMethod is returned for a text that names no method.
+var ErrAuthMethod = errors.New("ppp: not one of pap, chap-md5, ms-chapv1, ms-chapv2, eap")
+
+// MarshalText implements encoding.TextMarshaler.
+func (m AuthMethod) MarshalText() ([]byte, error) { return []byte(m.String()), nil }
+
+// UnmarshalText implements encoding.TextUnmarshaler: it takes what String makes
+// of the methods in use with PPTP, in upper or lower case.
+func (m *AuthMethod) UnmarshalText(text []byte) error {
+	for _, known := range []AuthMethod{AuthPAP, AuthCHAPMD5, AuthMSCHAPv1, AuthMSCHAPv2, AuthEAP} {
+		if strings.EqualFold(known.String(), string(text)) {
+			*m = known
+			return nil
+		}
+	}
+	return fmt.Errorf("%w: %q", ErrAuthMethod, text)
 }
 
 // AuthRequest is the Event by which an Authenticator asks for a verdict. Every
