@@ -72,7 +72,9 @@ func gatewayRefusesPPPD(t *testing.T) {
 		{name: "pppd-user", mppe: mppe128, user: "mallory"},
 	} {
 		p := startPPPClient(t, clients[0], c)
-		require.Equal(t, pppdAuthFailed, p.exitCode(t, 20*time.Second), "pppd's exit code")
+		// Once in a while pptp-linux ends at the Call-Disconnect-Notify before
+		// pppd has read the Terminate-Ack that came before it.
+		require.Contains(t, []int{pppdAuthFailed, pppdHungUp}, p.exitCode(t, 20*time.Second), "pppd's exit code")
 		require.NotEmpty(t, p.find(`CHAP authentication failed`))
 		require.Regexp(t, `msg="session failed" .*cause=authentication `, g.ended(t, i+1, 5*time.Second))
 	}

@@ -33,7 +33,7 @@ func TestManySessionsOurs(t *testing.T) {
 // on several hosts do so at once, as each sleeps most of the time.
 func TestManySessionsOfPPPD(t *testing.T) {
 	lab(t, environment{kind: umlKernel, limit: 4 * time.Minute, ours: true}, func(t *testing.T) {
-		const hosts, n = 6, 60
+		const hosts, n = 6, 100
 		syslog(t)
 		server, clients := network(t, hosts)
 		g := startGateway(t, server, mppe128)
@@ -61,7 +61,7 @@ func TestManySessionsOfPPPD(t *testing.T) {
 // connects drops the client.
 func TestManySessionsToPPTPD(t *testing.T) {
 	lab(t, environment{kind: umlKernel, limit: 4 * time.Minute, ours: true}, func(t *testing.T) {
-		const n = 60
+		const n = 100
 		syslog(t)
 		server, clients := network(t, 1)
 		s := startPPTPD(t, server, mppe128)
