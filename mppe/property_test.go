@@ -20,7 +20,7 @@ func drawParams(t *rapid.T, stateful bool) Params {
 // coherency count, and half of it, goes round.
 func drawLosses(t *rapid.T) int {
 	// Keys cost time: seldom so many.
-	about := rapid.SampledFrom([]int{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 256, 256, 256, 2048, 4096, 8192})
+	about := rapid.SampledFrom([]int{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 256, 256, 2048, 4096})
 	return max(0, about.Draw(t, "lost about")+rapid.IntRange(-2, 2).Draw(t, "lost"))
 }
 
@@ -62,8 +62,12 @@ func (p *pipe) seal() (sealed, plain []byte) {
 
 // lose lets n packets be lost.
 func (p *pipe) lose(n int) {
-	for range n {
-		p.seal()
+	if p.enc.stateful {
+		for range n {
+			p.seal()
+		}
+	} else {
+		p.enc.advance(n) // as Seal does, without what nobody sees
 	}
 	p.missing += uint32(n)
 }
@@ -90,7 +94,7 @@ func (p *pipe) pass(extra uint32) error {
 func TestStatelessCoherencyProperty(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		p := newPipe(t, drawParams(t, false))
-		for range rapid.IntRange(1, 3).Draw(t, "steps") {
+		for range rapid.IntRange(1, 2).Draw(t, "steps") {
 			p.lose(drawLosses(t))
 			old, _ := p.seal()
 			p.missing++
@@ -114,7 +118,7 @@ func TestStatelessCoherencyProperty(t *testing.T) {
 func TestStatefulCoherencyProperty(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		p := newPipe(t, drawParams(t, true))
-		for range rapid.IntRange(1, 3).Draw(t, "steps") {
+		for range rapid.IntRange(1, 2).Draw(t, "steps") {
 			p.lose(drawLosses(t))
 			lost := p.missing > 0
 			for range rapid.IntRange(0, 300).Draw(t, "packets") {
