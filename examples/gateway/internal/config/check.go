@@ -19,6 +19,7 @@ func (c *Config) check() diag.Problems {
 	k.numbers()
 	k.durations()
 	k.names()
+	k.security()
 	return k.problems
 }
 

@@ -13,27 +13,35 @@ import (
 
 	"github.com/gopptp/gopptp"
 	"github.com/gopptp/gopptp/chap"
+	"github.com/gopptp/gopptp/mppe"
+	"github.com/gopptp/gopptp/ppp"
 )
 
 // Config is the configuration of a gateway. gateway.example.yaml says what each
 // key means.
 type Config struct {
-	Listen       []netip.AddrPort        `yaml:"listen"`
-	Name         string                  `yaml:"name"`
-	LocalAddress netip.Addr              `yaml:"local_address"`
-	Pools        []Pool                  `yaml:"pools"`
-	DNS          []netip.Addr            `yaml:"dns"`
-	WINS         []netip.Addr            `yaml:"wins"`
-	Encryption   gopptp.EncryptionPolicy `yaml:"encryption"`
-	MTU          int                     `yaml:"mtu"`
-	SecretsFile  string                  `yaml:"secrets_file"`
-	Users        []User                  `yaml:"users"`
-	Echo         Echo                    `yaml:"echo"`
-	Limits       Limits                  `yaml:"limits"`
-	TUN          string                  `yaml:"tun"`
-	Loops        int                     `yaml:"loops"`
-	StopTimeout  time.Duration           `yaml:"stop_timeout"`
-	Log          Log                     `yaml:"log"`
+	Listen       []netip.AddrPort `yaml:"listen"`
+	Name         string           `yaml:"name"`
+	LocalAddress netip.Addr       `yaml:"local_address"`
+	Pools        []Pool           `yaml:"pools"`
+	DNS          []netip.Addr     `yaml:"dns"`
+	WINS         []netip.Addr     `yaml:"wins"`
+
+	AuthMethods    []ppp.AuthMethod        `yaml:"auth_methods"`
+	Reauthenticate time.Duration           `yaml:"reauthenticate"`
+	Encryption     gopptp.EncryptionPolicy `yaml:"encryption"`
+	MPPEKeyLengths []mppe.KeyLength        `yaml:"mppe_key_lengths"`
+	MPPEModes      []MPPEMode              `yaml:"mppe_modes"`
+
+	MTU         int           `yaml:"mtu"`
+	SecretsFile string        `yaml:"secrets_file"`
+	Users       []User        `yaml:"users"`
+	Echo        Echo          `yaml:"echo"`
+	Limits      Limits        `yaml:"limits"`
+	TUN         string        `yaml:"tun"`
+	Loops       int           `yaml:"loops"`
+	StopTimeout time.Duration `yaml:"stop_timeout"`
+	Log         Log           `yaml:"log"`
 
 	// source knows where in the file each key is.
 	source source
@@ -47,6 +55,15 @@ type User struct {
 	Address  netip.Addr     `yaml:"address"`
 	Routes   []netip.Prefix `yaml:"routes"`
 }
+
+// MPPEMode is how MPPE changes its keys.
+type MPPEMode string
+
+// The modes.
+const (
+	MPPEStateless MPPEMode = "stateless"
+	MPPEStateful  MPPEMode = "stateful"
+)
 
 // Echo says when a peer that is silent is taken for dead.
 type Echo struct {

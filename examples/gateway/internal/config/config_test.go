@@ -17,6 +17,8 @@ import (
 
 	"github.com/gopptp/gopptp"
 	"github.com/gopptp/gopptp/chap"
+	"github.com/gopptp/gopptp/mppe"
+	"github.com/gopptp/gopptp/ppp"
 )
 
 const example = "../../gateway.example.yaml"
@@ -108,7 +110,10 @@ local_address: 10.9.0.1
 pools: [10.9.1.0/30, 10.9.2.10-10.9.2.12, 10.9.3.1-9]
 dns: [10.9.0.53]
 wins: [10.9.0.54, 10.9.0.55]
+auth_methods: [ms-chapv2, MS-CHAPv1, chap-md5, pap, eap]
 encryption: prefer
+mppe_key_lengths: [40, 128, 56]
+mppe_modes: [stateful, stateless]
 mtu: 1_400
 secrets_file: chap-secrets
 users:
@@ -140,20 +145,36 @@ log: {level: debug, format: json}
 			{Range: gopptp.PoolRange{First: addr("10.9.2.10"), Last: addr("10.9.2.12")}},
 			{Range: gopptp.PoolRange{First: addr("10.9.3.1"), Last: addr("10.9.3.9")}},
 		},
-		DNS:         []netip.Addr{addr("10.9.0.53")},
-		WINS:        []netip.Addr{addr("10.9.0.54"), addr("10.9.0.55")},
-		Encryption:  gopptp.EncryptionPrefer,
-		MTU:         1400,
-		SecretsFile: "chap-secrets",
-		Users:       []User{{Name: `CORP\bob`, NTHash: &hash}, {Name: "007", Password: &password}},
-		Echo:        Echo{Interval: 90 * time.Second, Failures: 2},
-		Limits:      Limits{10, 20, 30, 40, time.Second, 2 * time.Second, 1500 * time.Millisecond},
-		TUN:         "vpn",
-		Loops:       3,
-		Log:         Log{Level: slog.LevelDebug, Format: LogJSON},
+		DNS:            []netip.Addr{addr("10.9.0.53")},
+		WINS:           []netip.Addr{addr("10.9.0.54"), addr("10.9.0.55")},
+		AuthMethods:    []ppp.AuthMethod{ppp.AuthMSCHAPv2, ppp.AuthMSCHAPv1, ppp.AuthCHAPMD5, ppp.AuthPAP, ppp.AuthEAP},
+		Encryption:     gopptp.EncryptionPrefer,
+		MPPEKeyLengths: []mppe.KeyLength{mppe.Key40, mppe.Key128, mppe.Key56},
+		MPPEModes:      []MPPEMode{MPPEStateful, MPPEStateless},
+		MTU:            1400,
+		SecretsFile:    "chap-secrets",
+		Users:          []User{{Name: `CORP\bob`, NTHash: &hash}, {Name: "007", Password: &password}},
+		Echo:           Echo{Interval: 90 * time.Second, Failures: 2},
+		Limits:         Limits{10, 20, 30, 40, time.Second, 2 * time.Second, 1500 * time.Millisecond},
+		TUN:            "vpn",
+		Loops:          3,
+		Log:            Log{Level: slog.LevelDebug, Format: LogJSON},
 	}
 	cfg.source = want.source
 	assert.Equal(t, want, cfg)
+	assert.Equal(t, mppe.AllKeyLengths, cfg.KeyLengths())
+	assert.Equal(t, mppe.AllowStateless|mppe.AllowStateful, cfg.Modes())
+	assert.Equal(t, "auth_methods[2]", cfg.MethodPath(ppp.AuthCHAPMD5))
+}
+
+// What a gateway does that nobody has configured stays as safe as it is.
+func TestDefaultSecurity(t *testing.T) {
+	d := Default()
+	assert.Equal(t, []ppp.AuthMethod{ppp.AuthMSCHAPv2}, d.AuthMethods)
+	assert.Equal(t, gopptp.EncryptionRequire, d.Encryption)
+	assert.Equal(t, mppe.AllowKey128, d.KeyLengths())
+	assert.Equal(t, mppe.AllowStateless, d.Modes())
+	assert.Zero(t, d.Reauthenticate)
 }
 
 func TestEmpty(t *testing.T) {
@@ -214,6 +235,45 @@ func TestProblems(t *testing.T) {
 		{"three name servers", "dns: [10.0.0.1, 10.0.0.2, 10.0.0.3]\n", []string{`gw.yaml:1: dns: has 3 addresses; clients can be told two`}},
 		{"no name server", "wins:\n  - 10.0.0.1\n  - 0.0.0.0\n", []string{`gw.yaml:3: wins[1]: 0.0.0.0 cannot be the address of a server`}},
 		{"encryption", "encryption: yes\n", []string{`gw.yaml:1: encryption: "yes" is not one of require, prefer, allow, deny`}},
+		{"methods", "auth_methods: [mschap, pap,\n pap]\n", []string{
+			`gw.yaml:1: auth_methods[0]: "mschap" is not one of ms-chapv2, ms-chapv1, chap-md5, pap, eap`,
+			`gw.yaml:2: auth_methods[2]: pap is listed twice`,
+		}},
+		{"no methods", "auth_methods: []\n", []string{`gw.yaml:1: auth_methods: must have at least one entry`}},
+		{"methods as text", "auth_methods: pap\n", []string{`gw.yaml:1: auth_methods: must be a list, like [a, b], not a single value`}},
+		{"key lengths", "mppe_key_lengths: [128, 64, 128]\n", []string{
+			`gw.yaml:1: mppe_key_lengths[1]: "64" is not one of 128, 56, 40`,
+			`gw.yaml:1: mppe_key_lengths[2]: 128-bit is listed twice`,
+		}},
+		{"no key lengths", "mppe_key_lengths:\n", []string{`gw.yaml:1: mppe_key_lengths: must have at least one entry`}},
+		{"modes", "mppe_modes: [stateful, both, stateful]\n", []string{
+			`gw.yaml:1: mppe_modes[1]: "both" is not one of stateless, stateful`,
+			`gw.yaml:1: mppe_modes[2]: stateful is listed twice`,
+		}},
+		{"no modes", "mppe_modes: []\n", []string{`gw.yaml:1: mppe_modes: must have at least one entry`}},
+		{"reauthenticate", "reauthenticate: 1s\n", []string{`gw.yaml:1: reauthenticate: 1s is neither 0s nor from 10s to 24h0m0s`}},
+		{"reauthenticate without a unit", "reauthenticate: 60\n", []string{`gw.yaml:1: reauthenticate: "60" is not a duration: write it with its unit, like 30s or 1m30s`}},
+		{"reauthenticate by pap", "reauthenticate: 1m\nencryption: deny\nauth_methods: [pap]\n", []string{
+			`gw.yaml:3: warning: auth_methods[0]: has no way to reauthenticate: who comes in by it is never asked again`,
+		}},
+		{"encryption without keys", "auth_methods: [pap, chap-md5]\n", []string{
+			`gw.yaml:1: auth_methods: nobody can come in, as encryption is required: pap gives no keys for MPPE, chap-md5 gives no keys for MPPE`,
+		}},
+		{"encryption without long keys", "mppe_key_lengths: [40, 56]\nauth_methods: [ms-chapv1]\n", []string{
+			`gw.yaml:2: auth_methods: nobody can come in, as encryption is required: ms-chapv1 gives keys of 128 bits only`,
+		}},
+		{"encryption without keys for some", "auth_methods:\n- eap\n- pap\n- ms-chapv1\nmppe_key_lengths: [56]\n", []string{
+			`gw.yaml:3: warning: auth_methods[1]: pap gives no keys for MPPE: who comes in by it is turned away, as encryption is required`,
+			`gw.yaml:4: warning: auth_methods[2]: ms-chapv1 gives keys of 128 bits only: who comes in by it is turned away, as encryption is required`,
+		}},
+		{"encryption that comes to nothing", "auth_methods: [pap]\nencryption: prefer\n", []string{
+			`gw.yaml:2: warning: encryption: prefer comes to nothing: pap gives no keys for MPPE`,
+		}},
+		{"no keys and no encryption", "auth_methods: [pap, chap-md5]\nencryption: deny\n", nil},
+		{"keys for some", "auth_methods: [ms-chapv2, pap]\nencryption: prefer\n", nil},
+		{"one problem for one mistake", "auth_methods: [pap]\nencryption: yes\n", []string{
+			`gw.yaml:2: encryption: "yes" is not one of require, prefer, allow, deny`,
+		}},
 		{"mtu", "mtu: 100\n", []string{`gw.yaml:1: mtu: 100 is neither 0 nor from 576 to 1500`}},
 		{"limits", "limits:\n  sessions: 0\n  half_open: -1\n  setup_timeout: 1ms\n", []string{
 			`gw.yaml:2: limits.sessions: 0 is not from 1 to 65535`,

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/gopptp/gopptp"
+	"github.com/gopptp/gopptp/mppe"
+	"github.com/gopptp/gopptp/ppp"
 )
 
 // Default returns the configuration of an empty file.
@@ -17,11 +19,17 @@ func Default() *Config {
 		Pools:        []Pool{poolOf(netip.MustParsePrefix("10.8.0.0/24"))},
 		DNS:          []netip.Addr{},
 		WINS:         []netip.Addr{},
-		Encryption:   gopptp.EncryptionRequire,
-		MTU:          0,
-		SecretsFile:  "",
-		Users:        []User{},
-		Echo:         Echo{Interval: 30 * time.Second, Failures: 4},
+
+		AuthMethods:    []ppp.AuthMethod{ppp.AuthMSCHAPv2},
+		Reauthenticate: 0,
+		Encryption:     gopptp.EncryptionRequire,
+		MPPEKeyLengths: []mppe.KeyLength{mppe.Key128},
+		MPPEModes:      []MPPEMode{MPPEStateless},
+
+		MTU:         0,
+		SecretsFile: "",
+		Users:       []User{},
+		Echo:        Echo{Interval: 30 * time.Second, Failures: 4},
 		Limits: Limits{
 			Sessions:         65535,
 			HalfOpen:         1024,

@@ -12,6 +12,8 @@ import (
 
 	"github.com/gopptp/gopptp"
 	"github.com/gopptp/gopptp/chap"
+	"github.com/gopptp/gopptp/mppe"
+	"github.com/gopptp/gopptp/ppp"
 )
 
 // scalars says for each type of value how it is read from its text. The errors
@@ -25,6 +27,9 @@ var scalars = map[reflect.Type]func(text string) (any, error){
 	reflect.TypeFor[netip.Prefix]():            func(text string) (any, error) { return parseNetwork(text) },
 	reflect.TypeFor[Pool]():                    func(text string) (any, error) { return parsePool(text) },
 	reflect.TypeFor[gopptp.EncryptionPolicy](): func(text string) (any, error) { return parseEncryption(text) },
+	reflect.TypeFor[ppp.AuthMethod]():          func(text string) (any, error) { return parseMethod(text) },
+	reflect.TypeFor[mppe.KeyLength]():          func(text string) (any, error) { return parseKeyLength(text) },
+	reflect.TypeFor[MPPEMode]():                func(text string) (any, error) { return parseMode(text) },
 	reflect.TypeFor[slog.Level]():              func(text string) (any, error) { return parseLevel(text) },
 	reflect.TypeFor[LogFormat]():               func(text string) (any, error) { return parseFormat(text) },
 	// These must not repeat what they read.
@@ -87,6 +92,33 @@ func parseEncryption(text string) (p gopptp.EncryptionPolicy, err error) {
 		return 0, notOneOf(text, "require", "prefer", "allow", "deny")
 	}
 	return p, nil
+}
+
+func parseMethod(text string) (m ppp.AuthMethod, err error) {
+	if m.UnmarshalText([]byte(text)) != nil {
+		return m, notOneOf(text, "ms-chapv2", "ms-chapv1", "chap-md5", "pap", "eap")
+	}
+	return m, nil
+}
+
+func parseKeyLength(text string) (mppe.KeyLength, error) {
+	switch text {
+	case "128":
+		return mppe.Key128, nil
+	case "56":
+		return mppe.Key56, nil
+	case "40":
+		return mppe.Key40, nil
+	}
+	return 0, notOneOf(text, "128", "56", "40")
+}
+
+func parseMode(text string) (MPPEMode, error) {
+	switch m := MPPEMode(text); m {
+	case MPPEStateless, MPPEStateful:
+		return m, nil
+	}
+	return "", notOneOf(text, string(MPPEStateless), string(MPPEStateful))
 }
 
 func parseLevel(text string) (slog.Level, error) {

@@ -21,6 +21,7 @@ import (
 
 	"github.com/gopptp/gopptp/chap"
 	"github.com/gopptp/gopptp/examples/gateway/internal/diag"
+	"github.com/gopptp/gopptp/ppp"
 )
 
 // Entry is one user.
@@ -29,6 +30,7 @@ type Entry struct {
 	Client   string // empty: everybody
 	Specific bool   // names the server, rather than *
 	NTHash   chap.NTHash
+	Password ppp.Secret // nil: only the hash is known
 	Address  netip.Addr // fixed; invalid: from the pools
 }
 
@@ -75,7 +77,7 @@ func (e *Entry) parse(words []word, server string) (applies bool, err error) {
 	}
 	any := words[1].text == "*" && !words[1].quoted
 	e.Specific = !any
-	if e.NTHash, err = hash(words[2]); err != nil {
+	if e.NTHash, e.Password, err = secret(words[2]); err != nil {
 		return false, err
 	}
 	if e.Address, err = address(words[3:]); err != nil {
@@ -97,18 +99,18 @@ func CheckName(name string) error {
 	return nil
 }
 
-func hash(secret word) (chap.NTHash, error) {
-	if digits, ok := strings.CutPrefix(secret.text, HashPrefix); ok {
-		h, err := chap.ParseNTHash(digits)
-		if err != nil {
-			return h, errors.New(HashPrefix + " is not followed by 32 hexadecimal digits")
+// secret reads a password, or the hash of one.
+func secret(w word) (hash chap.NTHash, password ppp.Secret, err error) {
+	if digits, ok := strings.CutPrefix(w.text, HashPrefix); ok {
+		if hash, err = chap.ParseNTHash(digits); err != nil {
+			err = errors.New(HashPrefix + " is not followed by 32 hexadecimal digits")
 		}
-		return h, nil
+		return hash, nil, err
 	}
-	if strings.HasPrefix(secret.text, "@/") {
-		return chap.NTHash{}, errors.New("a secret in a file of its own (@/path) is not supported")
+	if strings.HasPrefix(w.text, "@/") {
+		return hash, nil, errors.New("a secret in a file of its own (@/path) is not supported")
 	}
-	return chap.NTPasswordHash(secret.text), nil
+	return chap.NTPasswordHash(w.text), ppp.Secret(w.text), nil
 }
 
 // address reads what follows the secret.

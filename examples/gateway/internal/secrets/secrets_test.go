@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/gopptp/gopptp/chap"
+	"github.com/gopptp/gopptp/ppp"
 )
 
 const hexHash = "0123456789abcdef0123456789ABCDEF"
@@ -40,18 +41,23 @@ ivan * "" *
 `
 	entries, problems := Parse("secrets", text, "gopptp")
 	require.Empty(t, problems)
-	hash := chap.NTPasswordHash
-	assert.Equal(t, []Entry{
-		{Line: 3, Client: "alice", NTHash: hash("correct horse")},
-		{Line: 4, Client: "bob", Specific: true, NTHash: hash("its"), Address: netip.MustParseAddr("10.8.0.20")},
+	want := []Entry{
+		{Line: 3, Client: "alice", Password: ppp.Secret("correct horse")},
+		{Line: 4, Client: "bob", Specific: true, Password: ppp.Secret("its"), Address: netip.MustParseAddr("10.8.0.20")},
 		{Line: 6, Client: `CORP\dave`, NTHash: ntHash(t)},
-		{Line: 7, Client: "eve adams", NTHash: hash("pass word")},
-		{Line: 8, Client: "", NTHash: hash("everyone")},
-		{Line: 9, Client: "*", NTHash: hash("literal")},
-		{Line: 10, Client: "frank", NTHash: hash("continued"), Address: netip.MustParseAddr("10.8.0.21")},
-		{Line: 13, Client: "grace", NTHash: hash("#no comment")},
-		{Line: 15, Client: "ivan", NTHash: hash("")},
-	}, entries)
+		{Line: 7, Client: "eve adams", Password: ppp.Secret("pass word")},
+		{Line: 8, Client: "", Password: ppp.Secret("everyone")},
+		{Line: 9, Client: "*", Password: ppp.Secret("literal")},
+		{Line: 10, Client: "frank", Password: ppp.Secret("continued"), Address: netip.MustParseAddr("10.8.0.21")},
+		{Line: 13, Client: "grace", Password: ppp.Secret("#no comment")},
+		{Line: 15, Client: "ivan", Password: ppp.Secret("")},
+	}
+	for i := range want {
+		if want[i].Password != nil {
+			want[i].NTHash = chap.NTPasswordHash(string(want[i].Password))
+		}
+	}
+	assert.Equal(t, want, entries)
 }
 
 func TestWords(t *testing.T) {
@@ -144,7 +150,7 @@ func FuzzParse(f *testing.F) {
 			return
 		}
 		entries, problems = Parse("secrets", quoted(name)+" * "+quoted(secret)+"\n", "gopptp")
-		if len(problems) != 0 || len(entries) != 1 || entries[0].Client != name || entries[0].NTHash != chap.NTPasswordHash(secret) {
+		if len(problems) != 0 || len(entries) != 1 || entries[0].Client != name || string(entries[0].Password) != secret || entries[0].NTHash != chap.NTPasswordHash(secret) {
 			t.Errorf("%q %q: %v %v", name, secret, entries, problems)
 		}
 	})

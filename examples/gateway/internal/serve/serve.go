@@ -70,7 +70,7 @@ func Run(o Options) error {
 		}()
 	}
 	o.Log.Info("ready", "listen", join(addrs), "tun", o.Config.TUN, "local", o.Config.LocalAddress,
-		"pools", join(o.Config.Pools), "encryption", o.Config.Encryption, "users", o.Users.Len())
+		"pools", join(o.Config.Pools), "auth_methods", join(o.Config.AuthMethods), "encryption", o.Config.Encryption, "users", o.Users.Len())
 
 	select {
 	case sig := <-o.Signals:
@@ -117,9 +117,15 @@ func newServer(o Options, plane gopptp.Dataplane) (*gopptp.Server, error) {
 		LocalAddress:  cfg.LocalAddress,
 		DNS:           cfg.DNS,
 		NBNS:          cfg.WINS,
-		Encryption:    cfg.Encryption,
-		MTU:           cfg.MTU,
-		Name:          cfg.Name,
+
+		AuthMethods:     cfg.AuthMethods,
+		Reauthenticate:  cfg.Reauthenticate,
+		Encryption:      cfg.Encryption,
+		KeyLengths:      cfg.KeyLengths(),
+		EncryptionModes: cfg.Modes(),
+
+		MTU:  cfg.MTU,
+		Name: cfg.Name,
 		Limits: gopptp.Limits{
 			MaxSessions:        cfg.Limits.Sessions,
 			MaxHalfOpen:        cfg.Limits.HalfOpen,

@@ -11,6 +11,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -23,6 +24,8 @@ import (
 	"github.com/gopptp/gopptp/examples/gateway/internal/config"
 	"github.com/gopptp/gopptp/examples/gateway/internal/users"
 	"github.com/gopptp/gopptp/memory"
+	"github.com/gopptp/gopptp/mppe"
+	"github.com/gopptp/gopptp/ppp"
 )
 
 const gatewayConfig = `
@@ -75,13 +78,16 @@ func start(t *testing.T, text string) *world {
 // dial brings a client's tunnel up, from a host of its own, and waits until the
 // gateway knows it as well.
 func (w *world) dial(host, user, password string) (*gopptp.Session, error) {
+	return w.dialWith(host, gopptp.ClientConfig{User: user, Password: password, RequestDNS: true})
+}
+
+func (w *world) dialWith(host string, cfg gopptp.ClientConfig) (*gopptp.Session, error) {
 	h := w.network.Host(netip.MustParseAddr(host))
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	defer synctest.Wait()
-	return gopptp.Dial(ctx, "192.0.2.1", gopptp.ClientConfig{
-		Dataplane: h.Dataplane(), DialContext: h.DialContext, User: user, Password: password, RequestDNS: true,
-	})
+	cfg.Dataplane, cfg.DialContext = h.Dataplane(), h.DialContext
+	return gopptp.Dial(ctx, "192.0.2.1", cfg)
 }
 
 // stopped waits for the end of Run.
@@ -170,6 +176,68 @@ func TestRefused(t *testing.T) {
 		failed := w.one("session failed")
 		assert.Equal(t, "authentication", failed["cause"])
 		assert.NotContains(t, w.log.text(), "wrong password")
+		w.signals <- os.Interrupt
+		w.stopped()
+	})
+}
+
+// What is configured of authentication and encryption is what sessions get.
+func TestSecurity(t *testing.T) {
+	for _, c := range []struct {
+		name, config string
+		client       gopptp.ClientConfig
+		encryption   string // empty: no session
+	}{
+		{"defaults", "", gopptp.ClientConfig{}, "MPPE 128-bit stateless"},
+		{"eap", "auth_methods: [eap]\n", gopptp.ClientConfig{AuthMethods: []ppp.AuthMethod{ppp.AuthEAP}}, "MPPE 128-bit stateless"},
+		{"eap is not there by itself", "", gopptp.ClientConfig{AuthMethods: []ppp.AuthMethod{ppp.AuthEAP}}, ""},
+		{"the first in common", "auth_methods: [ms-chapv1, ms-chapv2]\n",
+			gopptp.ClientConfig{AuthMethods: []ppp.AuthMethod{ppp.AuthMSCHAPv2, ppp.AuthPAP}}, "MPPE 128-bit stateless"},
+		{"chap-md5", "auth_methods: [ms-chapv2, chap-md5]\nencryption: prefer\n",
+			gopptp.ClientConfig{AuthMethods: []ppp.AuthMethod{ppp.AuthCHAPMD5}, Encryption: gopptp.EncryptionPrefer}, "none"},
+		{"pap", "auth_methods: [ms-chapv2, pap]\nencryption: allow\n",
+			gopptp.ClientConfig{AuthMethods: []ppp.AuthMethod{ppp.AuthPAP}, Encryption: gopptp.EncryptionAllow}, "none"},
+		{"a short key", "mppe_key_lengths: [40, 128]\n", gopptp.ClientConfig{KeyLengths: mppe.AllowKey40 | mppe.AllowKey56}, "MPPE 40-bit stateless"},
+		{"no short key", "", gopptp.ClientConfig{KeyLengths: mppe.AllowKey40}, ""},
+		{"stateful", "mppe_modes: [stateless, stateful]\n", gopptp.ClientConfig{EncryptionModes: mppe.AllowStateful}, "MPPE 128-bit stateful"},
+		{"not stateful", "", gopptp.ClientConfig{EncryptionModes: mppe.AllowStateful}, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := start(t, gatewayConfig+c.config)
+				c.client.User, c.client.Password = "alice", "correct horse"
+				session, err := w.dialWith("192.0.2.7", c.client)
+				if c.encryption == "" {
+					require.Error(t, err)
+				} else {
+					require.NoError(t, err)
+					assert.Equal(t, c.encryption, session.Encryption())
+				}
+				w.signals <- os.Interrupt
+				w.stopped()
+				assert.NotContains(t, w.log.text(), "correct horse")
+			})
+		})
+	}
+}
+
+func TestReauthenticate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := start(t, gatewayConfig+"reauthenticate: 1m\n")
+		var begun atomic.Int32
+		_, err := w.dialWith("192.0.2.7", gopptp.ClientConfig{User: "alice", Password: "correct horse", Trace: func(e gopptp.TraceEvent) {
+			// A Challenge of CHAP, from the gateway.
+			if e.Kind != gopptp.TracePPP || e.Sent {
+				return
+			}
+			if p, b, err := ppp.DecodeFrame(e.Data); err == nil && p == ppp.ProtocolCHAP && b[0] == 1 {
+				begun.Add(1)
+			}
+		}})
+		require.NoError(t, err)
+		time.Sleep(210 * time.Second)
+		synctest.Wait()
+		assert.EqualValues(t, 4, begun.Load())
 		w.signals <- os.Interrupt
 		w.stopped()
 	})

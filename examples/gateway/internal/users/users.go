@@ -14,6 +14,7 @@ import (
 	"github.com/gopptp/gopptp/examples/gateway/internal/config"
 	"github.com/gopptp/gopptp/examples/gateway/internal/diag"
 	"github.com/gopptp/gopptp/examples/gateway/internal/secrets"
+	"github.com/gopptp/gopptp/ppp"
 )
 
 // Store holds the users. It never changes, so anyone may read it.
@@ -39,7 +40,9 @@ func Load(cfg *config.Config) (*Store, diag.Problems) {
 	if cfg.SecretsFile != "" {
 		b.file(cfg.SecretsFile)
 	}
-	for _, a := range b.effective() {
+	effective := b.effective()
+	b.secrets(effective)
+	for _, a := range effective {
 		b.check(a)
 		b.add(a)
 	}
@@ -127,7 +130,7 @@ func (b *builder) inline(i int) {
 	case u.Password != nil && u.NTHash != nil:
 		b.problems.Add(a.at("nt_hash", "a user has a password or an nt_hash, not both"))
 	case u.Password != nil:
-		a.user.NTHash = chap.NTPasswordHash(string(*u.Password))
+		a.user.NTHash, a.user.Secret = chap.NTPasswordHash(string(*u.Password)), ppp.Secret(*u.Password)
 	case u.NTHash != nil:
 		a.user.NTHash = *u.NTHash
 	case !wrong("password") && !wrong("nt_hash") && !b.cfg.Wrong(path):
@@ -149,11 +152,31 @@ func (b *builder) file(file string) {
 	b.problems.Add(problems...)
 	for _, e := range entries {
 		a := &account{name: e.Client, specific: e.Specific}
-		a.user.NTHash, a.user.Address = e.NTHash, e.Address
+		a.user.NTHash, a.user.Secret, a.user.Address = e.NTHash, e.Password, e.Address
 		a.at = func(_, text string) diag.Problem {
 			return diag.Problem{File: file, Line: e.Line, Text: text}
 		}
 		b.accounts = append(b.accounts, a)
+	}
+}
+
+// secrets keeps passwords in clear where CHAP-MD5 needs them, and nowhere else.
+func (b *builder) secrets(accounts []*account) {
+	path := b.cfg.MethodPath(ppp.AuthCHAPMD5)
+	without := 0
+	for _, a := range accounts {
+		switch {
+		case path == "":
+			a.user.Secret.Wipe()
+			a.user.Secret = nil
+		case a.user.Secret == nil && a.user.NTHash != (chap.NTHash{}):
+			without++
+		}
+	}
+	if without > 0 {
+		p := b.cfg.At(path, fmt.Sprintf("who has an NT hash in place of a password cannot come in by chap-md5: %d of %d users", without, len(accounts)))
+		p.Warning = true
+		b.problems.Add(p)
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 	"github.com/gopptp/gopptp/chap"
 	"github.com/gopptp/gopptp/examples/gateway/internal/config"
 	"github.com/gopptp/gopptp/examples/gateway/internal/diag"
+	"github.com/gopptp/gopptp/ppp"
 )
 
 // load returns the users of a configuration and a secrets file. In the problems
@@ -77,6 +78,34 @@ func TestAnyone(t *testing.T) {
 	assert.Equal(t, 2, s.Len())
 	assert.Equal(t, chap.NTPasswordHash("secret"), lookup(t, s, "bob").NTHash)
 	assert.Equal(t, chap.NTPasswordHash("a"), lookup(t, s, `CORP\alice`).NTHash)
+}
+
+// A password in clear is kept for CHAP-MD5, and for nothing else.
+func TestSecrets(t *testing.T) {
+	const hash = "0123456789abcdef0123456789abcdef"
+	inline := "users:\n- {name: alice, password: a}\n- {name: bob, nt_hash: " + hash + "}\n"
+	file := "carol * c\ndave * nthash:" + hash + "\nerin * ''\n"
+	for _, methods := range []string{"", "auth_methods: [ms-chapv2, ms-chapv1, eap]\n"} {
+		s, problems := load(t, methods+inline, file)
+		assert.Empty(t, problems)
+		for _, name := range []string{"alice", "bob", "carol", "dave", "erin"} {
+			assert.Nil(t, lookup(t, s, name).Secret, name)
+			assert.NotZero(t, lookup(t, s, name).NTHash, name)
+		}
+	}
+	s, problems := load(t, "auth_methods:\n- ms-chapv2\n- chap-md5\nencryption: prefer\n"+inline, file)
+	assert.Equal(t, "gw.yaml:4: warning: auth_methods[1]: who has an NT hash in place of a password cannot come in by chap-md5: 2 of 5 users", problems)
+	for name, want := range map[string]ppp.Secret{
+		"alice": ppp.Secret("a"), "bob": nil, "carol": ppp.Secret("c"), "dave": nil, "erin": ppp.Secret(""),
+	} {
+		assert.Equal(t, want, lookup(t, s, name).Secret, name)
+	}
+	assert.NotContains(t, problems, "bob")
+
+	_, problems = load(t, "auth_methods: [chap-md5]\nencryption: deny\nusers: [{name: alice, password: a}]\n", "")
+	assert.Empty(t, problems)
+	_, problems = load(t, "auth_methods: [chap-md5]\nencryption: deny\nusers: [{name: alice, nt_hash: 1}]\n", "")
+	assert.Equal(t, "gw.yaml:3: users[0].nt_hash: an NT hash has 32 hexadecimal digits", problems)
 }
 
 func TestProblems(t *testing.T) {
