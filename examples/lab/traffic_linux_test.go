@@ -25,8 +25,9 @@ func (h host) ping(t *testing.T, dev, to string, n int) {
 
 // echo is a ping without a program for it, which would take longer to start
 // than to run. It is for checks in great numbers. The first try must succeed: no
-// packet of a session that is up may be lost.
-func (h host) echo(dev, to string) error { return h.tryEcho(dev, to, 2*time.Second) }
+// packet of a session that is up may be lost. The answer may take its time, as on a
+// machine that is busy.
+func (h host) echo(dev, to string) error { return h.tryEcho(dev, to, 10*time.Second) }
 
 // echoOfPPPD asks more than once. A pppd drops what comes between IPCP's last
 // packet and the end of its work on the device.
