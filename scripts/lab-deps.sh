@@ -6,5 +6,5 @@ set -eu
 exec "$(dirname "$0")/apt.sh" \
 	user-mode-linux \
 	pptpd ppp pptp-linux \
-	iproute2 iputils-ping util-linux \
-	tcpdump tshark
+	iproute2 iputils-ping util-linux nftables \
+	tcpdump tshark python3-scapy
