@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io/fs"
 	"math"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
@@ -142,35 +141,23 @@ func setups(t *testing.T, packets []packet) []setup {
 	return found
 }
 
-// checkCaptures has tshark decode all captures below dir. It runs outside of
-// the environment, where that is faster.
+// checkCaptures decodes all captures below dir. It runs outside of the
+// environment, where that is faster.
 func checkCaptures(t *testing.T, dir string) {
-	var files []string
+	captures, packets := 0, 0
 	err := filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
-		if strings.HasSuffix(path, ".pcap") {
-			files = append(files, path)
+		if err != nil || !strings.HasSuffix(path, ".pcap") {
+			return err
 		}
-		return err
+		d, err := examine(path)
+		if err != nil {
+			t.Error(err)
+		}
+		captures, packets = captures+1, packets+d.packets
+		return nil
 	})
 	require.NoError(t, err)
-	frames := 0
-	for _, file := range files {
-		// Nothing knows the bulk transfers' port better than tshark, which
-		// would see another protocol in them.
-		tshark := exec.Command("tshark", "-n", "-r", file, "-d", "tcp.port=="+strconv.Itoa(bulkPort)+",data",
-			"-T", "fields", "-e", "frame.number", "-e", "_ws.malformed", "-e", "_ws.col.Info")
-		tshark.Env = append(os.Environ(), "HOME="+dir)
-		out, err := tshark.Output()
-		require.NoError(t, err, "tshark %s", file)
-		for line := range strings.Lines(string(out)) {
-			frames++
-			fields := strings.Split(strings.TrimSpace(line), "\t")
-			if len(fields) > 1 && fields[1] != "" {
-				t.Errorf("%s: malformed packet: %s", filepath.Base(file), line)
-			}
-		}
-	}
-	if len(files) > 0 {
-		t.Logf("tshark has decoded %d packets", frames)
+	if captures > 0 {
+		t.Logf("%d packets decoded by tshark and by ours", packets)
 	}
 }
