@@ -24,15 +24,15 @@ import (
 // flags are those of the command line, as they are written.
 type flags struct {
 	secretFlags
-	user       string
-	encryption string
-	routes     []string
-	mtu        int
-	tun        string
-	timeout    time.Duration
-	keep       time.Duration
-	dns        bool
-	verbose    bool
+	securityFlags
+	user    string
+	routes  []string
+	mtu     int
+	tun     string
+	timeout time.Duration
+	keep    time.Duration
+	dns     bool
+	verbose bool
 }
 
 // Main runs the command line args and returns the exit code.
@@ -105,6 +105,9 @@ Exit codes:
 	p.StringVar(&f.passwordFile, "password-file", "", "the password is the first line of `FILE`; - is standard input")
 	p.StringVar(&f.ntHashFile, "nt-hash-file", "", "the first line of `FILE` is the password's NT hash, 32 hexadecimal digits")
 	p.StringVar(&f.encryption, "encryption", gopptp.EncryptionRequire.String(), "MPPE: require, prefer, allow or deny (`POLICY`)")
+	p.StringVar(&f.auth, "auth", "ms-chapv2", "ways to authenticate, the best first: ms-chapv2,ms-chapv1,chap-md5,pap,eap (`METHODS`)")
+	p.StringVar(&f.mppeKeys, "mppe-keys", "128", "key lengths of MPPE that will do, of 128,56,40 (`BITS`)")
+	p.StringVar(&f.mppeModes, "mppe-modes", "stateless", "how MPPE may change its keys: stateless,stateful (`MODES`)")
 	p.StringArrayVar(&f.routes, "route", nil, "route `NETWORK`, such as 192.168.7.0/24, into the tunnel; may be repeated")
 	p.IntVar(&f.mtu, "mtu", 0, "largest IP packet in the tunnel, 576 to 1500 `OCTETS`; 0: what fits")
 	p.StringVar(&f.tun, "tun", "", "`NAME` of the tunnel's network device (default the first free pptpN)")
@@ -143,8 +146,8 @@ func (f *flags) options(host string, stdin io.Reader) (*tunnel.Options, error) {
 	if err := (&userspace.Options{TUNName: f.tun}).Validate(); err != nil {
 		return nil, fmt.Errorf("--tun: %q cannot be the name of a network device", f.tun)
 	}
-	if err := c.Encryption.UnmarshalText([]byte(f.encryption)); err != nil {
-		return nil, fmt.Errorf("--encryption: %q is not one of require, prefer, allow, deny", f.encryption)
+	if err := f.apply(c); err != nil {
+		return nil, err
 	}
 	for _, text := range f.routes {
 		route, err := parseRoute(text)
@@ -153,11 +156,13 @@ func (f *flags) options(host string, stdin io.Reader) (*tunnel.Options, error) {
 		}
 		c.Routes = append(c.Routes, route)
 	}
-	hash, err := f.read(stdin)
+	secret, err := f.read(stdin)
 	if err != nil {
 		return nil, err
 	}
-	c.NTHash = &hash
+	if err := secret.use(c); err != nil {
+		return nil, err
+	}
 	return o, nil
 }
 

@@ -15,6 +15,8 @@ import (
 	"github.com/gopptp/gopptp/chap"
 	"github.com/gopptp/gopptp/examples/dial/internal/explain"
 	"github.com/gopptp/gopptp/examples/dial/internal/tunnel"
+	"github.com/gopptp/gopptp/mppe"
+	"github.com/gopptp/gopptp/ppp"
 )
 
 // parse runs a command line up to the point where it would dial.
@@ -39,6 +41,7 @@ func TestOptions(t *testing.T) {
 		For:     2 * time.Second,
 		Client: gopptp.ClientConfig{
 			User: `CORP\alice`, NTHash: &hash, Encryption: gopptp.EncryptionPrefer, MTU: 1400,
+			AuthMethods: []ppp.AuthMethod{ppp.AuthMSCHAPv2}, KeyLengths: mppe.AllowKey128, EncryptionModes: mppe.AllowStateless,
 			Routes:     []netip.Prefix{netip.MustParsePrefix("192.168.7.0/24"), netip.MustParsePrefix("10.1.2.3/32")},
 			RequestDNS: true, RequestNBNS: true,
 		},
@@ -74,6 +77,53 @@ func TestPassword(t *testing.T) {
 	assert.Equal(t, byte(0x23), o.Client.NTHash[1])
 }
 
+// The password itself is used where a hash of it is not enough, and nowhere else.
+func TestSecurity(t *testing.T) {
+	dir := t.TempDir()
+	password, hash := filepath.Join(dir, "password"), filepath.Join(dir, "hash")
+	require.NoError(t, os.WriteFile(password, []byte("hunter2\n"), 0o600))
+	require.NoError(t, os.WriteFile(hash, []byte("0123456789abcdef0123456789abcdef\n"), 0o600))
+	const short = mppe.AllowKey40 | mppe.AllowKey56
+	for _, c := range []struct {
+		args    string
+		methods []ppp.AuthMethod
+		lengths mppe.KeyLengths
+		modes   mppe.Modes
+		clear   bool
+		noHash  string // the usage error with --nt-hash-file
+	}{
+		{"", []ppp.AuthMethod{ppp.AuthMSCHAPv2}, mppe.AllowKey128, mppe.AllowStateless, false, ""},
+		{"--auth ms-chapv2,eap,ms-chapv1 --mppe-modes stateful,stateless",
+			[]ppp.AuthMethod{ppp.AuthMSCHAPv2, ppp.AuthEAP, ppp.AuthMSCHAPv1}, mppe.AllowKey128, mppe.AllowStateful | mppe.AllowStateless, false, ""},
+		{"--auth eap --mppe-keys 40,56 --mppe-modes stateful", []ppp.AuthMethod{ppp.AuthEAP}, short, mppe.AllowStateful, false, ""},
+		{"--auth ms-chapv1 --mppe-keys 40,128", []ppp.AuthMethod{ppp.AuthMSCHAPv1}, mppe.AllowKey40 | mppe.AllowKey128, mppe.AllowStateless, true, ""},
+		{"--auth ms-chapv1 --mppe-keys 40,56", []ppp.AuthMethod{ppp.AuthMSCHAPv1}, short, mppe.AllowStateless, true,
+			"--nt-hash-file: ms-chapv1 with keys shorter than 128 bits needs the password itself"},
+		{"--auth eap,pap", []ppp.AuthMethod{ppp.AuthEAP, ppp.AuthPAP}, mppe.AllowKey128, mppe.AllowStateless, true,
+			"--nt-hash-file: pap needs the password itself"},
+		{"--auth chap-md5 --encryption prefer", []ppp.AuthMethod{ppp.AuthCHAPMD5}, mppe.AllowKey128, mppe.AllowStateless, true,
+			"--nt-hash-file: chap-md5 needs the password itself"},
+	} {
+		args := append(strings.Fields(c.args), "-u", "alice", "vpn")
+		o, err := parse(append(args, "--password-file", password), "")
+		require.NoError(t, err, c.args)
+		assert.Equal(t, c.methods, o.Client.AuthMethods, c.args)
+		assert.Equal(t, c.lengths, o.Client.KeyLengths, c.args)
+		assert.Equal(t, c.modes, o.Client.EncryptionModes, c.args)
+		assert.Equal(t, c.clear, o.Client.Password == "hunter2", c.args)
+		assert.Equal(t, c.clear, o.Client.NTHash == nil, c.args)
+
+		o, err = parse(append(args, "--nt-hash-file", hash), "")
+		if c.noHash != "" {
+			assert.EqualError(t, err, c.noHash)
+			continue
+		}
+		require.NoError(t, err, c.args)
+		assert.NotNil(t, o.Client.NTHash)
+		assert.Empty(t, o.Client.Password)
+	}
+}
+
 func TestUsage(t *testing.T) {
 	t.Setenv(passwordVariable, "hunter2")
 	hash := filepath.Join(t.TempDir(), "hash")
@@ -88,6 +138,13 @@ func TestUsage(t *testing.T) {
 		{"-u alice --for -1s vpn", "--for: -1s is negative"},
 		{"-u alice --tun a/b vpn", `--tun: "a/b" cannot be the name of a network device`},
 		{"-u alice --encryption yes vpn", `--encryption: "yes" is not one of require, prefer, allow, deny`},
+		{"-u alice --auth mschap vpn", `--auth: "mschap" is not one of ms-chapv2, ms-chapv1, chap-md5, pap, eap`},
+		{"-u alice --auth pap,pap vpn", "--auth: pap is there twice"},
+		{"-u alice --auth= vpn", `--auth: "" is not one of ms-chapv2, ms-chapv1, chap-md5, pap, eap`},
+		{"-u alice --auth pap,chap-md5 vpn", "--auth: there are no keys from pap or chap-md5 for the MPPE that --encryption require demands"},
+		{"-u alice --mppe-keys 128,64 vpn", `--mppe-keys: "64" is not one of 128, 56, 40`},
+		{"-u alice --mppe-modes stateless,stateless vpn", "--mppe-modes: stateless is there twice"},
+		{"-u alice --mppe-modes both vpn", `--mppe-modes: "both" is not one of stateless, stateful`},
 		{"-u alice --route fd00::/8 vpn", `--route: "fd00::/8" is not an IPv4 network, like 192.168.7.0/24`},
 		{"-u alice --password-file /nowhere vpn", "--password-file: /nowhere: no such file or directory"},
 		{"-u alice --password-file a --nt-hash-file b vpn", "--password-file and --nt-hash-file exclude each other"},

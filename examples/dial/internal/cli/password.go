@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/gopptp/gopptp/chap"
+	"github.com/gopptp/gopptp/ppp"
 )
 
 // passwordVariable is the environment variable that may hold the password.
@@ -21,34 +22,44 @@ type secretFlags struct {
 	ntHashFile   string
 }
 
-// read returns the NT hash, which is all that MS-CHAPv2 needs.
-func (f secretFlags) read(stdin io.Reader) (chap.NTHash, error) {
+// secret is a password, or only the hash of it, which is all that MS-CHAPv2 needs.
+type secret struct {
+	hash     chap.NTHash
+	password ppp.Secret // nil: not known
+}
+
+func secretOf(password string) *secret {
+	return &secret{hash: chap.NTPasswordHash(password), password: ppp.Secret(password)}
+}
+
+// read returns the secret.
+func (f secretFlags) read(stdin io.Reader) (*secret, error) {
 	switch {
 	case f.passwordFile != "" && f.ntHashFile != "":
-		return chap.NTHash{}, errors.New("--password-file and --nt-hash-file exclude each other")
+		return nil, errors.New("--password-file and --nt-hash-file exclude each other")
 	case f.passwordFile != "":
 		text, err := readSecret(f.passwordFile, stdin)
 		if err != nil {
-			return chap.NTHash{}, fmt.Errorf("--password-file: %w", err)
+			return nil, fmt.Errorf("--password-file: %w", err)
 		}
-		return chap.NTPasswordHash(text), nil
+		return secretOf(text), nil
 	case f.ntHashFile != "":
 		text, err := readSecret(f.ntHashFile, stdin)
 		if err == nil {
 			var hash chap.NTHash
 			if hash, err = chap.ParseNTHash(strings.TrimSpace(text)); err == nil {
-				return hash, nil
+				return &secret{hash: hash}, nil
 			}
 			err = errors.New("its first line is not 32 hexadecimal digits")
 		}
-		return chap.NTHash{}, fmt.Errorf("--nt-hash-file: %w", err)
+		return nil, fmt.Errorf("--nt-hash-file: %w", err)
 	}
 	password, ok := os.LookupEnv(passwordVariable)
 	if !ok {
-		return chap.NTHash{}, fmt.Errorf("a password is missing: --password-file, --nt-hash-file or %s", passwordVariable)
+		return nil, fmt.Errorf("a password is missing: --password-file, --nt-hash-file or %s", passwordVariable)
 	}
 	os.Unsetenv(passwordVariable)
-	return chap.NTPasswordHash(password), nil
+	return secretOf(password), nil
 }
 
 // readSecret returns the first line of a file, or of stdin for "-".

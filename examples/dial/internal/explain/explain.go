@@ -6,11 +6,17 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
+	"slices"
+	"strings"
 	"syscall"
 
 	"github.com/gopptp/gopptp"
 	"github.com/gopptp/gopptp/chap"
+	"github.com/gopptp/gopptp/eap"
 	"github.com/gopptp/gopptp/lcp"
+	"github.com/gopptp/gopptp/mppe"
+	"github.com/gopptp/gopptp/pap"
+	"github.com/gopptp/gopptp/ppp"
 	"github.com/gopptp/gopptp/pptp"
 )
 
@@ -26,6 +32,43 @@ type Tunnel struct {
 	Host       string
 	User       string
 	Encryption gopptp.EncryptionPolicy
+
+	// As in gopptp.ClientConfig, where zero is a default.
+	AuthMethods []ppp.AuthMethod
+	KeyLengths  mppe.KeyLengths
+	Modes       mppe.Modes
+}
+
+// methods are the ways to authenticate.
+func (t Tunnel) methods() string {
+	if len(t.AuthMethods) == 0 {
+		return ppp.AuthMSCHAPv2.String()
+	}
+	names := make([]string, len(t.AuthMethods))
+	for i, m := range t.AuthMethods {
+		names[i] = m.String()
+	}
+	return strings.Join(names, ", ")
+}
+
+// mppe is the encryption that was asked for.
+func (t Tunnel) mppe() string {
+	lengths, mode := "128-bit", "stateless"
+	if t.KeyLengths != 0 {
+		lengths = strings.ReplaceAll(t.KeyLengths.String(), ", ", "/")
+	}
+	switch t.Modes {
+	case mppe.AllowStateful:
+		mode = "stateful"
+	case mppe.AllowStateful | mppe.AllowStateless:
+		mode = "stateless/stateful"
+	}
+	return lengths + " " + mode + " MPPE"
+}
+
+// keyless reports whether an authentication may have given no keys for MPPE.
+func (t Tunnel) keyless() bool {
+	return slices.Contains(t.AuthMethods, ppp.AuthPAP) || slices.Contains(t.AuthMethods, ppp.AuthCHAPMD5)
 }
 
 // Error explains the error of gopptp.Dial or of a session's end.
@@ -139,6 +182,7 @@ func (t Tunnel) blocked() Explanation {
 
 func (t Tunnel) authentication(err error) Explanation {
 	var failure *chap.FailureError
+	var refused *pap.RefusedError
 	switch {
 	case errors.As(err, &failure):
 		return t.refusedLogin(failure)
@@ -147,8 +191,16 @@ func (t Tunnel) authentication(err error) Explanation {
 			"Somebody may be in between. Do not use this password again until that is clear.",
 		}}
 	case errors.Is(err, lcp.ErrAuthRefused):
-		return Explanation{BadLogin, fmt.Sprintf("%s and this client know no authentication in common; this client does MS-CHAPv2.", t.Host), nil}
-	case errors.Is(err, chap.ErrTimeout):
+		return Explanation{BadLogin, fmt.Sprintf("%s and this client know no authentication in common; this client does %s.", t.Host, t.methods()), []string{
+			"--auth says what it does. All but ms-chapv2 is worse, and needed for old servers only.",
+		}}
+	case errors.As(err, &refused):
+		return t.refusedLogin(&chap.FailureError{Message: refused.Message})
+	case errors.Is(err, eap.ErrRefused):
+		e := t.refusedLogin(new(chap.FailureError))
+		e.Check = append(e.Check, "The server may want a method of EAP that this client has not.")
+		return e
+	case errors.Is(err, chap.ErrTimeout), errors.Is(err, pap.ErrTimeout):
 		return Explanation{BadLogin, fmt.Sprintf("%s did not answer the authentication.", t.Host), []string{
 			"The server may wait for a RADIUS server or a database; its log should say.",
 		}}
@@ -179,9 +231,12 @@ func (t Tunnel) refusedLogin(f *chap.FailureError) Explanation {
 }
 
 func (t Tunnel) encryption(err error) Explanation {
-	e := Explanation{Encryption, fmt.Sprintf("%s refused the encryption (128-bit stateless MPPE) that --encryption %v demands.", t.Host, t.Encryption), []string{
+	e := Explanation{Encryption, fmt.Sprintf("%s refused the encryption (%s) that --encryption %v demands.", t.Host, t.mppe(), t.Encryption), []string{
 		"Allow it at the server, or go without by --encryption prefer. MPPE is broken in any case.",
 	}}
+	if t.keyless() {
+		e.Check = append(e.Check, "The server may have chosen pap or chap-md5, which give no keys for it: leave them out of --auth.")
+	}
 	if t.Encryption != gopptp.EncryptionRequire {
 		e.What = fmt.Sprintf("No agreement with %s on encryption (MPPE): %v.", t.Host, err)
 		e.Check = nil
@@ -196,6 +251,8 @@ func (t Tunnel) hungUp(end *gopptp.SessionError) Explanation {
 		"The server's log should say why.",
 	}}
 	switch end.Stage {
+	case gopptp.StateEstablish:
+		e.Check = append(e.Check, "It may demand another authentication than --auth allows: "+t.methods()+".")
 	case gopptp.StateAuthenticate:
 		e.Code = BadLogin
 		e.Check = append(e.Check, "Most likely it did not like the user name or password.")
@@ -205,7 +262,7 @@ func (t Tunnel) hungUp(end *gopptp.SessionError) Explanation {
 			e.Check = append(e.Check, "It may demand encryption: try --encryption prefer.")
 			break
 		}
-		e.Check = append(e.Check, "It may have no address left, or not do 128-bit stateless MPPE.")
+		e.Check = append(e.Check, "It may have no address left, or not do "+t.mppe()+".")
 	}
 	return e
 }

@@ -14,9 +14,11 @@ import (
 
 	"github.com/gopptp/gopptp"
 	"github.com/gopptp/gopptp/chap"
+	"github.com/gopptp/gopptp/eap"
 	"github.com/gopptp/gopptp/ipcp"
 	"github.com/gopptp/gopptp/lcp"
 	"github.com/gopptp/gopptp/mppe"
+	"github.com/gopptp/gopptp/pap"
 	"github.com/gopptp/gopptp/ppp"
 	"github.com/gopptp/gopptp/pptp"
 )
@@ -66,7 +68,13 @@ func TestError(t *testing.T) {
 		{name: "impostor", err: ended(gopptp.StateAuthenticate, gopptp.CauseAuthentication, chap.ErrAuthenticatorResponse), code: BadLogin,
 			what: "vpn let us in but could not prove that it knows the password: it is not the server that it should be.", check: "in between"},
 		{name: "no method", err: ended(gopptp.StateEstablish, gopptp.CauseAuthentication, lcp.ErrAuthRefused), code: BadLogin,
-			what: "vpn and this client know no authentication in common; this client does MS-CHAPv2."},
+			what: "vpn and this client know no authentication in common; this client does MS-CHAPv2.", check: "--auth"},
+		{name: "refused by pap", err: ended(gopptp.StateAuthenticate, gopptp.CauseAuthentication, &pap.RefusedError{Message: "no"}), code: BadLogin,
+			what: `Wrong user name or password: vpn refused "alice" (the server says "no").`, check: "case"},
+		{name: "refused by eap", err: ended(gopptp.StateAuthenticate, gopptp.CauseAuthentication, eap.ErrRefused), code: BadLogin,
+			what: `Wrong user name or password: vpn refused "alice".`, check: "method of EAP"},
+		{name: "no answer to pap", err: ended(gopptp.StateAuthenticate, gopptp.CauseAuthentication, pap.ErrTimeout), code: BadLogin,
+			what: "vpn did not answer the authentication.", check: "RADIUS"},
 		{name: "no verdict", err: ended(gopptp.StateAuthenticate, gopptp.CauseAuthentication, chap.ErrTimeout), code: BadLogin,
 			what: "vpn did not answer the authentication.", check: "RADIUS"},
 		{name: "encryption refused", err: ended(gopptp.StateNetwork, gopptp.CauseEncryption, mppe.ErrRefused), code: Encryption,
@@ -75,6 +83,8 @@ func TestError(t *testing.T) {
 			what: `vpn let "alice" in but gave no address for the tunnel.`, check: "pool"},
 		{name: "timeout", err: ended(gopptp.StateNetwork, gopptp.CauseTimeout, context.DeadlineExceeded), code: NotInTime,
 			what: "The tunnel was not up in time; it got as far as: encryption and addresses.", check: "--timeout"},
+		{name: "hung up over the authentication", err: ended(gopptp.StateEstablish, gopptp.CausePeer, ppp.ErrTerminated), code: Negotiation,
+			what: "vpn hung up during: LCP.", check: "--auth allows: MS-CHAPv2."},
 		{name: "hung up while authenticating", err: ended(gopptp.StateAuthenticate, gopptp.CausePeer, ppp.ErrTerminated), code: BadLogin,
 			what: "vpn hung up during: authentication.", check: "user name or password"},
 		{name: "hung up over encryption", err: ended(gopptp.StateNetwork, gopptp.CausePeer, ppp.ErrTerminated), encryption: gopptp.EncryptionDeny, code: Encryption,
@@ -109,6 +119,23 @@ func TestError(t *testing.T) {
 			}
 		})
 	}
+}
+
+// What is said is what was asked for.
+func TestFlags(t *testing.T) {
+	tunnel := Tunnel{
+		Host: "vpn", User: "alice", AuthMethods: []ppp.AuthMethod{ppp.AuthEAP, ppp.AuthPAP},
+		KeyLengths: mppe.AllowKey128 | mppe.AllowKey40, Modes: mppe.AllowStateful,
+	}
+	e := tunnel.Error(&gopptp.SessionError{Stage: gopptp.StateEstablish, Cause: gopptp.CauseAuthentication, Err: lcp.ErrAuthRefused})
+	assert.Equal(t, "vpn and this client know no authentication in common; this client does EAP, PAP.", e.What)
+	e = tunnel.Error(&gopptp.SessionError{Stage: gopptp.StateNetwork, Cause: gopptp.CauseEncryption, Err: mppe.ErrRefused})
+	assert.Equal(t, Encryption, e.Code)
+	assert.Equal(t, "vpn refused the encryption (128-bit/40-bit stateful MPPE) that --encryption require demands.", e.What)
+	assert.Contains(t, strings.Join(e.Check, "\n"), "pap or chap-md5")
+	tunnel.Modes |= mppe.AllowStateless
+	e = tunnel.Error(&gopptp.SessionError{Stage: gopptp.StateNetwork, Cause: gopptp.CausePeer, Err: gopptp.ErrPeerClosed})
+	assert.Contains(t, strings.Join(e.Check, "\n"), "128-bit/40-bit stateless/stateful MPPE")
 }
 
 func TestSetup(t *testing.T) {

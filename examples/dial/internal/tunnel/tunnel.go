@@ -33,7 +33,10 @@ type Options struct {
 
 // Run brings the tunnel up, keeps it, and returns the exit code.
 func Run(o Options) explain.Code {
-	about := explain.Tunnel{Host: o.Host, User: o.Client.User, Encryption: o.Client.Encryption}
+	about := explain.Tunnel{
+		Host: o.Host, User: o.Client.User, Encryption: o.Client.Encryption, AuthMethods: o.Client.AuthMethods,
+		KeyLengths: o.Client.KeyLengths, Modes: o.Client.EncryptionModes,
+	}
 	plane, device, err := o.OpenDataplane()
 	if err != nil {
 		return o.fail(about.Setup(err))

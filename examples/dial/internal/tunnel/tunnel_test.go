@@ -19,6 +19,7 @@ import (
 	"github.com/gopptp/gopptp/chap"
 	"github.com/gopptp/gopptp/examples/dial/internal/explain"
 	"github.com/gopptp/gopptp/memory"
+	"github.com/gopptp/gopptp/ppp"
 )
 
 // world is a server and a client on a network in memory, in virtual time.
@@ -147,6 +148,17 @@ func TestWrongPassword(t *testing.T) {
 		w.options.Client.NTHash = &hash
 		assert.Equal(t, explain.BadLogin, Run(w.options))
 		assert.Contains(t, w.stderr.String(), `dial: Wrong user name or password: 192.0.2.1 refused "alice"`)
+	})
+}
+
+// The server does MS-CHAPv2 and nothing else.
+func TestNothingInCommon(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		defer w.close()
+		w.options.Client.AuthMethods = []ppp.AuthMethod{ppp.AuthEAP}
+		assert.Equal(t, explain.Negotiation, Run(w.options))
+		assert.Contains(t, w.stderr.String(), "It may demand another authentication than --auth allows: EAP.")
 	})
 }
 
