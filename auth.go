@@ -35,6 +35,7 @@ func (f AuthenticatorFunc) Authenticate(ctx context.Context, req *AuthRequest) (
 type AuthRequest struct {
 	ppp.AuthRequest // method, name, challenge and response
 	Session         SessionID
+	LocalName       string         // ours: the Name of ServerConfig or ClientConfig
 	Local, Remote   netip.AddrPort // of the control connection
 	CallID          uint16         // ours
 }

@@ -103,7 +103,10 @@ func localEAP(req *AuthRequest, user *LocalUser, known bool) (*AuthResult, error
 			account.Refusal, account.Message = chap.PasswordExpired, passwordExpired
 		}
 	}
-	v := localMethods.Next(&req.AuthRequest, account)
+	methods := eap.Server{Methods: []eap.ServerMethod{ // the one that gives keys first
+		&eap.MSCHAPv2Server{Name: req.LocalName}, &eap.MD5Server{Name: req.LocalName},
+	}}
+	v := methods.Next(&req.AuthRequest, account)
 	switch {
 	case v.Continue:
 		return &AuthResult{Continue: true, EAP: v.EAP, State: v.State}, nil
@@ -119,11 +122,6 @@ func localEAP(req *AuthRequest, user *LocalUser, known bool) (*AuthResult, error
 	}
 	return nil, &AuthError{Code: v.ErrorCode, Message: v.Message}
 }
-
-// localMethods are those within EAP, the one that gives keys first.
-var localMethods = eap.Server{Methods: []eap.ServerMethod{
-	&eap.MSCHAPv2Server{Name: DefaultName}, &eap.MD5Server{Name: DefaultName},
-}}
 
 const passwordExpired = "Password expired"
 

@@ -1,6 +1,7 @@
 package gopptp_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -330,18 +331,20 @@ func TestEAPWithLosses(t *testing.T) {
 	for lost := range 8 {
 		synctest.Test(t, func(t *testing.T) {
 			w := newWorld(t)
-			w.serve(func(c *gopptp.ServerConfig) { c.AuthMethods = onlyEAP })
-			n := 0
+			w.serve(func(c *gopptp.ServerConfig) { c.AuthMethods, c.Name = onlyEAP, "vpn.example.com" })
+			n, named := 0, false
 			w.net.Filter(func(p memory.Packet) bool {
 				frame := p.Frame()
 				if protocol, _, err := ppp.DecodeFrame(frame); frame == nil || err != nil || protocol != ppp.ProtocolEAP {
 					return true
 				}
 				n++
+				named = named || bytes.Contains(frame, []byte("vpn.example.com"))
 				return n-1 != lost
 			})
 			s := w.dial(func(c *gopptp.ClientConfig) { c.AuthMethods = onlyEAP })
 			require.GreaterOrEqual(t, n, 7)
+			require.True(t, named, "the challenge says whose it is")
 			require.Equal(t, "MPPE 128-bit stateless", s.Encryption())
 			w.exchange(s, 2)
 		})

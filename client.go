@@ -361,7 +361,7 @@ func (c *client) layers(s *Session, l *lcp.Config, link *ppp.LinkConfig) *ipcp.I
 // authRequest implements sessionRole: the server proves itself to us.
 func (c *client) authRequest(s *Session, req ppp.AuthRequest) {
 	l := &s.link
-	ask := &AuthRequest{AuthRequest: req, Session: s.id, Local: s.local, Remote: s.remote, CallID: l.call.ID()}
+	ask := &AuthRequest{AuthRequest: req, Session: s.id, LocalName: c.cfg.Name, Local: s.local, Remote: s.remote, CallID: l.call.ID()}
 	go func() {
 		result, err := c.cfg.Authenticator.Authenticate(l.ctx, ask)
 		l.worker.post(func(now time.Time) {

@@ -38,6 +38,7 @@ func (r *serverRole) authRequest(s *Session, req ppp.AuthRequest) {
 	ask := &AuthRequest{
 		AuthRequest: req,
 		Session:     s.id,
+		LocalName:   r.cfg.Name,
 		Local:       s.local,
 		Remote:      s.remote,
 		CallID:      l.call.ID(),
