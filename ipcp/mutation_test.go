@@ -86,11 +86,9 @@ func (m *mutation) hear(b []byte, k known) {
 			require.NotEmpty(t, s.Data, name)
 		}
 	}
-	now := start
 	for i := 0; !m.Opened() && !m.Deadline().IsZero(); i++ {
 		require.Less(t, i, 50, name)
-		now = m.Deadline()
-		m.Tick(now, &m.out)
+		m.Tick(m.Deadline(), &m.out)
 	}
 }
 

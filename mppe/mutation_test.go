@@ -173,11 +173,9 @@ func mutateCCP(t *testing.T, cfg CCPConfig, open bool) {
 				_, receives := s.Recv()
 				require.True(t, sends && receives, name)
 			}
-			now := start
 			for i := 0; !s.Opened() && !s.Deadline().IsZero(); i++ {
 				require.Less(t, i, 50, name)
-				now = s.Deadline()
-				s.sig |= s.Tick(now, &s.out)
+				s.sig |= s.Tick(s.Deadline(), &s.out)
 			}
 		}
 		for name, b := range mutate.Of(valid.Append(nil)) {

@@ -352,7 +352,6 @@ func TestTwoAutomatons(t *testing.T) {
 	for loss := range 256 {
 		a, b := newRig(t, AutomatonConfig{}), newRig(t, AutomatonConfig{})
 		b.policy.ask = Options{{8, nil}}
-		now := a.now
 		a.open()
 		b.open()
 		a.up()
@@ -380,10 +379,9 @@ func TestTwoAutomatons(t *testing.T) {
 				next = d
 			}
 			require.False(t, next.IsZero())
-			now = next
-			a.now, b.now = now, now
-			a.a.Tick(now, &a.out)
-			b.a.Tick(now, &b.out)
+			a.now, b.now = next, next
+			a.a.Tick(next, &a.out)
+			b.a.Tick(next, &b.out)
 		}
 		require.NoError(t, a.a.Err())
 		require.NoError(t, b.a.Err())
