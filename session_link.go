@@ -40,7 +40,8 @@ type sessionLink struct {
 	leased    netip.Addr // to be returned to the pool
 	ctx       context.Context
 	cancel    context.CancelFunc
-	heard     bool // a frame of the peer has come
+	connected time.Time // when frames could flow
+	heard     bool      // a frame of the peer has come
 	attaching bool
 	settled   bool // CCP is open or has given up
 	countedUp bool // by the server
@@ -179,7 +180,7 @@ func (s *Session) connect(e *pptp.CallEstablished, now time.Time) error {
 	link.Control = l.lcp
 	link.Networks = []ppp.Layer{l.ipcp}
 	l.ppp = ppp.NewLink(link)
-	l.greDeadline = now.Add(l.cfg.greTimeout)
+	l.connected, l.greDeadline = now, now.Add(l.cfg.greTimeout)
 	s.run(now, func(out *ppp.Output) { l.ppp.Up(now, out) })
 	return nil
 }
@@ -624,6 +625,10 @@ func (s *Session) giveUp(err error, now time.Time) {
 	}
 }
 
+// minSilence is how long nothing has come over GRE before a call that the peer
+// clears is taken for one whose GRE is blocked.
+const minSilence = 2 * time.Second
+
 // drop ends the session at once, without a word to the peer over PPP: the call
 // or the control connection is gone.
 func (s *Session) drop(cause Cause, err error, now time.Time) {
@@ -632,6 +637,10 @@ func (s *Session) drop(cause Cause, err error, now time.Time) {
 		return
 	}
 	if !l.ended {
+		if l.ppp != nil && !l.heard && now.Sub(l.connected) >= minSilence {
+			// The peer has given up, and most likely for the same reason.
+			cause, err = CauseGREBlocked, fmt.Errorf("%w: %w", ErrGREBlocked, err)
+		}
 		l.ended, l.cause, l.err = true, cause, err
 	}
 	s.linkOver(now)

@@ -346,3 +346,15 @@ func requireCause(t *testing.T, err error, cause gopptp.Cause, stage gopptp.Stat
 	require.Equal(t, cause.String(), failure.Cause.String(), "%v", err)
 	require.Equal(t, stage.String(), failure.Stage.String(), "%v", err)
 }
+
+// Whoever gives up first, the other end knows why too.
+func TestGREBlockedAndThePeerGivesUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.serve(func(c *gopptp.ServerConfig) { c.Limits.GRETimeout = 3 * time.Second })
+		w.dropGRE(func(int) bool { return true })
+		_, err := w.tryDial(nil)
+		requireCause(t, err, gopptp.CauseGREBlocked, gopptp.StateEstablish)
+		require.ErrorIs(t, err, gopptp.ErrPeerClosed)
+	})
+}
