@@ -1,6 +1,7 @@
 package mppe
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 )
@@ -177,6 +178,15 @@ func (d *Decryptor) Open(b []byte, missing uint32) ([]byte, error) {
 	d.cipher.reset((*[16]byte)(&d.key))
 	d.cipher.xor(b, b)
 	return b, nil
+}
+
+// Fits reports whether Open would make an IP packet of b, which a wrong key hardly
+// ever does. Neither d nor b is changed. It is for who has two Decryptors to choose
+// from, and costs a copy.
+func (d *Decryptor) Fits(b []byte, missing uint32) bool {
+	trial := *d
+	inner, err := trial.Open(bytes.Clone(b), missing)
+	return err == nil && judgeHead(inner, len(inner)) == headCertain
 }
 
 // gap returns how many packets are missing before the one with the header h.

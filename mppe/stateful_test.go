@@ -636,3 +636,22 @@ func TestResetWithinALongLoss(t *testing.T) {
 		require.Equal(t, text, got)
 	}
 }
+
+func TestFits(t *testing.T) {
+	for _, stateful := range []bool{false, true} {
+		p := paramsOf(Key128, stateful)
+		enc, dec := newPairOf(t, p)
+		b := append(make([]byte, HeaderLen), datagram(1)...)
+		enc.Seal(b)
+		packet, before := append([]byte(nil), b...), *dec
+		require.True(t, dec.Fits(b, 0))
+		require.Equal(t, packet, b)
+		require.Equal(t, before, *dec)
+
+		p.Key[0]++
+		_, other := newPairOf(t, p)
+		require.False(t, other.Fits(b, 0))
+		require.False(t, dec.Fits(b[:HeaderLen], 0))
+		require.False(t, dec.Fits(nil, 0))
+	}
+}

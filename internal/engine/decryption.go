@@ -15,7 +15,7 @@ import (
 // way. A new decryptor that was given one of these would take its count for
 // losses, go on from there, and be deaf to the peer ever after. GRE helps: what
 // it hands out is in order, so that a count that fits nothing but the beginning
-// is the beginning.
+// is the beginning. In stateful mode there is more to go by.
 type decryption struct {
 	// required tells that CCP has agreed on encryption. The decryptor is there
 	// before that, as the peer may be first to know.
@@ -35,10 +35,6 @@ type decryption struct {
 const (
 	countMask  = 0x0fff
 	bitFlushed = 0x8000
-
-	// maxSkip is how many counts a peer of our own kind leaves out where it
-	// begins its key stream anew (mppe.Encryptor.Flush).
-	maxSkip = 255
 
 	// maxNextAge is how many packets later the peer may begin: more than can be
 	// on the way.
@@ -93,6 +89,23 @@ func add(a, b uint32) uint32 {
 	return a + b
 }
 
+// begins reports whether the peer has begun anew with a packet.
+func (s *decryption) begins(packet []byte, header uint16) bool {
+	count := header & countMask
+	follows := uint32((count-s.expected)&countMask) <= s.missing
+	if !s.params.Stateful {
+		return !follows && uint32(count) <= s.nextMissing
+	}
+	// A peer of our own kind leaves counts out where it begins its key stream anew,
+	// and so many packets are refused that their number says little. But only two
+	// kinds of packets can be decrypted without those before them, and those can be
+	// tried.
+	if count == s.expected && s.missing == 0 || count != 0 && header&bitFlushed == 0 {
+		return false
+	}
+	return s.next.Fits(packet, s.nextMissing)
+}
+
 // open decrypts a packet in place.
 func (s *decryption) open(packet []byte) ([]byte, error) {
 	if len(packet) < mppe.HeaderLen {
@@ -100,21 +113,13 @@ func (s *decryption) open(packet []byte) ([]byte, error) {
 	}
 	header := binary.BigEndian.Uint16(packet)
 	count := header & countMask
-	if s.next != nil {
-		skipped := s.missing
-		if s.params.Stateful && header&bitFlushed != 0 {
-			skipped = add(skipped, maxSkip)
-		}
-		follows := s.decryptor != nil && uint32((count-s.expected)&countMask) <= skipped
-		begins := !follows && uint32(count) <= s.nextMissing
-		// With nothing to decrypt with, it is one of before, or GRE does not
-		// know that it is not the first: what came before the first number that
-		// it saw counts as nothing.
-		if begins || s.decryptor == nil {
-			wipe(s.decryptor)
-			d := *s.next
-			s.decryptor, s.expected, s.missing = &d, 0, s.nextMissing
-		}
+	// With nothing to decrypt with, it is one of before, or GRE does not know that
+	// it is not the first: what came before the first number that it saw counts as
+	// nothing.
+	if s.next != nil && (s.decryptor == nil || s.begins(packet, header)) {
+		wipe(s.decryptor)
+		d := *s.next
+		s.decryptor, s.expected, s.missing = &d, 0, s.nextMissing
 	}
 	if s.decryptor == nil {
 		return nil, errNoKey
@@ -122,6 +127,11 @@ func (s *decryption) open(packet []byte) ([]byte, error) {
 	inner, err := s.decryptor.Open(packet, s.missing)
 	if err != nil {
 		s.lost(1)
+		if err == mppe.ErrOld && s.params.Stateful && s.next != nil {
+			// In the order of GRE nothing is old. The peer has begun anew, and its
+			// first packet is lost.
+			err = mppe.ErrReset
+		}
 		return nil, err
 	}
 	s.expected, s.missing = (count+1)&countMask, 0
