@@ -17,6 +17,7 @@ import (
 
 	"github.com/gopptp/gopptp"
 	"github.com/gopptp/gopptp/memory"
+	"github.com/gopptp/gopptp/mppe"
 	"github.com/gopptp/gopptp/ppp"
 	"github.com/gopptp/gopptp/pptp"
 )
@@ -31,7 +32,7 @@ type fate struct {
 
 var fates = []fate{
 	{name: "lost", within: 1200 * time.Millisecond},
-	{name: "lost with the next two", within: 4 * time.Second, run: 3},
+	{name: "lost with the next two", within: 5 * time.Second, run: 3},
 	{name: "twice", copies: []time.Duration{0, 0}, within: 600 * time.Millisecond},
 	{name: "10ms late", copies: []time.Duration{10 * time.Millisecond}, within: 1200 * time.Millisecond},
 	{name: "400ms late", copies: []time.Duration{400 * time.Millisecond}, within: 1200 * time.Millisecond},
@@ -94,22 +95,30 @@ func (w *world) requireNothingLeft(server *gopptp.Server, before int) {
 type policies struct {
 	server, client gopptp.EncryptionPolicy
 	encryption     string
+	modes          mppe.Modes
 }
 
-func (p policies) String() string { return fmt.Sprintf("server %v client %v", p.server, p.client) }
+func (p policies) String() string {
+	return fmt.Sprintf("server %v client %v %s", p.server, p.client, p.encryption)
+}
 
 // eachPolicies are those that differ in the packets of CCP: agreed by both ends or
 // by one end's wish, refused, terminated, or none at all.
 var eachPolicies = []policies{
-	{gopptp.EncryptionRequire, gopptp.EncryptionRequire, "MPPE 128-bit stateless"},
-	{gopptp.EncryptionAllow, gopptp.EncryptionPrefer, "MPPE 128-bit stateless"},
-	{gopptp.EncryptionDeny, gopptp.EncryptionPrefer, "none"},
-	{gopptp.EncryptionPrefer, gopptp.EncryptionDeny, "none"},
-	{gopptp.EncryptionAllow, gopptp.EncryptionAllow, "none"},
+	{gopptp.EncryptionRequire, gopptp.EncryptionRequire, "MPPE 128-bit stateless", mppe.AllowStateless},
+	{gopptp.EncryptionRequire, gopptp.EncryptionRequire, "MPPE 128-bit stateful", mppe.AllowStateful},
+	{gopptp.EncryptionAllow, gopptp.EncryptionPrefer, "MPPE 128-bit stateless", mppe.AllowStateless},
+	{gopptp.EncryptionDeny, gopptp.EncryptionPrefer, "none", 0},
+	{gopptp.EncryptionPrefer, gopptp.EncryptionDeny, "none", 0},
+	{gopptp.EncryptionAllow, gopptp.EncryptionAllow, "none", 0},
 }
 
-func (p policies) onServer(c *gopptp.ServerConfig) { c.Encryption = p.server }
-func (p policies) onClient(c *gopptp.ClientConfig) { c.Encryption = p.client }
+func (p policies) onServer(c *gopptp.ServerConfig) {
+	c.Encryption, c.EncryptionModes = p.server, p.modes
+}
+func (p policies) onClient(c *gopptp.ClientConfig) {
+	c.Encryption, c.EncryptionModes = p.client, p.modes
+}
 
 // countPackets returns how many GRE packets a set-up takes.
 func countPackets(t *testing.T, p policies, latency time.Duration) (n int) {
@@ -135,6 +144,9 @@ func TestEachPacketOfSetUp(t *testing.T) {
 			}
 			n := countPackets(t, p, latency)
 			for _, f := range fates {
+				if p != eachPolicies[0] && (f.name == "twice" || f.name == "10ms late") {
+					continue // GRE heals these before anybody sees them
+				}
 				t.Run(fmt.Sprintf("%v/latency %v/%s", p, latency, f.name), func(t *testing.T) {
 					for i := range n + 1 - max(f.run, 1) {
 						synctest.Test(t, func(t *testing.T) {
@@ -438,15 +450,30 @@ func controlBreaks(t *testing.T, message int) (broken bool) {
 }
 
 // TestTenThousandPackets sends that many each way over a network that loses a
-// tenth of them, doubles a tenth, and lets them overtake each other.
+// tenth of them, doubles a tenth, and lets them overtake each other. What arrives is
+// intact and in order, and nothing is ever decrypted with a wrong key.
 func TestTenThousandPackets(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) { tenThousandPackets(t, eachPolicies[0]) })
+	for name, c := range map[string]struct {
+		modes mppe.Modes
+		least int // that arrive
+		rate  time.Duration
+	}{
+		// Of those that come late, some come too late.
+		"stateless": {mppe.AllowStateless, 8500, time.Millisecond},
+		// Each loss costs a round trip, of some 30 ms here.
+		"stateful": {mppe.AllowStateful, 5000, 20 * time.Millisecond},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { tenThousandPackets(t, c.modes, c.least, c.rate) })
+		})
+	}
 }
 
-func tenThousandPackets(t *testing.T, p policies) {
+func tenThousandPackets(t *testing.T, modes mppe.Modes, least int, every time.Duration) {
+	const packets = 10000
 	w := newWorld(t)
-	server := w.serve(p.onServer)
-	s := w.dial(p.onClient)
+	server := w.serve(func(c *gopptp.ServerConfig) { c.EncryptionModes = modes })
+	s := w.dial(func(c *gopptp.ClientConfig) { c.EncryptionModes = modes })
 	theirs := w.session(server)
 	rejected := 0 // what was decrypted with a wrong key is no protocol, as a rule
 	w.tapGRE(func(frame []byte) {
@@ -456,36 +483,46 @@ func tenThousandPackets(t *testing.T, p policies) {
 		}
 	})
 	w.impair(1)
-	const packets = 10000
 	up := &stream{t: t, from: w.host(clientAddr), to: w.server}
 	down := &stream{t: t, from: w.server, to: w.host(clientAddr)}
+	longest := [2]int{} // sent without one that arrived
 	for range packets {
 		up.send(w.packet(s.Local(), tunnelServer, 300))
 		down.send(w.packet(tunnelServer, s.Local(), 300))
-		time.Sleep(time.Millisecond)
-		up.receive()
-		down.receive()
+		time.Sleep(every)
+		for i, way := range []*stream{up, down} {
+			way.receive()
+			longest[i] = max(longest[i], len(way.pending))
+		}
 	}
 	w.heal()
 	time.Sleep(10 * time.Second)
 	up.receive()
 	down.receive()
+	sent := []uint64{s.Counters().SentPackets, theirs.Counters().SentPackets}
 
 	require.Zero(t, rejected)
 	require.Equal(t, gopptp.StateUp, s.State())
 	for i, c := range []gopptp.Counters{theirs.Counters(), s.Counters()} {
 		got := []*stream{up, down}[i].received
-		// Of those that come late, some come too late.
-		require.Greater(t, got, packets*85/100)
+		t.Logf("%d packets arrived, at the most %d in a row did not", got, longest[i])
+		require.Greater(t, got, least)
+		require.Less(t, time.Duration(longest[i])*every, 2*time.Second, "it recovers soon")
 		require.EqualValues(t, got, c.ReceivedPackets)
-		require.EqualValues(t, packets, []gopptp.Counters{s.Counters(), theirs.Counters()}[i].SentPackets)
+		require.EqualValues(t, packets, sent[i])
 		require.Positive(t, c.Reordered)
 		require.Positive(t, c.Duplicates)
 		require.Zero(t, c.DroppedMalformed)
-		require.Zero(t, c.DroppedEncrypted)
 		require.Zero(t, c.DroppedSource)
 		require.Zero(t, c.DroppedClear)
+		require.Equal(t, modes == mppe.AllowStateful, c.DroppedEncrypted > 0)
 	}
+	// If the last of them was lost it takes one more to see that, in stateful mode.
+	up.send(w.packet(s.Local(), tunnelServer, 300))
+	down.send(w.packet(tunnelServer, s.Local(), 300))
+	time.Sleep(time.Second)
+	up.receive()
+	down.receive()
 	w.exchange(s, 10)
 }
 
