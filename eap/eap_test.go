@@ -324,6 +324,31 @@ func TestMSCHAPv2Length(t *testing.T) {
 	}
 }
 
+// pppd counts the method's own identifier on with EAP's, where the verdict should
+// have that of the challenge.
+func TestMSCHAPv2IdentifierOfPPPD(t *testing.T) {
+	for _, password := range []string{"right", "wrong"} {
+		server, user := &MSCHAPv2Server{Name: "pptpd"}, account("right")
+		m := NewMSCHAPv2(chap.PeerConfig{Name: "alice", NTHash: chap.NTPasswordHash(password)})
+		m.Start()
+		begun := server.Begin(0xa0)
+		response, err := m.Request(0xa0, begun.Request)
+		require.NoError(t, err)
+		verdict := server.Respond(&Response{Data: response, User: user, State: begun.State}).Request
+		verdict[1]++
+		response, err = m.Request(0xa1, verdict)
+		require.NoError(t, err)
+		if password == "right" {
+			require.Equal(t, []byte{opSuccess}, response)
+			require.True(t, m.Succeeded())
+			continue
+		}
+		require.Equal(t, []byte{opFailure}, response)
+		var refusal *chap.FailureError
+		require.ErrorAs(t, m.Err(), &refusal)
+	}
+}
+
 func TestNotification(t *testing.T) {
 	e := newExchange(t, TypeMD5, "right")
 	e.judge = func(req ppp.AuthRequest) ppp.AuthVerdict {

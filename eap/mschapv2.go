@@ -34,6 +34,7 @@ const (
 type MSCHAPv2 struct {
 	peer      *chap.Peer
 	out       ppp.Output // of the peer
+	id        uint8      // the method's own, of the challenge
 	succeeded bool
 	err       error
 }
@@ -70,13 +71,20 @@ func (m *MSCHAPv2) KeyMaterial() (hashHash [16]byte, ntResponse [24]byte, ok boo
 func (m *MSCHAPv2) Wipe() { m.peer.Wipe() }
 
 // Request implements Method. Its data is a packet of CHAP, but for the length,
-// which not every server gets right; the peer's timers are the server's here.
+// which not every server gets right, and for the identifier of a verdict, which
+// pppd counts on with EAP's; what it is the verdict on is known from that. The
+// peer's timers are the server's here.
 func (m *MSCHAPv2) Request(_ uint8, data []byte) (response []byte, err error) {
 	if len(data) < ppp.PacketHeader || len(data) > 0xffff {
 		return nil, nil
 	}
 	data = bytes.Clone(data)
 	binary.BigEndian.PutUint16(data[2:], uint16(len(data)))
+	if data[0] == opChallenge {
+		m.id = data[1]
+	} else {
+		data[1] = m.id
+	}
 
 	m.out.Reset()
 	signal := m.peer.Input(data, time.Time{}, &m.out)
