@@ -18,10 +18,13 @@ func program(name string) string { return filepath.Join(os.Getenv(envOurs), name
 
 // policy is how our programs are told about encryption.
 func policy(mppe string) string {
-	if mppe == mppe128 {
+	switch mppe {
+	case mppe128:
 		return "require"
+	case noMPPE:
+		return "deny"
 	}
-	return "deny"
+	return mppe // a policy already
 }
 
 // gateway is ours.

@@ -73,16 +73,25 @@ type pptpdServer struct {
 // so it asks for more than it needs: BSD and Deflate compression, VJ.
 func startPPTPD(t *testing.T, h host, mppe string) *pptpdServer {
 	t.Helper()
-	opts := []string{
-		"name pptpd", "auth", "refuse-pap", "refuse-chap", "refuse-mschap", "refuse-eap", "require-mschap-v2",
-		"nodefaultroute", "lock", "debug", "logfile " + filepath.Join(logDir(t), "pppd-server.log"),
-	}
+	opts := []string{"refuse-pap", "refuse-chap", "refuse-mschap", "refuse-eap", "require-mschap-v2"}
 	if mppe == mppe128 {
 		opts = append(opts, "require-mppe-128")
 	} else {
 		opts = append(opts, "nomppe")
 	}
+	return startPPTPDWith(t, h, opts...)
+}
+
+// pppdServerLog is what the pppd of startPPTPD says.
+func pppdServerLog(t *testing.T) string { return filepath.Join(logDir(t), "pppd-server.log") }
+
+// startPPTPDWith is startPPTPD with other options about authentication and
+// encryption.
+func startPPTPDWith(t *testing.T, h host, opts ...string) *pptpdServer {
+	t.Helper()
+	opts = append([]string{"name pptpd", "auth", "nodefaultroute", "lock", "debug", "logfile " + pppdServerLog(t)}, opts...)
 	writePPP(t, "chap-secrets", secrets())
+	writePPP(t, "pap-secrets", secrets())
 	writePPP(t, "options", "")
 	writePPP(t, "pptpd-options", strings.Join(opts, "\n")+"\n")
 	writePPP(t, "pptpd.conf", fmt.Sprintf("option /etc/ppp/pptpd-options\nlocalip %s\nremoteip %s\n", tunnelServer, tunnelPool))
@@ -134,9 +143,11 @@ type pppClient struct {
 type pppClientConfig struct {
 	name     string // of the log; "pppd" if empty
 	mppe     string
-	password string // the right one if empty
-	user     string // likewise
-	shared   bool   // use the control connection of another client on this host that does
+	password string   // the right one if empty
+	user     string   // likewise
+	shared   bool     // use the control connection of another client on this host that does
+	options  []string // about authentication and encryption, instead of those for mppe
+	more     []string // further options, which win
 }
 
 // startPPPClient starts a client in the host, which calls the server. Its
@@ -153,14 +164,17 @@ func startPPPClient(t *testing.T, h host, c pppClientConfig) *pppClient {
 	def(&c.password, password)
 	argv := []string{
 		"pppd", "pty", "pptp " + serverAddr + " --nolaunchpppd --nobuffer --nohostroute",
-		"user", c.user, "password", c.password, "noauth", "refuse-eap", "nodefaultroute",
+		"user", c.user, "password", c.password, "noauth", "nodefaultroute",
 		"debug", "hide-password", "nodetach", "maxfail", "1", "nopersist",
 	}
-	if c.mppe == mppe128 {
-		argv = append(argv, "require-mppe-128")
-	} else {
-		argv = append(argv, "nomppe")
+	switch {
+	case c.options != nil:
+	case c.mppe == mppe128:
+		c.options = []string{"refuse-eap", "require-mppe-128"}
+	default:
+		c.options = []string{"refuse-eap", "nomppe"}
 	}
+	argv = append(append(argv, c.options...), c.more...)
 	// The pptp programs of a machine share a control connection to a server.
 	// They find it by a socket in /run, whose name has both addresses.
 	if c.shared {
