@@ -31,6 +31,8 @@ type flags struct {
 	tun     string
 	timeout time.Duration
 	keep    time.Duration
+	echo    time.Duration
+	silence int
 	dns     bool
 	verbose bool
 }
@@ -114,6 +116,8 @@ Exit codes:
 	p.BoolVar(&f.dns, "dns", false, "ask for name servers and print them")
 	p.DurationVar(&f.timeout, "timeout", 30*time.Second, "how long the tunnel may take to come up (`DURATION`)")
 	p.DurationVar(&f.keep, "for", 0, "end the tunnel after this `DURATION`; 0: not by itself")
+	p.DurationVar(&f.echo, "echo-interval", gopptp.DefaultEchoInterval, "ask a server that is silent for this `DURATION` whether it is there")
+	p.IntVar(&f.silence, "echo-failures", gopptp.DefaultEchoFailures, "give it up after asking so often (`N`)")
 	p.BoolVarP(&f.verbose, "verbose", "v", false, "log what the library has to say to standard error")
 	cmd.CompletionOptions.DisableDefaultCmd = true
 	return cmd
@@ -131,6 +135,7 @@ func (f *flags) options(host string, stdin io.Reader) (*tunnel.Options, error) {
 	o := &tunnel.Options{Host: host, Timeout: f.timeout, For: f.keep}
 	c := &o.Client
 	c.User, c.MTU, c.RequestDNS, c.RequestNBNS = f.user, f.mtu, f.dns, f.dns
+	c.EchoInterval, c.EchoFailures = f.echo, f.silence
 	switch {
 	case f.user == "":
 		return nil, fmt.Errorf("--user is missing")
@@ -142,6 +147,10 @@ func (f *flags) options(host string, stdin io.Reader) (*tunnel.Options, error) {
 		return nil, fmt.Errorf("--timeout: %v is not a time to wait", f.timeout)
 	case f.keep < 0:
 		return nil, fmt.Errorf("--for: %v is negative", f.keep)
+	case f.echo < time.Second:
+		return nil, fmt.Errorf("--echo-interval: %v is less than 1s", f.echo)
+	case f.silence < 1:
+		return nil, fmt.Errorf("--echo-failures: %d is less than 1", f.silence)
 	}
 	if err := (&userspace.Options{TUNName: f.tun}).Validate(); err != nil {
 		return nil, fmt.Errorf("--tun: %q cannot be the name of a network device", f.tun)

@@ -32,7 +32,7 @@ func parse(args []string, stdin string) (o *tunnel.Options, err error) {
 func TestOptions(t *testing.T) {
 	t.Setenv(passwordVariable, "correct horse")
 	o, err := parse([]string{"--user", `CORP\alice`, "--route", "192.168.7.0/24", "--route", "10.1.2.3", "--encryption", "prefer",
-		"--mtu", "1400", "--tun", "vpn0", "--timeout", "5s", "--for", "2s", "--dns", "vpn.example.com:1724"}, "")
+		"--mtu", "1400", "--tun", "vpn0", "--timeout", "5s", "--for", "2s", "--echo-interval", "20s", "--dns", "vpn.example.com:1724"}, "")
 	require.NoError(t, err)
 	hash := chap.NTPasswordHash("correct horse")
 	assert.Equal(t, &tunnel.Options{
@@ -44,6 +44,7 @@ func TestOptions(t *testing.T) {
 			AuthMethods: []ppp.AuthMethod{ppp.AuthMSCHAPv2}, KeyLengths: mppe.AllowKey128, EncryptionModes: mppe.AllowStateless,
 			Routes:     []netip.Prefix{netip.MustParsePrefix("192.168.7.0/24"), netip.MustParsePrefix("10.1.2.3/32")},
 			RequestDNS: true, RequestNBNS: true,
+			EchoInterval: 20 * time.Second, EchoFailures: gopptp.DefaultEchoFailures,
 		},
 	}, o)
 	_, left := os.LookupEnv(passwordVariable)
@@ -134,6 +135,8 @@ func TestUsage(t *testing.T) {
 		{"vpn", "--user is missing"},
 		{"-u alice --password hunter2 vpn", "unknown flag: --password"},
 		{"-u alice --mtu 100 vpn", "--mtu: 100 is neither 0 nor from 576 to 1500"},
+		{"-u alice --echo-interval 900ms vpn", "--echo-interval: 900ms is less than 1s"},
+		{"-u alice --echo-failures 0 vpn", "--echo-failures: 0 is less than 1"},
 		{"-u alice --timeout 0s vpn", "--timeout: 0s is not a time to wait"},
 		{"-u alice --for -1s vpn", "--for: -1s is negative"},
 		{"-u alice --tun a/b vpn", `--tun: "a/b" cannot be the name of a network device`},
