@@ -1,7 +1,9 @@
 package gopptp
 
 import (
+	"math"
 	"net/netip"
+	"time"
 
 	"github.com/gopptp/gopptp/mppe"
 	"github.com/gopptp/gopptp/ppp"
@@ -84,9 +86,11 @@ type Call interface {
 	ResetSend() error
 	// Attach lets users' packets flow between the peer and the host. It
 	// returns at once; CallHandler.Attached follows, except after an error.
-	// A second Attach replaces the first.
+	// A second Attach replaces the first, as when IPV6CP opens after IPCP or
+	// one of them closes; what is the same in both is not interrupted.
 	Attach(n Network) error
-	// Detach stops the users' packets, as when IPCP has closed.
+	// Detach stops the users' packets, as when all network protocols have
+	// closed.
 	Detach() error
 	// Counters may be called from any goroutine, also after Close: then it
 	// returns the final figures.
@@ -111,18 +115,83 @@ type Encryption struct {
 	Send, Receive *mppe.Params
 }
 
+// IPv6Handler is a CallHandler that wants to hear of routers. A data plane tells
+// it on calls whose Network has IPv6 without IPv6Network.Router.
+type IPv6Handler interface {
+	CallHandler
+	// RouterAdvertised reports a valid Router Advertisement of the peer, as
+	// often as one comes. It is called as the methods of CallHandler are, and
+	// what it is given is its own.
+	RouterAdvertised(a RouterAdvertisement)
+}
+
+// RouterAdvertisement is what a router says of a link (RFC 4861 §4.2).
+type RouterAdvertisement struct {
+	// RouterLifetime is how long the router may be taken for a way to
+	// everywhere; zero: it is none.
+	RouterLifetime time.Duration
+	// Prefix is the /64 in which an address may be chosen; not valid if the
+	// router names none. It must not be used after PrefixLifetime.
+	Prefix         netip.Prefix
+	PrefixLifetime time.Duration
+	DNS            []netip.Addr // name servers (RFC 8106)
+}
+
+// InfiniteLifetime is that of what does not end.
+const InfiniteLifetime time.Duration = math.MaxInt64
+
 // Network is what the network protocols agreed on.
 type Network struct {
-	// Local is the host's address in the tunnel, Peer the other end's.
+	// Local is the host's address in the tunnel, Peer the other end's. Both
+	// are the zero value where IPv6 alone is carried, as when the peer has
+	// closed IPCP.
 	Local, Peer netip.Addr
-	// Routes are further destinations behind the peer. The peer may send
-	// packets from Peer and from these, and no others.
+	// Routes are further destinations behind the peer, IPv4 all. The peer may
+	// send IPv4 packets from Peer and from these, and no others.
 	Routes []netip.Prefix
 	// MTU is the largest IP packet, in octets, that fits the tunnel.
 	MTU int
 	// Header says which parts of a PPP header may be left out towards the
 	// peer.
 	Header ppp.HeaderCompression
+	// IPv6 is the tunnel's IPv6 part; nil: none is carried.
+	IPv6 *IPv6Network
+}
+
+// IPv6Network is what IPV6CP agreed on, and what is routed by it. Whoever
+// attaches it must not change it any more.
+//
+// The packets of the link itself, Neighbor Discovery and others to and from its
+// link-local addresses, are the data plane's: it answers for Local, as router or
+// as host.
+type IPv6Network struct {
+	// Local and Peer are the link-local addresses of the two ends, which their
+	// interface identifiers make.
+	Local, Peer netip.Addr
+	// Router: this end is the router. It tells the peer Prefix, the MTU and DNS
+	// by Router Advertisements. Without it this end is a host: it solicits
+	// advertisements for as long as it has no Prefix.
+	Router bool
+	// Prefix is a /64 that has been given to this link; not valid if none
+	// is. To a router it is the peer's, to a host its own.
+	Prefix netip.Prefix
+	// Routes are further destinations behind the peer, IPv6 all. The peer may
+	// send from its link-local address, to this end only, from Routes and, if
+	// this is the router, from Prefix.
+	Routes []netip.Prefix
+	// DNS are the name servers that a router tells the peer.
+	DNS []netip.Addr
+}
+
+// Address is the address of this end, a host, in Prefix, made with the interface
+// identifier of Local. It is the zero value for a router and without a Prefix.
+func (n *IPv6Network) Address() netip.Addr {
+	if n.Router || !n.Prefix.IsValid() {
+		return netip.Addr{}
+	}
+	a, id := n.Prefix.Addr().As16(), n.Local.As16()
+	copy(a[8:], id[8:])
+	return netip.AddrFrom16(a)
 }
 
 // Counters of one call. Octets are those of the users' IP packets.
@@ -140,4 +209,5 @@ type Counters struct {
 	DroppedMalformed uint64 // not a GRE, PPP or IP packet
 	DroppedQueue     uint64 // a queue was full, or the packet larger than the MTU allows
 	DroppedNetwork   uint64 // user packets outside Attach and Detach
+	DroppedLink      uint64 // IPv6 packets that stay on the link and mean nothing to us: multicast, to the peer's own prefix
 }

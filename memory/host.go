@@ -70,8 +70,8 @@ var errNetworkClosed = fmt.Errorf("memory: network closed: %w", net.ErrClosed)
 func (h *Host) Dropped() uint64 { return h.dropped.Load() }
 
 // Attached returns the networks that calls of the data plane have attached, in
-// that order. It is empty when all have been detached or closed and the host
-// has followed.
+// that order, IPv4 and IPv6 of a call each by itself. It is empty when all have
+// been detached or closed and the host has followed.
 func (h *Host) Attached() []gopptp.Network {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -79,7 +79,8 @@ func (h *Host) Attached() []gopptp.Network {
 }
 
 // OnAttach lets f decide what becomes of a call's Attach: its error is what the
-// session gets, and it may take its time. Nil, as it is at first, accepts all.
+// session gets, and it may take its time. It is asked for IPv4 and IPv6 each by
+// itself. Nil, as it is at first, accepts all.
 func (h *Host) OnAttach(f func(gopptp.Network) error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -135,7 +136,10 @@ func (h inside) Detach(n gopptp.Network) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	i := slices.IndexFunc(h.attached, func(a gopptp.Network) bool {
-		return a.Local == n.Local && a.Peer == n.Peer
+		if a.IPv6 == nil || n.IPv6 == nil {
+			return a.IPv6 == n.IPv6 && a.Local == n.Local && a.Peer == n.Peer
+		}
+		return a.IPv6.Local == n.IPv6.Local && a.IPv6.Peer == n.IPv6.Peer && a.IPv6.Prefix == n.IPv6.Prefix
 	})
 	if i >= 0 {
 		h.attached = slices.Delete(h.attached, i, i+1)

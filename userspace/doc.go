@@ -40,9 +40,26 @@
 // its public address as its inner one, as some do, gets no route to it through
 // the tunnel.
 //
+// # IPv6
+//
+// IPv6 in the tunnels is for sessions that have agreed on it, on a kernel that has
+// it; without, such a session carries IPv4 alone. A server routes the prefix of
+// each session to the TUN device, unless [Options.Prefixes] covers it, and gives
+// its own address, if it wants one, by [Options.Addresses]. A client gets the
+// address that its server's Router Advertisements make, the link-local one beside
+// it, both as a /128, and the session's IPv6 routes once it has the first.
+//
+// The advertisements never reach the kernel: all tunnels share one device, on
+// which it could not tell their links apart, and what it does with them depends on
+// sysctls and on whether it forwards. So the data plane is the IPv6 router or host
+// of each link. Nothing of a link, to multicast or link-local addresses, passes
+// between a server's host and its tunnels.
+//
 // # What the host has to be told
 //
-// A gateway forwards packets only with the sysctl net.ipv4.ip_forward set. It
+// A gateway forwards packets only with the sysctl net.ipv4.ip_forward set, and for
+// IPv6 net.ipv6.conf.all.forwarding, which may cost it its own default route where
+// that comes from Router Advertisements (accept_ra=2 keeps it). It
 // must let IP protocol 47 and TCP port 1723 in and out, and its forwarding rules
 // must let the TUN device through; where the pool is not known to the rest of
 // the network, it must masquerade. A stateful firewall that knows neither
@@ -54,7 +71,7 @@
 //
 // # Limits
 //
-// IPv4 only, inside and outside. One Plane in a network namespace: each would
+// The outside is IPv4, as PPTP knows no other. One Plane in a network namespace: each would
 // get a copy of every packet, and find calls of the other's in them. For the
 // same reason a client and its own gateway cannot be in one namespace. The
 // kernel's GRE and PPTP drivers also see every packet, and this package sees

@@ -6,7 +6,9 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"os"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/vishvananda/netlink"
@@ -35,6 +37,7 @@ type linkConfig interface {
 type network struct {
 	prefixes []netip.Prefix // routed to the device anyway
 	mtu      int            // of the device
+	ipv6     bool           // the device can have it
 	outer    *peerSet
 	log      *slog.Logger
 
@@ -55,6 +58,7 @@ func newNetwork(link linkConfig, opts *Options, outer *peerSet) *network {
 	return &network{
 		prefixes:  opts.Prefixes,
 		mtu:       opts.MTU,
+		ipv6:      true,
 		outer:     outer,
 		log:       opts.Logger,
 		link:      link,
@@ -74,7 +78,7 @@ var errNetworkClosed = fmt.Errorf("userspace: %w", net.ErrClosed)
 
 // Attach adds what s needs, or nothing.
 func (n *network) Attach(s gopptp.Network) error {
-	routes, err := n.plan(s)
+	addresses, routes, err := n.plan(s)
 	if err != nil {
 		return err
 	}
@@ -83,77 +87,121 @@ func (n *network) Attach(s gopptp.Network) error {
 	if n.closed {
 		return errNetworkClosed
 	}
-	// The address is first: routes name it as their source.
-	if err := n.acquireAddress(s.Local); err != nil {
-		return err
+	if s.IPv6 != nil && !n.ipv6 {
+		n.log.Warn("userspace: the tunnel's IPv6 packets do not reach the host, whose kernel or device has no IPv6")
+		return nil
+	}
+	// Addresses are first: routes name them as their source.
+	for i, a := range addresses {
+		if err := n.acquireAddress(a); err != nil {
+			n.release(addresses[:i], nil)
+			return err
+		}
 	}
 	for i, r := range routes {
 		if err := n.acquireRoute(r); err != nil {
-			for _, undo := range slices.Backward(routes[:i]) {
-				n.releaseRoute(undo.to)
-			}
-			n.releaseAddress(s.Local)
+			n.release(addresses, routes[:i])
 			return err
 		}
 	}
 	return nil
 }
 
+// release undoes acquisitions, the last one first.
+func (n *network) release(addresses []netip.Addr, routes []route) {
+	for _, r := range slices.Backward(routes) {
+		n.releaseRoute(r.to)
+	}
+	for _, a := range slices.Backward(addresses) {
+		n.releaseAddress(a)
+	}
+}
+
 // Detach takes back what Attach of an equal s added.
 func (n *network) Detach(s gopptp.Network) {
-	routes, err := n.plan(s)
+	addresses, routes, err := n.plan(s)
 	if err != nil {
 		return // was refused
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.closed {
+	if n.closed || s.IPv6 != nil && !n.ipv6 {
 		return
 	}
-	for _, r := range slices.Backward(routes) {
-		n.releaseRoute(r.to)
-	}
-	n.releaseAddress(s.Local)
+	n.release(addresses, routes)
 }
 
-// plan returns the routes that s needs, each once. It depends on s alone.
-func (n *network) plan(s gopptp.Network) ([]route, error) {
-	if !s.Local.Is4() || s.Local.IsUnspecified() {
-		return nil, fmt.Errorf("userspace: Network.Local: %v is not an IPv4 address", s.Local)
-	}
+// plan returns the addresses and the routes that s needs, each once. It depends on
+// s alone. The engine attaches each family by itself.
+func (n *network) plan(s gopptp.Network) (addresses []netip.Addr, routes []route, err error) {
 	mtu := 0
 	if s.MTU > 0 && s.MTU < n.mtu {
 		mtu = s.MTU
 	}
-	var routes []route
-	add := func(to netip.Prefix) {
+	add := func(to netip.Prefix, src netip.Addr) {
 		// A route with the session's own MTU lets the host cut packets, or
 		// report them as too big, where the device's MTU would not.
 		if mtu == 0 && n.covers(to) {
 			return
 		}
 		if !slices.ContainsFunc(routes, func(r route) bool { return r.to == to }) {
-			routes = append(routes, route{to, s.Local, mtu})
+			routes = append(routes, route{to, src, mtu})
 		}
+	}
+	addAll := func(prefixes []netip.Prefix, src netip.Addr) {
+		for _, p := range prefixes {
+			for _, half := range halves(p) {
+				add(half, src)
+			}
+		}
+	}
+	if six := s.IPv6; six != nil {
+		if six.Router {
+			// The link-local addresses stay with the engine: a server has one
+			// device for many links.
+			if six.Prefix.IsValid() {
+				add(six.Prefix, netip.Addr{})
+			}
+			addAll(six.Routes, netip.Addr{})
+			return nil, routes, nil
+		}
+		addresses = []netip.Addr{six.Local}
+		add(netip.PrefixFrom(six.Peer, 128), six.Local)
+		// Before there is an address, there is nothing to send from.
+		if a := six.Address(); a.IsValid() {
+			addresses = append(addresses, a)
+			addAll(six.Routes, a)
+		}
+		return addresses, routes, nil
+	}
+	if !s.Local.Is4() || s.Local.IsUnspecified() {
+		return nil, nil, fmt.Errorf("userspace: Network.Local: %v is not an IPv4 address", s.Local)
 	}
 	// A peer may have no address of its own, or not say.
 	if s.Peer.Is4() && !s.Peer.IsUnspecified() && s.Peer != s.Local {
-		add(netip.PrefixFrom(s.Peer, s.Peer.BitLen()))
+		add(netip.PrefixFrom(s.Peer, s.Peer.BitLen()), s.Local)
 	}
 	for i, p := range s.Routes {
 		if !p.IsValid() || !p.Addr().Is4() {
-			return nil, fmt.Errorf("userspace: Network.Routes[%d]: %v is not an IPv4 prefix", i, p)
+			return nil, nil, fmt.Errorf("userspace: Network.Routes[%d]: %v is not an IPv4 prefix", i, p)
 		}
-		if p.Bits() > 0 {
-			add(p.Masked())
-			continue
-		}
-		// Halves of everything win against the host's default route without
-		// replacing it, so that it is still there afterwards.
-		add(netip.PrefixFrom(netip.IPv4Unspecified(), 1))
-		add(netip.PrefixFrom(netip.AddrFrom4([4]byte{128}), 1))
 	}
-	return routes, nil
+	addAll(s.Routes, s.Local)
+	return []netip.Addr{s.Local}, routes, nil
+}
+
+// halves returns the default route as its halves, and any other as it is. They
+// win against the host's default route without replacing it, so that it is still
+// there afterwards.
+func halves(p netip.Prefix) []netip.Prefix {
+	p = p.Masked()
+	if p.Bits() > 0 {
+		return []netip.Prefix{p}
+	}
+	upper := p.Addr().AsSlice()
+	upper[0] = 0x80
+	half, _ := netip.AddrFromSlice(upper)
+	return []netip.Prefix{netip.PrefixFrom(p.Addr(), 1), netip.PrefixFrom(half, 1)}
 }
 
 func (n *network) covers(to netip.Prefix) bool {
@@ -191,12 +239,20 @@ func (n *network) releaseAddress(a netip.Addr) {
 	case 1:
 		delete(n.addresses, a)
 		n.report("remove address", a, n.link.removeAddress(a))
-		if len(n.addresses) > 0 {
+		if a.Is6() {
 			return
 		}
-		// The kernel takes all routes to a device away with its last address.
+		for other := range n.addresses {
+			if other.Is4() {
+				return
+			}
+		}
+		// The kernel takes all IPv4 routes to a device away with its last IPv4
+		// address.
 		for _, p := range n.prefixes {
-			n.report("restore route", p, n.link.addRoute(route{to: p}))
+			if p.Addr().Is4() {
+				n.report("restore route", p, n.link.addRoute(route{to: p}))
+			}
 		}
 	default:
 		n.addresses[a]--
@@ -248,6 +304,7 @@ func (n *network) report(what string, which fmt.Stringer, err error) {
 type netlinkConfig struct {
 	handle *netlink.Handle
 	link   netlink.Link
+	ipv6   bool // set by up: the device can have IPv6 addresses
 }
 
 // openNetlink finds the device in the network namespace of the calling thread,
@@ -262,15 +319,16 @@ func openNetlink(device string) (*netlinkConfig, error) {
 		handle.Close()
 		return nil, fmt.Errorf("userspace: netlink: device %s: %w", device, err)
 	}
-	return &netlinkConfig{handle, link}, nil
+	return &netlinkConfig{handle: handle, link: link}, nil
 }
 
 func (c *netlinkConfig) close() { c.handle.Close() }
 
 // up makes the device ready for packets and routes prefixes to it.
 func (c *netlinkConfig) up(mtu int, prefixes []netip.Prefix) error {
-	// The tunnels know no IPv6. Without a link-local address the host does not
-	// look for routers in them. A kernel without IPv6 refuses, which is as well.
+	// The link-local addresses are those that IPV6CP agrees on. With one of its
+	// own the host would look for routers in the tunnels, which the engine does,
+	// for each by itself. A kernel without IPv6 refuses, which is as well.
 	const addrGenModeNone = 1 // IN6_ADDR_GEN_MODE_NONE
 	_ = c.handle.LinkSetIP6AddrGenMode(c.link, addrGenModeNone)
 	if err := c.handle.LinkSetMTU(c.link, mtu); err != nil {
@@ -279,6 +337,7 @@ func (c *netlinkConfig) up(mtu int, prefixes []netip.Prefix) error {
 	if err := c.handle.LinkSetUp(c.link); err != nil {
 		return fmt.Errorf("userspace: set %s up: %w", c.link.Attrs().Name, err)
 	}
+	c.ipv6 = c.hasIPv6()
 	for i, p := range prefixes {
 		if err := c.addRoute(route{to: p}); err != nil {
 			return fmt.Errorf("userspace: Options.Prefixes[%d]: add route %v: %w", i, p, err)
@@ -288,7 +347,20 @@ func (c *netlinkConfig) up(mtu int, prefixes []netip.Prefix) error {
 }
 
 func (c *netlinkConfig) addAddress(a netip.Addr) error {
-	return c.handle.AddrAdd(c.link, &netlink.Addr{IPNet: ipNet(netip.PrefixFrom(a, a.BitLen()))})
+	addr := &netlink.Addr{IPNet: ipNet(netip.PrefixFrom(a, a.BitLen()))}
+	if a.Is6() {
+		// IPV6CP and the router see to it that nobody else has it.
+		addr.Flags = unix.IFA_F_NODAD
+	}
+	return c.handle.AddrAdd(c.link, addr)
+}
+
+// hasIPv6 reports whether the device can have IPv6 addresses: it may have been
+// left out of the kernel or be disabled, and a device with a small MTU has none
+// either. It is asked on a thread in the device's namespace.
+func (c *netlinkConfig) hasIPv6() bool {
+	disabled, err := os.ReadFile("/proc/sys/net/ipv6/conf/" + c.link.Attrs().Name + "/disable_ipv6")
+	return err == nil && strings.TrimSpace(string(disabled)) == "0"
 }
 
 func (c *netlinkConfig) removeAddress(a netip.Addr) error {

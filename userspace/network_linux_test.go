@@ -252,7 +252,7 @@ func TestNetlink(t *testing.T) {
 	// The host's own route is left alone.
 	lo, err := ns.nl.LinkByName("lo")
 	require.NoError(t, err)
-	own := netlinkConfig{ns.nl, lo}
+	own := netlinkConfig{handle: ns.nl, link: lo}
 	require.NoError(t, own.addRoute(route{to: netip.MustParsePrefix("192.168.7.0/24")}))
 	err = n.Attach(b)
 	require.ErrorIs(t, err, unix.EEXIST)

@@ -22,12 +22,13 @@ type Options struct {
 	// Addresses are the host's on the TUN device from Open to Close. A server
 	// names its address in the tunnels, so that services can listen on it
 	// whether a session is up or not; an address of a session that is not here
-	// comes and goes with its sessions. IPv4 only.
+	// comes and goes with its sessions.
 	Addresses []netip.Addr
 	// Prefixes are routed to the TUN device from Open to Close. A server names
 	// the networks that it gives its peers addresses from, so that no session
 	// costs a route of its own; what a session routes beyond them is added and
-	// removed with it. IPv4 only, and not the default route.
+	// removed with it. Not the default route. Prefixes and addresses of IPv6 need
+	// a kernel with IPv6.
 	Prefixes []netip.Prefix
 	// NoMSSClamp leaves the maximum segment size of TCP connections in the
 	// tunnels alone. Otherwise it is lowered to what fits.
@@ -74,8 +75,8 @@ func (o *Options) Validate() error {
 	}
 	for i, a := range o.Addresses {
 		field := fmt.Sprintf("Addresses[%d]", i)
-		if !a.Is4() || a.IsUnspecified() || a.IsMulticast() {
-			bad(field, "%v is not an IPv4 address of a host", a)
+		if !a.IsValid() || a.Is4In6() || a.Zone() != "" || a.IsUnspecified() || a.IsMulticast() {
+			bad(field, "%v is not the address of a host", a)
 		} else if slices.Contains(o.Addresses[:i], a) {
 			bad(field, "%v is there already", a)
 		}
@@ -83,8 +84,8 @@ func (o *Options) Validate() error {
 	for i, p := range o.Prefixes {
 		field := fmt.Sprintf("Prefixes[%d]", i)
 		switch {
-		case !p.IsValid() || !p.Addr().Is4():
-			bad(field, "%v is not an IPv4 prefix", p)
+		case !p.IsValid() || p.Addr().Is4In6():
+			bad(field, "%v is not a prefix", p)
 		case p != p.Masked():
 			bad(field, "%v has bits set behind its length, as in %v", p, p.Masked())
 		case p.Bits() == 0:

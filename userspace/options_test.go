@@ -17,7 +17,9 @@ func TestOptionsValidate(t *testing.T) {
 		"limits":  {MTU: 576, ReceiveBuffer: 256 << 10, SendBuffer: 1 << 30},
 		"prefixes": {Prefixes: []netip.Prefix{
 			prefix("10.8.0.0/16"), prefix("10.8.1.0/24"), prefix("192.0.2.1/32"), prefix("128.0.0.0/1"),
+			prefix("2001:db8::/48"),
 		}},
+		"addresses": {Addresses: []netip.Addr{netip.MustParseAddr("10.8.0.1"), netip.MustParseAddr("2001:db8::1")}},
 	} {
 		require.NoError(t, o.Validate(), name)
 	}
@@ -35,11 +37,13 @@ func TestOptionsValidate(t *testing.T) {
 		"negative MTU":   {Options{MTU: -1}, "MTU"},
 		"large MTU":      {Options{MTU: 1501}, "MTU"},
 		"no address":     {Options{Addresses: make([]netip.Addr, 1)}, "Addresses[0]"},
-		"IPv6 address":   {Options{Addresses: []netip.Addr{netip.MustParseAddr("2001:db8::1")}}, "Addresses[0]"},
+		"zone":           {Options{Addresses: []netip.Addr{netip.MustParseAddr("fe80::1%eth0")}}, "Addresses[0]"},
+		"mapped address": {Options{Addresses: []netip.Addr{netip.MustParseAddr("::ffff:10.8.0.1")}}, "Addresses[0]"},
 		"multicast":      {Options{Addresses: []netip.Addr{netip.MustParseAddr("224.0.0.1")}}, "Addresses[0]"},
 		"address twice":  {Options{Addresses: []netip.Addr{netip.MustParseAddr("10.8.0.1"), netip.MustParseAddr("10.8.0.1")}}, "Addresses[1]"},
 		"no prefix":      {Options{Prefixes: make([]netip.Prefix, 1)}, "Prefixes[0]"},
-		"IPv6":           {Options{Prefixes: []netip.Prefix{prefix("2001:db8::/32")}}, "Prefixes[0]"},
+		"IPv6 host bits": {Options{Prefixes: []netip.Prefix{prefix("2001:db8::1/32")}}, "Prefixes[0]"},
+		"IPv6 default":   {Options{Prefixes: []netip.Prefix{prefix("::/0")}}, "Prefixes[0]"},
 		"host bits":      {Options{Prefixes: []netip.Prefix{prefix("10.8.0.1/16")}}, "Prefixes[0]"},
 		"default route":  {Options{Prefixes: []netip.Prefix{prefix("0.0.0.0/0")}}, "Prefixes[0]"},
 		"twice":          {Options{Prefixes: []netip.Prefix{prefix("10.8.0.0/16"), prefix("10.8.0.0/16")}}, "Prefixes[1]"},

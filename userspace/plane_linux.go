@@ -73,6 +73,7 @@ func Open(opts Options) (*Plane, error) {
 		return fail(err)
 	}
 	p.network = newNetwork(p.netlink, &opts, &p.outer)
+	p.network.ipv6 = p.netlink.ipv6
 	if err := p.network.keep(opts.Addresses); err != nil {
 		return fail(err)
 	}
@@ -160,7 +161,8 @@ func (p *Plane) Stats() Stats {
 			Received: p.tun.read.Load(),
 			Sent:     p.tun.written.Load(),
 			NoCall:   e.NoCall,
-			NotIPv4:  e.NotIPv4,
+			NotIP:    e.NotIP,
+			Link:     e.Link,
 			TooLarge: p.oversize.Load(),
 			Looped:   p.looped.Load(),
 			Refused:  p.tun.writeErr.Load(),

@@ -182,6 +182,11 @@ func testUDP(t *testing.T, client, server *namespace) {
 // testTCP sends a megabyte each way at once.
 func testTCP(t *testing.T, client, server *namespace) {
 	t.Helper()
+	testTCPAt(t, client, server, "10.99.0.1:0")
+}
+
+func testTCPAt(t *testing.T, client, server *namespace, addr string) {
+	t.Helper()
 	const size = 1 << 20
 	data := make([]byte, size)
 	for i := range data {
@@ -189,7 +194,7 @@ func testTCP(t *testing.T, client, server *namespace) {
 	}
 	var listener net.Listener
 	var err error
-	server.do(func() { listener, err = net.Listen("tcp4", "10.99.0.1:0") })
+	server.do(func() { listener, err = net.Listen("tcp", addr) })
 	require.NoError(t, err)
 	defer listener.Close()
 
@@ -223,7 +228,7 @@ func testTCP(t *testing.T, client, server *namespace) {
 		ended <- transfer(c)
 	}()
 	var c net.Conn
-	client.do(func() { c, err = net.DialTimeout("tcp4", listener.Addr().String(), 5*time.Second) })
+	client.do(func() { c, err = net.DialTimeout("tcp", listener.Addr().String(), 5*time.Second) })
 	require.NoError(t, err)
 	require.NoError(t, transfer(c))
 	require.NoError(t, <-ended)

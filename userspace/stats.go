@@ -28,7 +28,8 @@ type TUNStats struct {
 	Sent     uint64 // to the host
 
 	NoCall   uint64 // from the host, but to nobody's address
-	NotIPv4  uint64 // from the host, but not well-formed IPv4
+	NotIP    uint64 // from the host, but not well-formed IPv4 or IPv6
+	Link     uint64 // from the host to IPv6 multicast and link-local addresses, as it sends on any device
 	TooLarge uint64 // from the host, and larger than any tunnel carries
 	Looped   uint64 // from the host, but outer packets of a tunnel: a route leads them into it
 	Refused  uint64 // the host did not take them

@@ -26,7 +26,12 @@ type call struct {
 	want   *network // attached, as far as the session is concerned
 	posted bool     // reconcile is about to run
 
-	have *network // attached to the host; belongs to engine.hosts
+	// What is attached to the host, each family by itself, and of which network
+	// it is all that could be. They belong to engine.hosts.
+	have   [families]*gopptp.Network
+	haveOf *network
+
+	link link6
 
 	// The directions are busy on different processors, and not to take each
 	// other's cache lines.
@@ -58,7 +63,7 @@ type callCounters struct {
 	receivedPackets, receivedOctets atomic.Uint64
 	sentPackets, sentOctets         atomic.Uint64
 
-	source, clear, encrypted, malformed, queue, network atomic.Uint64
+	source, clear, encrypted, malformed, queue, network, link atomic.Uint64
 }
 
 func newCall(e *Engine, cfg gopptp.CallConfig, h gopptp.CallHandler) *call {
@@ -201,30 +206,42 @@ func (c *call) Detach() error {
 
 // route makes w, which may be nil, the network. The peer's packets wait until the
 // host is ready for them, see reconcile: it would drop those to an address that
-// it has not got yet. c.mu is held.
+// it has not got yet. Those of a family that stays as it was need not wait. c.mu
+// is held.
 func (c *call) route(w *network) {
 	old := c.want
 	c.want = w
 	c.out.mu.Lock()
 	c.out.network = w
 	c.out.mu.Unlock()
-	c.receiveFor(nil)
+	c.receiveFor(w, func(n *network, f family) bool { return n != nil && samePart(n.part(f), w.part(f)) })
 	if w != nil {
-		for _, p := range w.prefixes {
-			c.engine.table.insert(p, w.local, c)
+		for _, d := range w.destinations {
+			c.engine.table.insert(d.prefix, d.local, c)
 		}
 	}
 	if old != nil {
-		for _, p := range old.prefixes {
-			c.engine.table.remove(p, old.local, c)
+		for _, d := range old.destinations {
+			c.engine.table.remove(d.prefix, d.local, c)
 		}
+	}
+	if w != nil && w.IPv6 != nil || old != nil && old.IPv6 != nil {
+		c.postLink()
 	}
 }
 
-// receiveFor makes w, which may be nil, the network of the peer's packets.
-func (c *call) receiveFor(w *network) {
+// receiveFor makes w, which may be nil, the network of the peer's packets, as far
+// as keep, which is given the one before, has them flow.
+func (c *call) receiveFor(w *network, keep func(old *network, f family) bool) {
 	b := c.engine.inbound.get()
 	b.enter(c)
+	if w != nil {
+		var flow [families]bool
+		for f := range families {
+			flow[f] = keep(c.in.network, f)
+		}
+		w = w.only(flow)
+	}
 	c.attach(b, w)
 	b.flush(c.engine)
 	c.engine.inbound.put(b)
@@ -238,26 +255,38 @@ func (c *call) postReconcile() {
 	}
 }
 
-// reconcile runs on the goroutine that may block.
+// reconcile runs on the goroutine that may block. Families are attached one by
+// one, so that IPv4 is not interrupted when IPv6 comes or goes.
 func (c *call) reconcile() {
 	c.mu.Lock()
 	c.posted = false
 	want := c.want
 	c.mu.Unlock()
-	if c.have == want {
+	if c.haveOf == want {
 		return
 	}
 	host := c.engine.cfg.Host
-	if c.have != nil {
-		host.Detach(c.have.Network)
-		c.have = nil
+	var parts [families]*gopptp.Network
+	for f := range families {
+		parts[f] = want.part(f)
+		if c.have[f] != nil && !samePart(c.have[f], parts[f]) {
+			host.Detach(*c.have[f])
+			c.have[f] = nil
+		}
 	}
+	c.haveOf = want
 	if want == nil {
 		return
 	}
-	err := host.Attach(want.Network)
-	if err == nil {
-		c.have = want
+	var err error
+	for f := range families {
+		if parts[f] == nil || c.have[f] != nil {
+			continue
+		}
+		if err = host.Attach(*parts[f]); err != nil {
+			break
+		}
+		c.have[f] = parts[f]
 	}
 
 	c.mu.Lock()
@@ -267,8 +296,9 @@ func (c *call) reconcile() {
 	}
 	if err != nil {
 		c.route(nil)
+		c.postReconcile() // for the other family
 	} else {
-		c.receiveFor(want)
+		c.receiveFor(want, func(*network, family) bool { return true })
 	}
 	c.handler.Attached(err)
 }
@@ -296,6 +326,7 @@ func (c *call) Counters() gopptp.Counters {
 		DroppedMalformed: n.malformed.Load(),
 		DroppedQueue:     n.queue.Load(),
 		DroppedNetwork:   n.network.Load(),
+		DroppedLink:      n.link.Load(),
 	}
 }
 
@@ -320,7 +351,9 @@ func (c *call) close(err error) {
 	}
 
 	c.in.mu.Lock()
-	c.counts.network.Add(uint64(len(c.in.held)))
+	for _, held := range c.in.held {
+		c.counts.network.Add(uint64(len(held)))
+	}
 	c.in.close()
 	c.in.mu.Unlock()
 	c.out.mu.Lock()

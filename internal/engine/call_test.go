@@ -421,5 +421,5 @@ func TestCloseRaces(t *testing.T) {
 	traffic.Wait()
 	require.NoError(t, n.call.Close())
 	require.Zero(t, n.Stats().Calls)
-	require.Equal(t, 0, n.table.root.children, "no route is left")
+	require.Equal(t, 0, n.table.root[ipv4].children, "no route is left")
 }

@@ -28,6 +28,8 @@
 //
 // # Limits
 //
-// Only IPv4 is carried. The transmit window of the peer is ignored, as package
+// Users' packets are IPv4 and IPv6. On the IPv6 link that a tunnel is, the engine
+// is a node itself, a router or a host (link6.go): what is to or from link-local
+// and multicast addresses ends there. The transmit window of the peer is ignored, as package
 // gre explains.
 package engine

@@ -40,7 +40,9 @@ type Host interface {
 	Deliver(packets [][]byte)
 	// Attach makes the host route n.Peer and n.Routes to the data plane, with
 	// n.Local as its own address. It may block: the engine calls it, and
-	// Detach, on a goroutine of its own, one at a time.
+	// Detach, on a goroutine of its own, one at a time. IPv4 and IPv6 of a call
+	// are attached each by itself: n has n.IPv6 and no IPv4 addresses, or the
+	// other way round.
 	Attach(n gopptp.Network) error
 	// Detach undoes an Attach that returned no error.
 	Detach(n gopptp.Network)
@@ -180,8 +182,11 @@ type Stats struct {
 	// peer.
 	UnknownCall uint64
 	// NoCall counts packets from the host to an address behind no call, and
-	// NotIPv4 those that are no well-formed IPv4.
-	NoCall, NotIPv4 uint64
+	// NotIP those that are no well-formed IPv4 or IPv6.
+	NoCall, NotIP uint64
+	// Link counts IPv6 packets from the host to multicast and link-local
+	// addresses, such as it sends on any device. They go nowhere.
+	Link uint64
 }
 
 // MalformedStats counts packets that are no enhanced GRE, by the error of
@@ -203,7 +208,7 @@ func (m MalformedStats) Total() uint64 {
 // counters is Stats as it is counted.
 type counters struct {
 	short, version, protocol, flags, sequence, length atomic.Uint64
-	unknownCall, noCall, notIPv4                      atomic.Uint64
+	unknownCall, noCall, notIP, link                  atomic.Uint64
 }
 
 func (s *counters) malformed(err error) {
@@ -234,6 +239,7 @@ func (e *Engine) Stats() Stats {
 		},
 		UnknownCall: s.unknownCall.Load(),
 		NoCall:      s.noCall.Load(),
-		NotIPv4:     s.notIPv4.Load(),
+		NotIP:       s.notIP.Load(),
+		Link:        s.link.Load(),
 	}
 }

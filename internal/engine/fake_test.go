@@ -70,14 +70,21 @@ func (h *fakeHost) Attach(n gopptp.Network) error {
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.changes = append(h.changes, "attach "+n.Peer.String())
+	h.changes = append(h.changes, "attach "+peerOf(n))
 	return h.attachErr
 }
 
 func (h *fakeHost) Detach(n gopptp.Network) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.changes = append(h.changes, "detach "+n.Peer.String())
+	h.changes = append(h.changes, "detach "+peerOf(n))
+}
+
+func peerOf(n gopptp.Network) string {
+	if n.IPv6 != nil {
+		return n.IPv6.Peer.String()
+	}
+	return n.Peer.String()
 }
 
 func (h *fakeHost) take() [][]byte {
@@ -100,6 +107,7 @@ type fakeHandler struct {
 	frames   [][]byte
 	attached []error
 	failed   []error
+	routers  []gopptp.RouterAdvertisement
 	resets   int
 	over     bool // Close has returned
 	late     int  // calls after that
@@ -132,6 +140,10 @@ func (h *fakeHandler) resetsNeeded() int {
 
 func (h *fakeHandler) Failed(err error) {
 	h.note(func() { h.failed = append(h.failed, err) })
+}
+
+func (h *fakeHandler) RouterAdvertised(a gopptp.RouterAdvertisement) {
+	h.note(func() { h.routers = append(h.routers, a) })
 }
 
 func (h *fakeHandler) take() [][]byte {

@@ -17,13 +17,13 @@ const (
 	// in frames and in octets of each.
 	maxEarly      = 8
 	maxEarlyFrame = 2048
-	// maxHeld bounds the users' packets kept before Attach.
+	// maxHeld bounds the users' packets of each family kept before Attach.
 	maxHeld = 8
 )
 
 // heldPacket is a user's packet that was sent before we were ready for it: the
-// peer is as soon as IPCP is open on its side, and a first packet that is lost
-// costs the user a second.
+// peer is as soon as IPCP, or IPV6CP, is open on its side, and a first packet that
+// is lost costs the user a second.
 type heldPacket struct {
 	payload []byte
 	clear   bool // came in clear
@@ -39,15 +39,17 @@ type inState struct {
 	failed     bool         // the handler has been told
 	resetAsked time.Time    // when it was last told that a reset is needed
 	early      []gre.Packet // that came before Connect
-	network    *network     // nil unless attached
-	held       []heldPacket // users' packets that came before Attach
+	network    *network     // nil unless attached, and then what the host is ready for
 
+	held       [families][]heldPacket // users' packets that came before Attach
+	replies    limiter                // of answers to packets of the link
 	decryption decryption
 }
 
 func (s *inState) close() {
 	s.closed = true
-	s.early, s.held, s.network = nil, nil, nil
+	s.early, s.network = nil, nil
+	s.held = [families][]heldPacket{}
 	s.decryption.wipe()
 }
 
@@ -57,6 +59,8 @@ type inBatch struct {
 	ready   []gre.Packet
 	packets [][]byte // to the host
 	control []byte   // a frame whose protocol field was compressed
+
+	replies []linkReply // to be sent once the locks are given back
 
 	acks    []Datagram
 	ackData [maxAcks][gre.MinHeaderLen + 4]byte
@@ -92,6 +96,9 @@ func (b *inBatch) flush(e *Engine) {
 	}
 	b.held = b.held[:0]
 	b.sendAcks(e)
+	if len(b.replies) > 0 {
+		b.sendReplies(e)
+	}
 }
 
 // sendAcks needs no lock: an acknowledgement that a later one overtakes says
@@ -197,12 +204,12 @@ func (c *call) frame(b *inBatch, p gre.Packet) {
 	switch protocol {
 	case ppp.ProtocolCompressed:
 		c.encrypted(b, payload)
-	case ppp.ProtocolIPv4:
+	case ppp.ProtocolIPv4, ppp.ProtocolIPv6:
 		if c.in.decryption.required || c.cfg.RequireEncryption {
 			c.counts.clear.Add(1)
 			return
 		}
-		c.datagram(b, payload, true)
+		c.datagram(b, familyOf(protocol), payload, true)
 	default:
 		c.controlFrame(b, protocol, p.Payload, payload)
 	}
@@ -229,8 +236,8 @@ func (c *call) encrypted(b *inBatch, packet []byte) {
 	case err != nil, !mppe.Encrypts(uint16(protocol)):
 		// Nothing else is encrypted: this was, with another key.
 		c.counts.encrypted.Add(1)
-	case protocol == ppp.ProtocolIPv4:
-		c.datagram(b, payload, false)
+	case protocol == ppp.ProtocolIPv4, protocol == ppp.ProtocolIPv6:
+		c.datagram(b, familyOf(protocol), payload, false)
 	default:
 		c.controlFrame(b, protocol, inner, payload)
 	}
@@ -248,49 +255,76 @@ func (c *call) resetNeeded() {
 	}
 }
 
+func familyOf(p ppp.Protocol) family {
+	if p == ppp.ProtocolIPv6 {
+		return ipv6
+	}
+	return ipv4
+}
+
 // datagram takes a packet for the host, which came in clear or encrypted.
-func (c *call) datagram(b *inBatch, payload []byte, clear bool) {
+func (c *call) datagram(b *inBatch, f family, payload []byte, clear bool) {
 	n := c.in.network
-	if n == nil {
-		if len(c.in.held) == maxHeld || len(payload) > maxEarlyFrame {
-			c.counts.network.Add(1)
-			return
-		}
-		c.in.held = append(c.in.held, heldPacket{slices.Clone(payload), clear})
+	switch {
+	case n == nil || !n.ip[f].there:
+		c.hold(f, payload, clear)
+	case f == ipv4:
+		c.datagram4(b, n, payload)
+	default:
+		c.datagram6(b, n, payload)
+	}
+}
+
+func (c *call) hold(f family, payload []byte, clear bool) {
+	if len(c.in.held[f]) == maxHeld || len(payload) > maxEarlyFrame {
+		c.counts.network.Add(1)
 		return
 	}
+	c.in.held[f] = append(c.in.held[f], heldPacket{slices.Clone(payload), clear})
+}
+
+func (c *call) datagram4(b *inBatch, n *network, payload []byte) {
 	packet := trimIPv4(payload)
 	if packet == nil {
 		c.counts.malformed.Add(1)
 		return
 	}
-	if !n.allows(ipv4Source(packet)) {
+	if !n.ip[ipv4].allows(address4(ipv4Source(packet))) {
 		c.counts.source.Add(1)
 		return
 	}
 	if !c.engine.cfg.NoMSSClamp {
-		clampMSS(packet, n.mss)
+		clampMSS(packet, n.ip[ipv4].mss)
 	}
+	c.deliver(b, packet)
+}
+
+func (c *call) deliver(b *inBatch, packet []byte) {
 	c.counts.receivedPackets.Add(1)
 	c.counts.receivedOctets.Add(uint64(len(packet)))
 	b.packets = append(b.packets, packet)
 }
 
 // attach lets packets to the host, those first that have waited for it. It
-// stops them where n is nil.
+// stops them where n is nil, and those of a family that n is without.
 func (c *call) attach(b *inBatch, n *network) {
 	c.in.network = n
 	if n == nil {
 		return
 	}
-	held := c.in.held
-	c.in.held = nil
-	for _, h := range held {
-		if h.clear && c.in.decryption.required {
-			c.counts.clear.Add(1) // CCP has opened in the meantime
+	for f := range families {
+		if !n.ip[f].there {
 			continue
 		}
-		c.datagram(b, h.payload, h.clear)
+		held := c.in.held[f]
+		c.in.held[f] = nil
+		for _, h := range held {
+			if h.clear && c.in.decryption.required {
+				c.counts.clear.Add(1) // CCP has opened in the meantime
+				continue
+			}
+			c.datagram(b, f, h.payload, h.clear)
+		}
 	}
 }
 

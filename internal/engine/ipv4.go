@@ -44,7 +44,11 @@ func clampMSS(p []byte, limit uint16) {
 	if p[9] != protocolTCP || ipv4Fragment(p)&maskOffset != 0 {
 		return
 	}
-	tcp := p[ipv4Header(p):]
+	clampTCP(p[ipv4Header(p):], limit)
+}
+
+// clampTCP does it to what begins with a TCP header.
+func clampTCP(tcp []byte, limit uint16) {
 	if len(tcp) < tcpHeaderLen || tcp[13]&tcpSYN == 0 {
 		return
 	}

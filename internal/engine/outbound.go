@@ -28,8 +28,7 @@ type outState struct {
 	network   *network // nil unless attached
 	encryptor *mppe.Encryptor
 
-	tooBigSince time.Time
-	tooBigCount int
+	tooBig limiter // of what the host is told
 }
 
 func (s *outState) set(e *mppe.Encryptor) {
@@ -91,63 +90,85 @@ func (b *outBatch) flush(e *Engine) {
 func (e *Engine) Outbound(packets [][]byte) {
 	b := e.outbound.get()
 	for _, p := range packets {
-		if len(p) < Headroom {
-			e.stats.notIPv4.Add(1)
-			continue
-		}
-		packet := trimIPv4(p[Headroom:])
-		if packet == nil {
-			e.stats.notIPv4.Add(1)
-			continue
-		}
-		c := e.table.lookup(ipv4Destination(packet), ipv4Source(packet))
-		if c == nil {
+		f, packet, c := e.route(p)
+		switch {
+		case packet == nil:
+			e.stats.notIP.Add(1)
+		case c == nil && f == ipv6 && isOnLink(ipv6Destination(packet)):
+			e.stats.link.Add(1)
+		case c == nil:
 			e.stats.noCall.Add(1)
-			continue
+		default:
+			b.enter(c)
+			c.send(b, f, p[:Headroom+len(packet)])
 		}
-		b.enter(c)
-		c.send(b, p[:Headroom+len(packet)])
 	}
 	b.flush(e)
 	e.outbound.put(b)
 }
 
+// route finds the packet that buf has behind its headroom, and the call that it
+// is for. Either may be nil.
+func (e *Engine) route(buf []byte) (f family, packet []byte, c *call) {
+	if len(buf) < Headroom {
+		return 0, nil, nil
+	}
+	if p := trimIPv4(buf[Headroom:]); p != nil {
+		return ipv4, p, e.table.lookup(p[16:20], p[12:16])
+	}
+	if p := trimIPv6(buf[Headroom:]); p != nil {
+		return ipv6, p, e.table.lookup(p[24:40], p[8:24])
+	}
+	return 0, nil, nil
+}
+
 // send takes a packet of the host, with its headroom.
-func (c *call) send(b *outBatch, buf []byte) {
+func (c *call) send(b *outBatch, f family, buf []byte) {
 	n := c.out.network
-	if n == nil {
+	if n == nil || !n.ip[f].there {
 		c.counts.network.Add(1)
 		return
 	}
 	packet := buf[Headroom:]
-	if len(packet) > n.MTU {
-		c.tooBig(b, n, packet)
+	if len(packet) > n.mtu {
+		c.tooBig(b, n, f, packet)
 		return
 	}
 	if !c.engine.cfg.NoMSSClamp {
-		clampMSS(packet, n.mss)
+		if f == ipv4 {
+			clampMSS(packet, n.ip[f].mss)
+		} else {
+			clampMSS6(packet, n.ip[f].mss)
+		}
 	}
-	header, at := n.clear, Headroom
+	if c.carry(b, n, f, buf) {
+		c.counts.sentPackets.Add(1)
+		c.counts.sentOctets.Add(uint64(len(packet)))
+	}
+}
+
+// carry puts a packet with its headroom into the tunnel, encrypted if it has to
+// be. It reports false if it could not.
+func (c *call) carry(b *outBatch, n *network, f family, buf []byte) bool {
+	header, at := n.ip[f].header, Headroom
 	switch {
 	case c.out.encryptor != nil:
 		// The inner protocol field always has two octets, which the MTU allows
 		// for: not every peer looks for a compressed one here.
 		at -= mppe.HeaderLen + 2
-		binary.BigEndian.PutUint16(buf[at+mppe.HeaderLen:], uint16(ppp.ProtocolIPv4))
+		binary.BigEndian.PutUint16(buf[at+mppe.HeaderLen:], uint16(protocols[f]))
 		c.out.encryptor.Seal(buf[at:])
 		header = n.encrypted
 	case c.cfg.RequireEncryption:
 		c.counts.clear.Add(1)
-		return
+		return false
 	}
 	at -= len(header)
 	copy(buf[at:], header)
-	if !c.transmit(b, buf, at) {
-		return
-	}
-	c.counts.sentPackets.Add(1)
-	c.counts.sentOctets.Add(uint64(len(packet)))
+	return c.transmit(b, buf, at)
 }
+
+var protocols = [families]ppp.Protocol{ipv4: ppp.ProtocolIPv4, ipv6: ppp.ProtocolIPv6}
 
 // control sends a frame that begins with its protocol field, in full: what may
 // be left out is not agreed on before LCP is open, and it is never worth it.
@@ -188,17 +209,15 @@ func (c *call) transmit(b *outBatch, buf []byte, at int) bool {
 // host does that by the MTU of its device and routes, so that only senders who
 // do not heed it get here. Those on Linux then fragment, or lower their segment
 // size, by what they are told.
-func (c *call) tooBig(b *outBatch, n *network, packet []byte) {
+func (c *call) tooBig(b *outBatch, n *network, f family, packet []byte) {
 	c.counts.queue.Add(1)
-	now := time.Now()
-	if now.Sub(c.out.tooBigSince) >= time.Second {
-		c.out.tooBigSince, c.out.tooBigCount = now, 0
+	var reply []byte
+	if f == ipv4 {
+		reply = tooBig(packet, be32(n.Peer), n.mtu)
+	} else if m := tooBig6(packet, n.mtu); m != nil {
+		reply = m[Headroom:]
 	}
-	if c.out.tooBigCount == maxTooBig {
-		return
-	}
-	if reply := tooBig(packet, n.peer, n.MTU); reply != nil {
-		c.out.tooBigCount++
+	if reply != nil && c.out.tooBig.allow(maxTooBig, time.Now()) {
 		b.replies = append(b.replies, reply)
 	}
 }

@@ -21,7 +21,7 @@ func TestOutboundNoCall(t *testing.T) {
 	six := outPacket(1)
 	six[0] = 0x60
 	n.fromHost(six, outPacket(1)[:20])
-	require.Equal(t, Stats{Calls: 1, NoCall: 1, NotIPv4: 5}, n.Stats())
+	require.Equal(t, Stats{Calls: 1, NoCall: 1, NotIP: 5}, n.Stats())
 	require.Empty(t, n.wire.take())
 }
 
@@ -35,7 +35,7 @@ func TestOutboundRoutes(t *testing.T) {
 	require.NoError(t, n.call.Detach())
 	n.fromHost(udp(tunnelLocal, netip.MustParseAddr("10.1.200.1"), 1))
 	require.Empty(t, n.wire.take())
-	require.Zero(t, n.table.root.children)
+	require.Zero(t, n.table.root[ipv4].children)
 }
 
 // A packet that loses its way because its call has just been detached.

@@ -15,11 +15,11 @@ type naive []naiveRoute
 
 type naiveRoute struct {
 	prefix netip.Prefix
-	local  uint32
+	local  string
 	call   *call
 }
 
-func (n naive) lookup(dst netip.Addr, src uint32) *call {
+func (n naive) lookup(dst netip.Addr, src string) *call {
 	bits := -1
 	for _, r := range n {
 		if r.prefix.Contains(dst) {
@@ -41,8 +41,17 @@ func (n naive) lookup(dst netip.Addr, src uint32) *call {
 	return any
 }
 
+// locals are local addresses; the table does not care how long they are.
+var locals = []string{"0", "1", "2", "3"}
+
 func TestTable(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
+	for _, f := range []family{ipv4, ipv6} {
+		testTable(t, random, f)
+	}
+}
+
+func testTable(t *testing.T, random *rand.Rand, f family) {
 	var table table
 	var want naive
 	calls := make([]*call, 20)
@@ -52,12 +61,25 @@ func TestTable(t *testing.T) {
 	// Few different octets, so that prefixes meet.
 	address := func() netip.Addr {
 		octet := func() byte { return []byte{0, 1, 2, 127, 128, 255}[random.IntN(6)] }
+		if f == ipv6 {
+			var a [16]byte
+			for i := range a {
+				a[i] = octet()
+			}
+			a[0] = 0x20
+			// Most differ where prefixes end.
+			for i := 1; i < 6 && random.IntN(8) > 0; i++ {
+				a[i] = 1
+			}
+			return netip.AddrFrom16(a)
+		}
 		return netip.AddrFrom4([4]byte{octet(), octet(), octet(), octet()})
 	}
 	for range 3000 {
 		if len(want) < 50 && random.IntN(2) == 0 || len(want) == 0 {
-			p := netip.PrefixFrom(address(), random.IntN(33)).Masked()
-			r := naiveRoute{p, uint32(random.IntN(3)), calls[random.IntN(len(calls))]}
+			p, err := address().Prefix(random.IntN(address().BitLen() + 1))
+			require.NoError(t, err)
+			r := naiveRoute{p, locals[random.IntN(3)], calls[random.IntN(len(calls))]}
 			table.insert(r.prefix, r.local, r.call)
 			want = append(want, r)
 		} else {
@@ -73,23 +95,23 @@ func TestTable(t *testing.T) {
 			want = append(want[:i], want[i+1:]...)
 		}
 		for range 20 {
-			dst, src := address(), uint32(random.IntN(4))
-			got := table.lookup(be32(dst), src)
+			dst, src := address(), locals[random.IntN(4)]
+			got := table.lookup(dst.AsSlice(), []byte(src))
 			if expected := want.lookup(dst, src); got != expected {
-				t.Fatalf("%v from %d: wrong call", dst, src)
+				t.Fatalf("%v from %q: wrong call", dst, src)
 			}
 		}
 	}
 	for _, r := range want {
 		table.remove(r.prefix, r.local, r.call)
 	}
-	table.remove(netip.MustParsePrefix("10.0.0.0/8"), 0, calls[0])
-	table.remove(netip.MustParsePrefix("10.0.0.1/32"), 0, calls[0])
-	require.Zero(t, table.root.children, "no node is left")
-	require.Empty(t, table.root.routes)
-	for i := range table.root.slots {
-		require.Nil(t, table.root.slots[i].best.Load())
-		require.Nil(t, table.root.slots[i].child.Load())
+	table.remove(netip.MustParsePrefix("10.0.0.0/8"), locals[0], calls[0])
+	table.remove(netip.MustParsePrefix("10.0.0.1/32"), locals[0], calls[0])
+	require.Zero(t, table.root[f].children, "no node is left")
+	require.Empty(t, table.root[f].routes)
+	for i := range table.root[f].slots {
+		require.Nil(t, table.root[f].slots[i].best.Load())
+		require.Nil(t, table.root[f].slots[i].child.Load())
 	}
 }
 
@@ -97,8 +119,8 @@ func TestTable(t *testing.T) {
 func TestTableConcurrent(t *testing.T) {
 	var table table
 	stays := new(call)
-	table.insert(netip.MustParsePrefix("10.0.0.0/9"), 1, stays)
-	table.insert(netip.MustParsePrefix("10.0.0.7/32"), 1, stays)
+	table.insert(netip.MustParsePrefix("10.0.0.0/9"), locals[1], stays)
+	table.insert(netip.MustParsePrefix("10.0.0.7/32"), locals[1], stays)
 	stop := make(chan struct{})
 	var readers, writers sync.WaitGroup
 	for range 2 {
@@ -109,11 +131,11 @@ func TestTableConcurrent(t *testing.T) {
 					return
 				default:
 				}
-				if table.lookup(0x0a000007, 9) != stays {
+				if table.lookup([]byte{10, 0, 0, 7}, []byte("9")) != stays {
 					t.Error("lost")
 					return
 				}
-				table.lookup(0x0a000108, 9)
+				table.lookup([]byte{10, 0, 1, 8}, []byte("9"))
 			}
 		})
 	}
@@ -122,11 +144,11 @@ func TestTableConcurrent(t *testing.T) {
 			c := new(call)
 			for i := range 2000 {
 				p := netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 0, byte(i % 3), byte(8 + i%5)}), 32)
-				table.insert(p, uint32(w), c)
-				if table.lookup(be32(p.Addr()), uint32(w)) != c {
+				table.insert(p, locals[w], c)
+				if table.lookup(p.Addr().AsSlice(), []byte(locals[w])) != c {
 					t.Error("not found")
 				}
-				table.remove(p, uint32(w), c)
+				table.remove(p, locals[w], c)
 			}
 		})
 	}
@@ -141,11 +163,14 @@ func BenchmarkTableLookup(b *testing.B) {
 			var t table
 			c := new(call)
 			for i := range calls {
-				t.insert(netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}), 32), 1, c)
+				t.insert(netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}), 32), locals[1], c)
 			}
+			src, dst := []byte(locals[1]), [4]byte{}
 			b.ReportAllocs()
 			for i := range b.N {
-				if t.lookup(0x0a000000|uint32(i*7919%calls), 1) != c {
+				n := i * 7919 % calls
+				dst = [4]byte{10, byte(n >> 16), byte(n >> 8), byte(n)}
+				if t.lookup(dst[:], src) != c {
 					b.Fatal("not found")
 				}
 			}
@@ -157,12 +182,12 @@ func BenchmarkTableInsertRemove(b *testing.B) {
 	var t table
 	c := new(call)
 	for i := range 50_000 {
-		t.insert(netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}), 32), 1, c)
+		t.insert(netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}), 32), locals[1], c)
 	}
 	p := netip.MustParsePrefix("10.0.200.200/32")
 	b.ReportAllocs()
 	for range b.N {
-		t.insert(p, 2, c)
-		t.remove(p, 2, c)
+		t.insert(p, locals[2], c)
+		t.remove(p, locals[2], c)
 	}
 }

@@ -1,0 +1,160 @@
+package userspace
+
+import (
+	"context"
+	"encoding/binary"
+	"net"
+	"net/netip"
+	"os"
+	"runtime"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"github.com/vishvananda/netlink"
+
+	"github.com/gopptp/gopptp"
+	"github.com/gopptp/gopptp/chap"
+)
+
+var (
+	inner6  = netip.MustParseAddr("2001:db8:1::1") // the server's
+	prefix6 = netip.MustParsePrefix("2001:db8:1::/48")
+)
+
+// routes6 lists the IPv6 routes to a device that somebody has added.
+func (ns *namespace) routes6(t testing.TB, device string) []string {
+	t.Helper()
+	link, err := ns.nl.LinkByName(device)
+	require.NoError(t, err)
+	found, err := ns.nl.RouteList(link, netlink.FAMILY_V6)
+	require.NoError(t, err)
+	list := []string{}
+	for _, r := range found {
+		if r.Protocol == 4 { // RTPROT_STATIC
+			list = append(list, r.Dst.String())
+		}
+	}
+	return list
+}
+
+// ping6 sends Echo Requests one after the other and wants their replies in order.
+func ping6(t *testing.T, ns *namespace, from, to string, count, size int) {
+	t.Helper()
+	var c net.PacketConn
+	var err error
+	ns.do(func() { c, err = net.ListenPacket("ip6:ipv6-icmp", from) })
+	require.NoError(t, err)
+	defer c.Close()
+	require.NoError(t, c.SetDeadline(time.Now().Add(10*time.Second)))
+	addr, err := net.ResolveIPAddr("ip6", to)
+	require.NoError(t, err)
+	for i := range count {
+		// The kernel fills in the checksum.
+		m := make([]byte, 8+size)
+		m[0] = 128
+		binary.BigEndian.PutUint16(m[4:], 77)
+		binary.BigEndian.PutUint16(m[6:], uint16(i))
+		_, err = c.WriteTo(m, addr)
+		require.NoError(t, err)
+	}
+	buf := make([]byte, 2000)
+	for i := 0; i < count; {
+		n, _, err := c.ReadFrom(buf)
+		require.NoError(t, err, "reply %d", i)
+		if n >= 8 && buf[0] == 129 && binary.BigEndian.Uint16(buf[4:]) == 77 {
+			require.EqualValues(t, i, binary.BigEndian.Uint16(buf[6:]), "in order")
+			require.Equal(t, 8+size, n)
+			i++
+		}
+	}
+}
+
+// IPv6 with the kernel at both ends: the client gets its address by a Router
+// Advertisement, and all is gone afterwards.
+func TestSessionIPv6(t *testing.T) {
+	if _, err := os.Stat("/proc/net/if_inet6"); err != nil {
+		missing(t, "no IPv6 in this kernel: %v", err)
+	}
+	bothWays(t, func(t *testing.T, encrypted bool) {
+		goroutines, fds := 0, 0
+		t.Cleanup(func() {
+			eventually(t, "goroutines ended", func() bool { return runtime.NumGoroutine() <= goroutines })
+			require.LessOrEqual(t, descriptors(t), fds)
+		})
+		goroutines, fds = runtime.NumGoroutine(), descriptors(t)
+		a, b := newPair(t)
+		client := a.open(t, Options{})
+		server := b.open(t, Options{
+			Addresses: []netip.Addr{innerServer, inner6},
+			Prefixes:  []netip.Prefix{pool, prefix6},
+		})
+		require.True(t, client.network.ipv6)
+		policy := gopptp.EncryptionDeny
+		if encrypted {
+			policy = gopptp.EncryptionRequire
+		}
+		addresses, err := gopptp.NewPool([]gopptp.PoolRange{{First: innerClient, Last: innerClient}})
+		require.NoError(t, err)
+		prefixes, err := gopptp.NewIPv6Pool(prefix6, netip.PrefixFrom(inner6, 64))
+		require.NoError(t, err)
+		free := prefixes.Free()
+		s, err := gopptp.NewServer(gopptp.ServerConfig{
+			Dataplane: server,
+			Authenticator: gopptp.NewLocalAuthenticator(func(context.Context, string) (*gopptp.LocalUser, error) {
+				return &gopptp.LocalUser{NTHash: chap.NTPasswordHash("correct horse")}, nil
+			}),
+			Pool:         addresses,
+			LocalAddress: innerServer,
+			Encryption:   policy,
+			IPv6:         &gopptp.IPv6Config{Pool: prefixes},
+		})
+		require.NoError(t, err)
+		t.Cleanup(func() { s.Close() })
+		var listener net.Listener
+		b.do(func() { listener, err = net.Listen("tcp4", secondB.String()+":0") })
+		require.NoError(t, err)
+		go s.Serve(context.Background(), listener)
+
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		session, err := gopptp.Dial(ctx, listener.Addr().String(), gopptp.ClientConfig{
+			Dataplane:  client,
+			User:       "alice",
+			Password:   "correct horse",
+			Encryption: policy,
+			IPv6:       true,
+			Routes:     []netip.Prefix{prefix6},
+			DialContext: func(_ context.Context, network, address string) (c net.Conn, err error) {
+				a.do(func() { c, err = net.DialTimeout(network, address, 5*time.Second) })
+				return c, err
+			},
+		})
+		require.NoError(t, err)
+		eventually(t, "an IPv6 address", func() bool { return session.IPv6Address().IsValid() })
+		address := session.IPv6Address().String()
+		want := []string{"10.99.0.2/32", session.LocalIPv6().String() + "/128", address + "/128"}
+		eventually(t, "the addresses of the client", func() bool {
+			return len(a.addresses(t, client.DeviceName())) == 3 && len(a.routes6(t, client.DeviceName())) == 2
+		})
+		require.ElementsMatch(t, want, a.addresses(t, client.DeviceName()))
+
+		ping6(t, a, address, inner6.String(), 20, 1000)
+		ping6(t, b, inner6.String(), address, 20, 1000)
+		ping6(t, a, "::", session.PeerIPv6().String()+"%"+client.DeviceName(), 3, 56)
+		testTCPAt(t, a, b, "["+inner6.String()+"]:0")
+		testTCPAt(t, b, a, "["+address+"]:0")
+		testUDP(t, a, b)
+		c := session.Counters()
+		require.Zero(t, c.Lost+c.Reordered+c.Duplicates+c.DroppedSource+c.DroppedMalformed+c.DroppedEncrypted+c.DroppedNetwork)
+
+		session.Close()
+		<-session.Done()
+		eventually(t, "no call left", func() bool { return client.Stats().Calls+server.Stats().Calls == 0 })
+		eventually(t, "no address left", func() bool { return len(a.addresses(t, client.DeviceName())) == 0 })
+		require.Empty(t, a.routes6(t, client.DeviceName()))
+		require.ElementsMatch(t, []string{prefix6.String()}, b.routes6(t, server.DeviceName()))
+		require.Len(t, b.addresses(t, server.DeviceName()), 2, "the server keeps its own")
+		eventually(t, "the prefix given back", func() bool { return prefixes.Free() == free })
+	})
+}
