@@ -57,7 +57,11 @@ type AuthResult struct {
 	// Address is the peer's address in the tunnel; the zero value takes one
 	// from the server's AddressPool.
 	Address netip.Addr
-	// Routes are networks behind the peer.
+	// IPv6Prefix is the /64 for the peer where the server does IPv6; the zero
+	// value takes one from the server's PrefixPool.
+	IPv6Prefix netip.Prefix
+	// Routes are networks behind the peer. Those of IPv6 mean something where
+	// the server does IPv6.
 	Routes []netip.Prefix
 	// DNS and NBNS replace the server's, at most two each.
 	DNS, NBNS []netip.Addr

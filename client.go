@@ -55,8 +55,17 @@ type ClientConfig struct {
 	// another. The zero value takes what the server gives.
 	Address netip.Addr
 	// Routes are the destinations behind the server, beside its own address.
-	// Packets from elsewhere are not taken from the tunnel.
+	// Packets from elsewhere are not taken from the tunnel. Those of IPv6 need
+	// IPv6.
 	Routes []netip.Prefix
+	// IPv6 has the session carry IPv6 too, if the server will. Addresses come by
+	// Router Advertisements, a little after the session is up: see
+	// Session.IPv6Address. Nothing but the server's link-local address is routed
+	// into the tunnel unless Routes have it; ::/0 is all of IPv6.
+	IPv6 bool
+	// InterfaceID makes our IPv6 addresses; the server may give another. The
+	// zero value draws one.
+	InterfaceID ipcp.InterfaceID
 	// RequestDNS and RequestNBNS ask the server for name servers. They are
 	// reported by the Session; nothing is configured with them.
 	RequestDNS, RequestNBNS bool
@@ -124,6 +133,12 @@ func (c *ClientConfig) validate() error {
 	validateMethods(bad, "AuthMethods", c.AuthMethods)
 	if c.Address.IsValid() && !c.Address.Is4() {
 		bad("Address", "%q is not an IPv4 address", c.Address)
+	}
+	if _, six := splitRoutes(c.Routes); len(six) > 0 && !c.IPv6 {
+		bad("Routes", "%v needs IPv6", six[0])
+	}
+	if c.IPv6 {
+		(&IPv6Config{}).validate(bad, c.MTU)
 	}
 	for _, l := range []struct {
 		field string

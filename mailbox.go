@@ -20,12 +20,13 @@ type mailbox struct {
 
 	mu      sync.Mutex
 	frames  [][]byte
-	posted  bool // the loop has been told
-	reset   bool // and of a reset that is needed
+	posted  bool                 // the loop has been told
+	reset   bool                 // and of a reset that is needed
+	router  *RouterAdvertisement // the last one, which the loop has not seen
 	dropped uint64
 }
 
-var _ CallHandler = (*mailbox)(nil)
+var _ IPv6Handler = (*mailbox)(nil)
 
 // ControlFrame implements CallHandler.
 func (m *mailbox) ControlFrame(frame []byte) {
@@ -62,6 +63,25 @@ func (m *mailbox) resetNeeded(now time.Time) {
 	m.reset = false
 	m.mu.Unlock()
 	m.session.requestReset(now)
+}
+
+// RouterAdvertised implements IPv6Handler.
+func (m *mailbox) RouterAdvertised(a RouterAdvertisement) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	posted := m.router != nil
+	m.router = &a
+	if !posted {
+		m.session.post(m.routerAdvertised)
+	}
+}
+
+func (m *mailbox) routerAdvertised(now time.Time) {
+	m.mu.Lock()
+	a := *m.router
+	m.router = nil
+	m.mu.Unlock()
+	m.session.routerAdvertised(a, now)
 }
 
 // Failed implements CallHandler.

@@ -19,7 +19,9 @@ type ObserverFunc func(e SessionEvent)
 func (f ObserverFunc) SessionEvent(e SessionEvent) { f(e) }
 
 // SessionEvent says that a session has entered a state. With StateUp, user and
-// addresses are settled; with StateClosed, the counters are final.
+// addresses are settled; with StateClosed, the counters are final. StateUp comes
+// again, after the time of Session.UpAt, when the session is up once more after a
+// negotiation, or its IPv6 addresses have changed.
 type SessionEvent struct {
 	Session *Session
 	State   State

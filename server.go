@@ -31,6 +31,8 @@ type ServerConfig struct {
 	// DNS and NBNS are the name servers given to peers, at most two each,
 	// IPv4.
 	DNS, NBNS []netip.Addr
+	// IPv6 has sessions carry IPv6 too. Nil: IPV6CP is rejected.
+	IPv6 *IPv6Config
 	// AuthMethods are those by which peers may prove themselves, the best
 	// first; LCP leads an unwilling peer through them. Empty: MS-CHAPv2 only.
 	// All others are worse; PAP and CHAP-MD5 give no keys for MPPE, and EAP is
@@ -257,6 +259,9 @@ func (c *ServerConfig) validate() error {
 	}
 	servers("DNS", c.DNS)
 	servers("NBNS", c.NBNS)
+	if c.IPv6 != nil {
+		c.IPv6.validate(bad, c.MTU)
+	}
 	for _, l := range []struct {
 		field string
 		value int64

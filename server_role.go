@@ -2,6 +2,7 @@ package gopptp
 
 import (
 	"context"
+	"fmt"
 	"net/netip"
 	"slices"
 	"time"
@@ -48,26 +49,41 @@ func (r *serverRole) authRequest(s *Session, req ppp.AuthRequest) {
 		ctx, cancel := context.WithTimeout(ctx, r.cfg.Limits.SetupTimeout)
 		defer cancel()
 		result, leased, err := r.authenticate(ctx, ask, held)
-		posted := l.worker.post(func(now time.Time) { r.verdict(s, ask, result, leased, err, now) })
-		if !posted && leased.IsValid() {
-			r.cfg.Pool.Release(leased)
+		if !l.worker.post(func(now time.Time) { r.verdict(s, ask, result, leased, err, now) }) {
+			r.giveBack(leased)
 		}
 	}()
 }
 
-// authenticate is the blocking part. leased is an address that must go back to
-// the pool. A session that authenticates anew keeps the one that it held.
-func (r *serverRole) authenticate(ctx context.Context, req *AuthRequest, held netip.Addr) (result *AuthResult, leased netip.Addr, err error) {
+// lease is what a session has of the pools.
+type lease struct {
+	address netip.Addr
+	prefix  netip.Prefix
+}
+
+// giveBack returns what there is of a lease.
+func (r *serverRole) giveBack(l lease) {
+	if l.address.IsValid() {
+		r.cfg.Pool.Release(l.address)
+	}
+	if l.prefix.IsValid() {
+		r.cfg.IPv6.Pool.Release(l.prefix)
+	}
+}
+
+// authenticate is the blocking part. leased must go back to the pools. A session
+// that authenticates anew keeps what it held.
+func (r *serverRole) authenticate(ctx context.Context, req *AuthRequest, held lease) (result *AuthResult, leased lease, err error) {
 	select {
 	case r.auths <- struct{}{}:
 		defer func() { <-r.auths }()
 	case <-ctx.Done():
-		return nil, netip.Addr{}, ctx.Err()
+		return nil, lease{}, ctx.Err()
 	}
 	result, err = r.cfg.Authenticator.Authenticate(ctx, req)
 	req.Password.Wipe()
 	if err != nil {
-		return nil, netip.Addr{}, err
+		return nil, lease{}, err
 	}
 	granted := AuthResult{}
 	if result != nil {
@@ -80,16 +96,32 @@ func (r *serverRole) authenticate(ctx context.Context, req *AuthRequest, held ne
 	if granted.User == "" {
 		granted.User = req.Name
 	}
-	switch {
-	case granted.Continue, req.Reauthentication:
-	case granted.Address.IsValid():
-	case held.IsValid():
-		granted.Address = held
-	default:
-		leased, err = r.lease(ctx, PoolRequest{Session: req.Session, User: granted.User})
-		granted.Address = leased
+	if granted.Continue || req.Reauthentication {
+		return &granted, lease{}, nil
 	}
-	return &granted, leased, err
+	if p := granted.IPv6Prefix; p != (netip.Prefix{}) && !isDelegated(p) {
+		return nil, lease{}, fmt.Errorf("gopptp: the Authenticator's IPv6Prefix %v is no /64", p)
+	}
+	whose := PoolRequest{Session: req.Session, User: granted.User}
+	switch {
+	case granted.Address.IsValid():
+	case held.address.IsValid():
+		granted.Address = held.address
+	default:
+		if leased.address, err = r.lease(ctx, whose); err != nil {
+			return &granted, leased, err
+		}
+		granted.Address = leased.address
+	}
+	switch {
+	case granted.IPv6Prefix.IsValid():
+	case held.prefix.IsValid():
+		granted.IPv6Prefix = held.prefix
+	default:
+		leased.prefix = r.leasePrefix(ctx, whose)
+		granted.IPv6Prefix = leased.prefix
+	}
+	return &granted, leased, nil
 }
 
 func (r *serverRole) lease(ctx context.Context, req PoolRequest) (netip.Addr, error) {
@@ -100,12 +132,10 @@ func (r *serverRole) lease(ctx context.Context, req PoolRequest) (netip.Addr, er
 }
 
 // verdict takes the answer back on the session's loop.
-func (r *serverRole) verdict(s *Session, req *AuthRequest, result *AuthResult, leased netip.Addr, err error, now time.Time) {
+func (r *serverRole) verdict(s *Session, req *AuthRequest, result *AuthResult, leased lease, err error, now time.Time) {
 	l := &s.link
 	if l.over || l.ended {
-		if leased.IsValid() {
-			r.cfg.Pool.Release(leased)
-		}
+		r.giveBack(leased)
 		return
 	}
 	v := ppp.AuthVerdict{ID: req.ID}
@@ -127,11 +157,14 @@ func (r *serverRole) verdict(s *Session, req *AuthRequest, result *AuthResult, l
 }
 
 // grant notes what an accepted user has.
-func (r *serverRole) grant(s *Session, result *AuthResult, leased netip.Addr) {
+func (r *serverRole) grant(s *Session, result *AuthResult, leased lease) {
 	l := &s.link
 	l.granted = result
-	if leased.IsValid() {
-		l.leased = leased
+	if leased.address.IsValid() {
+		l.leased.address = leased.address
+	}
+	if leased.prefix.IsValid() {
+		l.leased.prefix = leased.prefix
 	}
 	dns, nbns := r.nameServers(s)
 	cfg := ipcp.Config{Local: r.cfg.LocalAddress, Peer: result.Address}
@@ -164,8 +197,4 @@ func (r *serverRole) routes(s *Session) []netip.Prefix {
 	return slices.Clone(s.link.granted.Routes)
 }
 
-func (r *serverRole) release(s *Session) {
-	if a := s.link.leased; a.IsValid() {
-		r.cfg.Pool.Release(a)
-	}
-}
+func (r *serverRole) release(s *Session) { r.giveBack(s.link.leased) }

@@ -37,6 +37,7 @@ type sessionInfo struct {
 	local      netip.Addr
 	peer       netip.Addr
 	dns, nbns  []netip.Addr
+	ipv6       sessionIPv6
 	mtu        int
 	encryption string
 	upAt       time.Time

@@ -33,11 +33,12 @@ type sessionLink struct {
 	lcp    *lcp.LCP
 	ccp    *mppe.CCP // nil when encryption is denied
 	ipcp   *ipcp.IPCP
+	ipv6   ipv6Link
 	proofs []proof // how we prove ourselves, one of which the peer chooses
 
 	keys      *mppe.Keys
 	granted   *AuthResult
-	leased    netip.Addr // to be returned to the pool
+	leased    lease // to be returned to the pools
 	ctx       context.Context
 	cancel    context.CancelFunc
 	connected time.Time // when frames could flow
@@ -101,6 +102,10 @@ type sessionRole interface {
 	user(s *Session) string
 	// routes are the networks behind the peer.
 	routes(s *Session) []netip.Prefix
+	// ipv6Layer returns IPV6CP; nil: the session carries no IPv6.
+	ipv6Layer(s *Session) *ipcp.IPV6CP
+	// ipv6Network completes what IPV6CP has agreed on.
+	ipv6Network(s *Session, n *IPv6Network)
 	// nameServers are those given to the peer, or by it.
 	nameServers(s *Session) (dns, nbns []netip.Addr)
 	// release gives back what the session held.
@@ -179,6 +184,9 @@ func (s *Session) connect(e *pptp.CallEstablished, now time.Time) error {
 	l.lcp = lcp.New(lcpCfg)
 	link.Control = l.lcp
 	link.Networks = []ppp.Layer{l.ipcp}
+	if l.ipv6.ncp = l.cfg.role.ipv6Layer(s); l.ipv6.ncp != nil {
+		link.Networks = append(link.Networks, l.ipv6.ncp)
+	}
 	l.ppp = ppp.NewLink(link)
 	l.connected, l.greDeadline = now, now.Add(l.cfg.greTimeout)
 	s.run(now, func(out *ppp.Output) { l.ppp.Up(now, out) })
@@ -252,7 +260,7 @@ func (s *Session) run(now time.Time, f func(out *ppp.Output)) {
 func (s *Session) arm() {
 	l := &s.link
 	var at time.Time
-	deadlines := [...]time.Time{l.setupDeadline, l.greDeadline, l.sessionDeadline, l.idleDeadline, {}}
+	deadlines := [...]time.Time{l.setupDeadline, l.greDeadline, l.sessionDeadline, l.idleDeadline, l.ipv6.deadline, {}}
 	if l.ppp != nil {
 		deadlines[len(deadlines)-1] = l.ppp.Deadline()
 	}
@@ -285,6 +293,8 @@ func (s *Session) tick(now time.Time) {
 		s.end(CauseSessionTimeout, ErrSessionTimeout, now)
 	case due(l.idleDeadline):
 		s.checkIdle(now)
+	case due(l.ipv6.deadline):
+		s.prefixExpired(now)
 	}
 	if l.ppp == nil || l.over {
 		s.arm()
@@ -353,16 +363,15 @@ func (s *Session) event(e ppp.Event, now time.Time, out *ppp.Output) {
 	case ppp.LayerUp:
 		if e.Protocol == ppp.ProtocolCCP {
 			s.encrypt(now)
-			l.attaching = false // for the MTU, should packets flow already
 		}
+		l.attaching = false // for the MTU and the other family, should packets flow already
 		s.attach(now)
 	case ppp.LayerDown:
 		switch e.Protocol {
 		case ppp.ProtocolCCP:
 			s.decryptNoMore(now)
-		case ppp.ProtocolIPCP:
-			l.attaching = false
-			l.call.Detach()
+		case ppp.ProtocolIPCP, ppp.ProtocolIPV6CP:
+			s.networkClosed(e.Protocol, now)
 		}
 	case ppp.LayerFinished:
 		l.log.Debug("layer finished", "protocol", e.Protocol, "error", e.Err)
@@ -370,6 +379,7 @@ func (s *Session) event(e ppp.Event, now time.Time, out *ppp.Output) {
 			l.settled = true
 			s.attach(now)
 		}
+		s.networkFinished(e, now)
 	case ppp.LinkFinished:
 		s.linkFinished(e.Err, now)
 	default:
@@ -484,28 +494,39 @@ func (s *Session) decryptNoMore(now time.Time) {
 	}
 }
 
-// attach lets users' packets flow once IPCP is open and CCP has settled.
+// attach lets users' packets flow once IPCP is open and CCP has settled. IPv6 may
+// join them later, and stays if IPCP is closed again.
 func (s *Session) attach(now time.Time) {
 	l := &s.link
-	if l.attaching || l.over || l.ended || !l.ipcp.Opened() || !l.settled || l.ccpBegun() {
+	four := l.ipcp.Opened()
+	if l.attaching || l.over || l.ended || !l.settled || l.ccpBegun() ||
+		!four && (!l.ipv6.open() || l.stage < StateUp) {
 		return
 	}
 	_, encrypted := l.ccpSend()
 	if l.cfg.encryption == EncryptionRequire && !encrypted {
 		return // the link is about to end for it
 	}
+	routes, routes6 := splitRoutes(l.cfg.role.routes(s))
 	n := Network{
-		Local:  l.ipcp.Local(),
-		Peer:   l.ipcp.Peer(),
 		MTU:    l.tunnelMTU(encrypted),
 		Header: l.lcp.HeaderCompression(),
 	}
-	n.Routes = l.cfg.role.routes(s)
+	if four {
+		n.Local, n.Peer, n.Routes = l.ipcp.Local(), l.ipcp.Peer(), routes
+	}
+	if n.IPv6 = s.ipv6Network(n.MTU, routes6); n.IPv6 == nil && !four {
+		return
+	}
 	l.attaching = true
 	s.update(func(i *sessionInfo) {
-		i.local, i.peer, i.mtu = n.Local, n.Peer, n.MTU
-		i.dns, i.nbns = l.cfg.role.nameServers(s)
+		i.mtu = n.MTU
+		if four {
+			i.local, i.peer = n.Local, n.Peer
+			i.dns, i.nbns = l.cfg.role.nameServers(s)
+		}
 	})
+	l.ipv6.changed = s.publishIPv6(n.IPv6) || l.ipv6.changed
 	if err := l.call.Attach(n); err != nil {
 		s.end(CauseDataplane, err, now)
 	}
@@ -572,7 +593,8 @@ func (s *Session) attached(err error, now time.Time) {
 			l.idleDeadline = now.Add(d)
 		}
 	}
-	if s.State() != StateUp {
+	if s.State() != StateUp || l.ipv6.changed {
+		l.ipv6.changed = false
 		s.enter(StateUp, now)
 	}
 	if first {
