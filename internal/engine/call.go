@@ -294,13 +294,15 @@ func (c *call) reconcile() {
 	if c.closed || c.want != want {
 		return // the session has gone on; another reconcile follows
 	}
+	// The handler is first to know: a session that carries packets is up, even
+	// if these lead to its end at once.
+	c.handler.Attached(err)
 	if err != nil {
 		c.route(nil)
 		c.postReconcile() // for the other family
-	} else {
-		c.receiveFor(want, func(*network, family) bool { return true })
+		return
 	}
-	c.handler.Attached(err)
+	c.receiveFor(want, func(*network, family) bool { return true })
 }
 
 // Counters implements gopptp.Call.
