@@ -3,6 +3,7 @@ package gopptp
 import (
 	"errors"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -39,6 +40,7 @@ func TestServerConfigReportsEveryFault(t *testing.T) {
 		"EncryptionModes":           func(c *ServerConfig) { c.EncryptionModes = 4 },
 		"Reauthenticate":            func(c *ServerConfig) { c.Reauthenticate = -1 },
 		"DNS":                       func(c *ServerConfig) { c.DNS = []netip.Addr{v6} },
+		"IPv6.DNS":                  func(c *ServerConfig) { c.IPv6 = &IPv6Config{DNS: make([]netip.Addr, 1)} },
 		"NBNS":                      func(c *ServerConfig) { c.NBNS = make([]netip.Addr, 3) },
 		"Limits.MaxSessions":        func(c *ServerConfig) { c.Limits.MaxSessions = -1 },
 		"Limits.MaxHalfOpen":        func(c *ServerConfig) { c.Limits.MaxHalfOpen = -1 },
@@ -67,6 +69,14 @@ func TestServerConfigReportsEveryFault(t *testing.T) {
 		require.ErrorContains(t, err, "gopptp: "+field+": ")
 	}
 
+	narrow := goodServerConfig()
+	narrow.IPv6, narrow.MTU = new(IPv6Config), 1279
+	_, err = NewServer(narrow)
+	require.ErrorContains(t, err, "MTU")
+	narrow.IPv6.DNS = slices.Repeat([]netip.Addr{v6}, 9)
+	_, err = NewServer(narrow)
+	require.ErrorContains(t, err, "IPv6.DNS")
+
 	s, err := NewServer(goodServerConfig())
 	require.NoError(t, err)
 	require.NoError(t, s.Close())
@@ -83,6 +93,7 @@ func TestClientConfigReportsEveryFault(t *testing.T) {
 		"NTHash": func(c *ClientConfig) {
 			c.NTHash, c.AuthMethods = new(chap.NTHash), []ppp.AuthMethod{ppp.AuthPAP}
 		},
+		"Routes":     func(c *ClientConfig) { c.Routes = []netip.Prefix{netip.MustParsePrefix("::/0")} },
 		"Address":    func(c *ClientConfig) { c.Address = netip.MustParseAddr("::1") },
 		"Name":       func(c *ClientConfig) { c.Name = strings.Repeat("n", 64) },
 		"MTU":        func(c *ClientConfig) { c.MTU = 1501 },

@@ -6,9 +6,17 @@ import (
 	"github.com/gopptp/gopptp"
 )
 
-// fuzzEnd is an end that is ready for anything.
+// fuzzEnd is an end that is ready for anything: the router of its link where it
+// encrypts, and otherwise a host on it.
 func fuzzEnd(f *testing.F, encrypted bool) (*Engine, gopptp.Call) {
 	e, c := newSinkCall(f, false)
+	network := clientNetwork()
+	if encrypted {
+		network = routerNetwork()
+	}
+	if err := c.Attach(network); err != nil {
+		f.Fatal(err)
+	}
 	if encrypted {
 		if err := c.SetEncryption(gopptp.Encryption{Send: &testParams, Receive: &testParams}); err != nil {
 			f.Fatal(err)
@@ -26,6 +34,10 @@ func FuzzInbound(f *testing.F) {
 		nil,
 		ipFrame(inPacket(1)),
 		ipFrame(tcpPacket(tunnelPeer, tunnelLocal, tcpSYN, 1, 2, 4, 5, 0xb4)),
+		ip6Frame(udp6(host6, peer6, 1)),
+		ip6Frame(advert(prefixOption(64, 0x40, 2, 1)...)),
+		ip6Frame(message6(linkPeer, linkLocal, 64, icmpv6EchoRequest, 0, 0, 0, 0, 1, 0, 1)),
+		ip6Frame(solicitation(linkPeer, linkLocal, linkLocal, 255)),
 		{0xff, 0x03, 0xc0, 0x21, 1, 1, 0, 4}, {0x57, 1}, {0xfd, 0x90, 0, 1, 2, 3},
 	} {
 		n := newFlow(f, 0, 100, 1, false)
@@ -56,6 +68,8 @@ func FuzzOutbound(f *testing.F) {
 	f.Add(outPacket(1), false)
 	f.Add(tcpPacket(tunnelLocal, tunnelPeer, tcpSYN, 1, 2, 4, 5, 0xb4), true)
 	f.Add(ipv4Packet(tunnelLocal, tunnelPeer, 17, make([]byte, 2000)), true)
+	f.Add(tcp6(host6, peer6, protocolTCP), false)
+	f.Add(packet6(host6, behind6, 17, 64, make([]byte, 2000)), false)
 	f.Fuzz(func(t *testing.T, b []byte, right bool) {
 		for _, e := range []*Engine{clear, encrypted} {
 			p := append(make([]byte, Headroom), b...)
