@@ -2,6 +2,7 @@ package ppp
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"slices"
@@ -197,11 +198,16 @@ func (l *Link) Verdict(v AuthVerdict, now time.Time, out *Output) {
 // nothing of frame.
 func (l *Link) Input(frame []byte, now time.Time, out *Output) {
 	p, payload, err := DecodeProtocol(frame)
-	if err != nil || l.phase == PhaseDead {
+	switch {
+	case err == ErrProtocol && l.phase != PhaseDead:
+		// What cannot be a number is treated like one that is not known
+		// (RFC 1661 §2).
+		l.cfg.Control.RejectProtocol(Protocol(binary.BigEndian.Uint16(frame)), frame[2:], out)
+		return
+	case err != nil || l.phase == PhaseDead:
 		l.dropped++
 		return
-	}
-	if p == ProtocolLCP {
+	case p == ProtocolLCP:
 		l.control(l.cfg.Control.Input(payload, now, out), now, out)
 		if rejected, ok := l.cfg.Control.TakeRejected(); ok {
 			if n := l.layer(rejected); n != nil {

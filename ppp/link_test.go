@@ -437,8 +437,12 @@ func TestLinkUnknownProtocols(t *testing.T) {
 	require.Equal(t, uint64(3), r.link.Dropped())
 	r.link.Input(nil, r.now, &r.out)
 	r.link.Input([]byte{0xc0}, r.now, &r.out)
-	r.link.Input([]byte{0xc0, 0x20}, r.now, &r.out)
-	require.Equal(t, uint64(6), r.link.Dropped())
+	require.Equal(t, uint64(5), r.link.Dropped())
+
+	// A number that cannot be (RFC 1661 §2).
+	r.link.Input([]byte{0xc0, 0x20, 1, 2}, r.now, &r.out)
+	require.Equal(t, Protocol(0xc020), r.lcp.rejected[3])
+	require.Equal(t, uint64(5), r.link.Dropped())
 }
 
 func TestLinkProtocolRejected(t *testing.T) {

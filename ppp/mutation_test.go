@@ -128,12 +128,18 @@ func TestMutatedFrames(t *testing.T) {
 				r.link.Input(f, r.now, &r.out)
 			}
 			require.Equal(t, stage > 2, r.link.Phase() == PhaseNetwork)
-			dropped := r.link.Dropped()
+			dropped, rejected := r.link.Dropped(), len(r.lcp.rejected)
 			before := bytes.Clone(b)
 			r.link.Input(b, r.now, &r.out)
 			require.Equal(t, before, b, "%x: %s", valid, name)
-			if _, _, err := DecodeProtocol(b); err != nil {
-				require.Contains(t, []error{ErrShortFrame, ErrProtocol}, err)
+			switch _, _, err := DecodeProtocol(b); err {
+			case nil:
+			case ErrProtocol:
+				if r.lcp.Opened() {
+					require.Len(t, r.lcp.rejected, rejected+1, "%x: %s", valid, name)
+				}
+			default:
+				require.Equal(t, ErrShortFrame, err)
 				require.Equal(t, dropped+1, r.link.Dropped(), "%x: %s", valid, name)
 			}
 			r.check()

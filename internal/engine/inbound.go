@@ -197,6 +197,14 @@ func (c *call) frame(b *inBatch, p gre.Packet) {
 		return // some peers keep a NAT open in this way
 	}
 	protocol, payload, err := ppp.DecodeFrame(p.Payload)
+	if err == ppp.ErrProtocol { // to be rejected, as one that is not known
+		frame := p.Payload
+		if frame[0] == 0xff {
+			frame = frame[2:]
+		}
+		c.handler.ControlFrame(frame)
+		return
+	}
 	if err != nil {
 		c.counts.malformed.Add(1)
 		return

@@ -88,6 +88,14 @@ func TestInboundControlFrames(t *testing.T) {
 	require.Equal(t, gopptp.Counters{DroppedEncrypted: 4}, n.call.Counters())
 }
 
+// A protocol number that cannot be is for LCP to reject (RFC 1661 §2).
+func TestInboundImpossibleProtocol(t *testing.T) {
+	n := attached(t)
+	n.receive(n.packet(0xff, 0x03, 0xc0, 0x20, 1), n.packet(0xc0, 0x20, 2))
+	require.Equal(t, [][]byte{{0xc0, 0x20, 1}, {0xc0, 0x20, 2}}, n.handler.take())
+	require.Zero(t, n.call.Counters())
+}
+
 func TestInboundMalformedFrames(t *testing.T) {
 	n := attached(t)
 	ip := inPacket(1)
@@ -97,7 +105,7 @@ func TestInboundMalformedFrames(t *testing.T) {
 		return ipFrame(p)
 	}
 	bad := [][]byte{
-		{0xff}, {0xff, 0x04, 0xc0, 0x21}, {0xff, 0x03}, {0xc0}, {0xc0, 0x20},
+		{0xff}, {0xff, 0x04, 0xc0, 0x21}, {0xff, 0x03}, {0xc0},
 		ipFrame(nil), ipFrame(ip[:19]), ipFrame(ip[:len(ip)-1]),
 		change(func(p []byte) { p[0] = 0x65 }), // version 6
 		change(func(p []byte) { p[0] = 0x44 }), // header shorter than a header
