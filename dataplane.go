@@ -105,8 +105,10 @@ type PeerCall struct {
 	// ID is the peer's call ID, which goes into our GRE packets. Zero is
 	// legal, and two peers behind one address may have the same.
 	ID uint16
-	// Window is the receive window that the peer advertised, in packets.
+	// Window is the receive window that the peer advertised, in packets; zero
+	// if it is known to keep none. Delay is its packet processing delay.
 	Window uint16
+	Delay  time.Duration
 }
 
 // Encryption is what CCP agreed on, each direction by itself. In a nil

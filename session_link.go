@@ -160,7 +160,15 @@ func (s *Session) open() error {
 func (s *Session) connect(e *pptp.CallEstablished, now time.Time) error {
 	l := &s.link
 	s.update(func(i *sessionInfo) { i.callInfo, i.serial = e.Peer, e.CallSerialNumber })
-	if err := l.call.Connect(PeerCall{ID: e.PeerCallID, Window: e.PacketRecvWindowSize}); err != nil {
+	peer := PeerCall{
+		ID:     e.PeerCallID,
+		Window: e.PacketRecvWindowSize,
+		Delay:  time.Duration(e.PacketProcessingDelay) * 100 * time.Millisecond,
+	}
+	if s.PeerInfo().Windows() {
+		peer.Window = 0 // it tells one, and does not keep it ([MS-PTPT])
+	}
+	if err := l.call.Connect(peer); err != nil {
 		return err
 	}
 	lcpCfg := lcp.Config{MRU: l.cfg.mru()}

@@ -33,6 +33,11 @@ type Options struct {
 	// NoMSSClamp leaves the maximum segment size of TCP connections in the
 	// tunnels alone. Otherwise it is lowered to what fits.
 	NoMSSClamp bool
+	// FlowControl keeps the transmit window of RFC 2637 §4.2, as far as a peer
+	// acknowledges what it gets: what is beyond its window waits, and more is
+	// dropped. It is for peers that lose what they cannot buffer. Most need and
+	// keep none, and a window slows them down on long paths.
+	FlowControl bool
 	// ReceiveBuffer is how much the kernel may queue of what peers send, in
 	// octets of its own bookkeeping, about 2,300 a packet. 256 KiB to 1 GiB.
 	// Zero: 4 MiB.

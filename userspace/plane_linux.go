@@ -77,7 +77,7 @@ func Open(opts Options) (*Plane, error) {
 	if err := p.network.keep(opts.Addresses); err != nil {
 		return fail(err)
 	}
-	p.engine = engine.New(engine.Config{Wire: p.socket, Host: host{p}, NoMSSClamp: opts.NoMSSClamp})
+	p.engine = engine.New(engine.Config{Wire: p.socket, Host: host{p}, NoMSSClamp: opts.NoMSSClamp, FlowControl: opts.FlowControl})
 
 	p.readers.Go(p.readSocket)
 	p.readers.Go(p.readTUN)

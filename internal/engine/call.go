@@ -48,6 +48,9 @@ type numbers struct {
 	mu        sync.Mutex
 	sender    gre.Sender
 	receiver  gre.Receiver
+	flow      gre.Flow             // off unless configured
+	waiting   bool                 // packets wait for room in it
+	goingOn   bool                 // sendWaiting is about to run
 	final     gre.ReceiverCounters // of the receiver, once closed
 	closed    bool
 	connected bool
@@ -85,6 +88,7 @@ func (c *call) Connect(peer gopptp.PeerCall) error {
 	}
 	c.num.mu.Lock()
 	c.num.connected, c.num.peerID = true, peer.ID
+	c.num.flow = c.engine.newFlow(peer)
 	c.num.mu.Unlock()
 
 	b := c.engine.inbound.get()

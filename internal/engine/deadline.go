@@ -11,9 +11,9 @@ import (
 // too early finds out and is set again. A busy call in good order touches its
 // timer once in an AckDelay.
 
-// arm sets the timer if it would miss the receiver's deadline. c.num.mu is held.
+// arm sets the timer if it would miss the call's deadline. c.num.mu is held.
 func (c *call) arm() {
-	d := c.num.receiver.Deadline()
+	d := c.num.deadline()
 	if d.IsZero() || !c.num.armed.IsZero() && !d.Before(c.num.armed) {
 		return
 	}
@@ -36,8 +36,8 @@ func (c *call) setTimer() {
 	c.timer.Set(c.num.armed)
 }
 
-// fire does what is due: gives up gaps, and sends an acknowledgement that found
-// no packet to ride on.
+// fire does what is due: gives up gaps and acknowledgements that do not come, and
+// sends one that found no packet to ride on.
 func (c *call) fire(now time.Time) {
 	b := c.engine.inbound.get()
 	b.enter(c)
@@ -50,7 +50,9 @@ func (c *call) fire(now time.Time) {
 	}
 	b.ready = c.num.receiver.Tick(b.ready[:0], now)
 	c.acknowledge(b, now)
-	d := c.num.receiver.Deadline()
+	c.num.flow.Tick(now)
+	c.goOn()
+	d := c.num.deadline()
 	if !d.IsZero() && !d.After(now) {
 		// An acknowledgement that cannot be sent before Connect.
 		d = now.Add(gre.DefaultAckDelay)

@@ -55,6 +55,9 @@ type Config struct {
 	// NoMSSClamp leaves the maximum segment size of TCP connections alone. It
 	// is otherwise lowered, in either direction, to what fits the tunnel's MTU.
 	NoMSSClamp bool
+	// FlowControl keeps the transmit window of RFC 2637 §4.2 towards peers that
+	// acknowledge what they get.
+	FlowControl bool
 	// Receiver configures the order of received packets and acknowledgements.
 	Receiver gre.ReceiverConfig
 }

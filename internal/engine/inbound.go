@@ -147,6 +147,8 @@ func (c *call) receive(b *inBatch, h *gre.Header, payload []byte, now time.Time)
 	b.ready = b.ready[:0]
 	if h.HasAck {
 		c.num.sender.Ack(h.Ack)
+		c.num.flow.Ack(h.Ack, now)
+		c.goOn()
 	}
 	if h.HasSequence {
 		b.ready = c.num.receiver.Push(b.ready, h.Sequence, payload, now)

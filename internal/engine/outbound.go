@@ -28,6 +28,8 @@ type outState struct {
 	network   *network // nil unless attached
 	encryptor *mppe.Encryptor
 
+	waiting []waitingPacket // for room in the peer's window
+
 	tooBig limiter // of what the host is told
 }
 
@@ -40,7 +42,7 @@ func (s *outState) set(e *mppe.Encryptor) {
 
 func (s *outState) close() {
 	s.closed = true
-	s.network = nil
+	s.network, s.waiting = nil, nil
 	s.set(nil)
 }
 
@@ -141,9 +143,18 @@ func (c *call) send(b *outBatch, f family, buf []byte) {
 			clampMSS6(packet, n.ip[f].mss)
 		}
 	}
+	if c.engine.cfg.FlowControl && c.wait(f, buf) {
+		return
+	}
+	c.forward(b, n, f, buf)
+}
+
+// forward sends a packet of the host, and counts it.
+func (c *call) forward(b *outBatch, n *network, f family, buf []byte) {
+	octets := len(buf) - Headroom
 	if c.carry(b, n, f, buf) {
 		c.counts.sentPackets.Add(1)
-		c.counts.sentOctets.Add(uint64(len(packet)))
+		c.counts.sentOctets.Add(uint64(octets))
 	}
 }
 
@@ -197,6 +208,10 @@ func (c *call) transmit(b *outBatch, buf []byte, at int) bool {
 	h.CallID = c.num.peerID
 	h.Sequence = c.num.sender.Next()
 	h.Ack, h.HasAck = c.num.receiver.TakeAck()
+	if c.engine.cfg.FlowControl && !c.num.flow.Off() {
+		c.num.flow.Sent(h.Sequence, time.Now())
+		c.arm()
+	}
 	c.num.mu.Unlock()
 	b.datagrams = append(b.datagrams, Datagram{
 		Local: c.cfg.Local, Peer: c.cfg.Peer, Data: buf[h.Prepend(buf, at):],
