@@ -9,7 +9,6 @@ import (
 	"net/netip"
 	"os"
 	"os/signal"
-	"strings"
 	"syscall"
 	"time"
 
@@ -34,6 +33,7 @@ type flags struct {
 	echo    time.Duration
 	silence int
 	dns     bool
+	ipv6    bool
 	verbose bool
 }
 
@@ -90,7 +90,9 @@ unnoticed. It serves compatibility, not secrecy.
 Two lines on standard output are for programs, and stay as they are:
   up: local=10.8.0.2 peer=10.8.0.1 mtu=1456 encryption="MPPE 128-bit stateless" device=pptp0 elapsed=6.1ms
   down: cause=local duration=1m0s received_packets=9 received_octets=756 sent_packets=9 sent_octets=756 ...
-elapsed is the time from the TCP connection to a tunnel that is up.
+elapsed is the time from the TCP connection to a tunnel that is up. With --ipv6
+there is another one, a moment after the first, if the server does IPv6:
+  ipv6: address=2001:db8:1:7::2 prefix=2001:db8:1:7::/64 peer=fe80::1
 
 Exit codes:
 ` + explain.Table(),
@@ -111,6 +113,7 @@ Exit codes:
 	p.StringVar(&f.mppeKeys, "mppe-keys", "128", "key lengths of MPPE that will do, of 128,56,40 (`BITS`)")
 	p.StringVar(&f.mppeModes, "mppe-modes", "stateless", "how MPPE may change its keys: stateless,stateful (`MODES`)")
 	p.StringArrayVar(&f.routes, "route", nil, "route `NETWORK`, such as 192.168.7.0/24, into the tunnel; may be repeated")
+	p.BoolVar(&f.ipv6, "ipv6", false, "carry IPv6 too, if the server will; what it is to reach needs a --route, ::/0 is all")
 	p.IntVar(&f.mtu, "mtu", 0, "largest IP packet in the tunnel, 576 to 1500 `OCTETS`; 0: what fits")
 	p.StringVar(&f.tun, "tun", "", "`NAME` of the tunnel's network device (default the first free pptpN)")
 	p.BoolVar(&f.dns, "dns", false, "ask for name servers and print them")
@@ -136,6 +139,7 @@ func (f *flags) options(host string, stdin io.Reader) (*tunnel.Options, error) {
 	c := &o.Client
 	c.User, c.MTU, c.RequestDNS, c.RequestNBNS = f.user, f.mtu, f.dns, f.dns
 	c.EchoInterval, c.EchoFailures = f.echo, f.silence
+	c.IPv6 = f.ipv6
 	switch {
 	case f.user == "":
 		return nil, fmt.Errorf("--user is missing")
@@ -143,6 +147,8 @@ func (f *flags) options(host string, stdin io.Reader) (*tunnel.Options, error) {
 		return nil, fmt.Errorf("--user has %d octets, at most 255 fit", len(f.user))
 	case f.mtu != 0 && (f.mtu < 576 || f.mtu > 1500):
 		return nil, fmt.Errorf("--mtu: %d is neither 0 nor from 576 to 1500", f.mtu)
+	case f.ipv6 && f.mtu != 0 && f.mtu < 1280:
+		return nil, fmt.Errorf("--mtu: %d is below 1280, which --ipv6 needs", f.mtu)
 	case f.timeout <= 0:
 		return nil, fmt.Errorf("--timeout: %v is not a time to wait", f.timeout)
 	case f.keep < 0:
@@ -163,6 +169,9 @@ func (f *flags) options(host string, stdin io.Reader) (*tunnel.Options, error) {
 		if err != nil {
 			return nil, err
 		}
+		if route.Addr().Is6() && !f.ipv6 {
+			return nil, fmt.Errorf("--route: %v needs --ipv6", route)
+		}
 		c.Routes = append(c.Routes, route)
 	}
 	secret, err := f.read(stdin)
@@ -177,13 +186,12 @@ func (f *flags) options(host string, stdin io.Reader) (*tunnel.Options, error) {
 
 // parseRoute reads a network, or the address of one host.
 func parseRoute(text string) (netip.Prefix, error) {
-	full := text
-	if !strings.Contains(text, "/") {
-		full += "/32"
+	route, err := netip.ParsePrefix(text)
+	if host, notHost := netip.ParseAddr(text); notHost == nil {
+		route, err = host.Prefix(host.BitLen())
 	}
-	route, err := netip.ParsePrefix(full)
-	if err != nil || !route.Addr().Is4() {
-		return netip.Prefix{}, fmt.Errorf("--route: %q is not an IPv4 network, like 192.168.7.0/24", text)
+	if err != nil || route.Addr().Is4In6() {
+		return netip.Prefix{}, fmt.Errorf("--route: %q is not a network, like 192.168.7.0/24", text)
 	}
 	return route.Masked(), nil
 }

@@ -3,6 +3,7 @@ package tunnel
 import (
 	"fmt"
 	"io"
+	"net/netip"
 	"sync"
 
 	"github.com/gopptp/gopptp"
@@ -17,8 +18,14 @@ type progress struct {
 
 	once sync.Once // closes up
 
-	mu sync.Mutex
-	w  io.Writer
+	// Only the goroutine of events touches these.
+	last gopptp.State
+	ipv6 netip.Addr // as printed
+
+	mu   sync.Mutex
+	w    io.Writer
+	held []string // lines that come after those of upLines
+	done bool     // upLines are printed
 }
 
 func newProgress(w io.Writer, user string) *progress {
@@ -27,6 +34,12 @@ func newProgress(w io.Writer, user string) *progress {
 
 // SessionEvent implements gopptp.Observer.
 func (p *progress) SessionEvent(e gopptp.SessionEvent) {
+	last := p.last
+	p.last = e.State
+	if last == gopptp.StateUp && e.State == gopptp.StateUp {
+		p.addressed(e.Session)
+		return
+	}
 	text := ""
 	switch e.State {
 	case gopptp.StateControl:
@@ -51,6 +64,40 @@ func (p *progress) SessionEvent(e gopptp.SessionEvent) {
 		return
 	}
 	p.printf("%9.1f ms  %s\n", milliseconds(e.Time.Sub(e.Session.StartedAt())), text)
+}
+
+// addressed prints the IPv6 address, which comes when the tunnel is up.
+func (p *progress) addressed(s *gopptp.Session) {
+	a := s.IPv6Address()
+	if a == p.ipv6 {
+		return
+	}
+	p.ipv6 = a
+	line := fmt.Sprintf("ipv6: address=%v prefix=%v peer=%v\n", address(a), s.IPv6Prefix(), address(s.PeerIPv6()))
+	if !a.IsValid() {
+		line = "ipv6: address=none\n"
+	}
+	if servers := s.IPv6DNS(); len(servers) > 0 && a.IsValid() {
+		line += fmt.Sprintf("IPv6 name servers: %s (nothing is configured with them)\n", join(servers))
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.done {
+		io.WriteString(p.w, line)
+		return
+	}
+	p.held = append(p.held, line)
+}
+
+// printUp prints the lines of a tunnel that is up, and what has waited for them.
+func (p *progress) printUp(lines string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.done = true
+	for _, line := range append([]string{lines}, p.held...) {
+		io.WriteString(p.w, line)
+	}
+	p.held = nil
 }
 
 // connecting prints the line before there is a session, and a time.

@@ -18,6 +18,7 @@ import (
 	"github.com/gopptp/gopptp"
 	"github.com/gopptp/gopptp/chap"
 	"github.com/gopptp/gopptp/examples/dial/internal/explain"
+	"github.com/gopptp/gopptp/ipcp"
 	"github.com/gopptp/gopptp/memory"
 	"github.com/gopptp/gopptp/ppp"
 )
@@ -40,6 +41,8 @@ func newWorld(t *testing.T) *world {
 	gateway := netip.MustParseAddr("10.9.0.1")
 	pool, err := gopptp.NewPool([]gopptp.PoolRange{gopptp.RangeOf(netip.MustParsePrefix("10.9.1.0/29"))}, gateway)
 	require.NoError(t, err)
+	prefixes, err := gopptp.NewIPv6Pool(netip.MustParsePrefix("2001:db8:1::/48"))
+	require.NoError(t, err)
 	alice := &gopptp.LocalUser{NTHash: chap.NTPasswordHash("correct horse")}
 	w.server, err = gopptp.NewServer(gopptp.ServerConfig{
 		Dataplane: serverHost.Dataplane(),
@@ -50,6 +53,7 @@ func newWorld(t *testing.T) *world {
 			return nil, nil
 		}),
 		Pool: pool, LocalAddress: gateway, DNS: []netip.Addr{netip.MustParseAddr("10.9.0.53")}, Loops: 1,
+		IPv6: &gopptp.IPv6Config{Pool: prefixes, InterfaceID: ipcp.InterfaceID{7: 1}},
 	})
 	require.NoError(t, err)
 	listener, err := serverHost.Listen(1723)
@@ -102,6 +106,20 @@ func TestFor(t *testing.T) {
 down: cause=local duration=1m30(\.\d+)?s received_packets=0 received_octets=0 sent_packets=0 sent_octets=0 lost=0 reordered=0 duplicates=0 dropped=0
 $`
 		assert.Regexp(t, regexp.MustCompile(want), w.stdout.String())
+	})
+}
+
+func TestIPv6(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		defer w.close()
+		w.options.For = 24 * time.Hour
+		w.options.Client.IPv6 = true
+		w.options.Client.InterfaceID = ipcp.InterfaceID{7: 2}
+		assert.Equal(t, explain.OK, Run(w.options))
+		assert.Regexp(t, upLine+"ipv6: address=2001:db8:1::2 prefix=2001:db8:1::/64 peer=fe80::1\n", w.stdout.String())
+		assert.Equal(t, 1, strings.Count(w.stdout.String(), "ipv6:"))
+		assert.Equal(t, 1, strings.Count(w.stdout.String(), "tunnel is up"))
 	})
 }
 

@@ -3,7 +3,6 @@ package cli
 import (
 	"io"
 	"log/slog"
-	"net/netip"
 	"os"
 	"os/signal"
 	"syscall"
@@ -24,8 +23,9 @@ func serveCommand() *cobra.Command {
 		Long: `Runs the gateway in the foreground and logs to standard error.
 
 It needs CAP_NET_RAW for GRE and CAP_NET_ADMIN for its TUN device. It changes
-nothing else of the host: forwarding (net.ipv4.ip_forward), address translation
-and firewall are yours to configure.
+nothing else of the host: forwarding (net.ipv4.ip_forward, and with IPv6
+net.ipv6.conf.all.forwarding), address translation and firewall are yours to
+configure.
 
 SIGTERM or SIGINT ends all sessions in order, for as long as stop_timeout says; a
 second one drops what is left.`,
@@ -38,7 +38,7 @@ second one drops what is left.`,
 			return err
 		}
 		log := newLogger(cfg.Log, cmd.ErrOrStderr())
-		serve.WarnOfHost(log)
+		serve.WarnOfHost(log, cfg.IPv6.Enabled())
 		if err := run(cfg, store, log); err != nil {
 			return failure{err}
 		}
@@ -57,7 +57,7 @@ func run(cfg *config.Config, store *users.Store, log *slog.Logger) error {
 			return userspace.Open(userspace.Options{
 				TUNName:   cfg.TUN,
 				MTU:       cfg.DeviceMTU(),
-				Addresses: []netip.Addr{cfg.LocalAddress},
+				Addresses: cfg.Addresses(),
 				Prefixes:  cfg.Networks(),
 				Logger:    log,
 			})

@@ -26,6 +26,7 @@ type Config struct {
 	Pools        []Pool           `yaml:"pools"`
 	DNS          []netip.Addr     `yaml:"dns"`
 	WINS         []netip.Addr     `yaml:"wins"`
+	IPv6         IPv6             `yaml:"ipv6"`
 
 	AuthMethods    []ppp.AuthMethod        `yaml:"auth_methods"`
 	Reauthenticate time.Duration           `yaml:"reauthenticate"`

@@ -110,6 +110,7 @@ local_address: 10.9.0.1
 pools: [10.9.1.0/30, 10.9.2.10-10.9.2.12, 10.9.3.1-9]
 dns: [10.9.0.53]
 wins: [10.9.0.54, 10.9.0.55]
+ipv6: {prefix: "2001:db8:1::/48", dns: ["2001:db8::53"]}
 auth_methods: [ms-chapv2, MS-CHAPv1, chap-md5, pap, eap]
 encryption: prefer
 mppe_key_lengths: [40, 128, 56]
@@ -147,6 +148,7 @@ log: {level: debug, format: json}
 		},
 		DNS:            []netip.Addr{addr("10.9.0.53")},
 		WINS:           []netip.Addr{addr("10.9.0.54"), addr("10.9.0.55")},
+		IPv6:           IPv6{IPv6Network{netip.MustParsePrefix("2001:db8:1::/48")}, []IPv6Addr{{addr("2001:db8::53")}}},
 		AuthMethods:    []ppp.AuthMethod{ppp.AuthMSCHAPv2, ppp.AuthMSCHAPv1, ppp.AuthCHAPMD5, ppp.AuthPAP, ppp.AuthEAP},
 		Encryption:     gopptp.EncryptionPrefer,
 		MPPEKeyLengths: []mppe.KeyLength{mppe.Key40, mppe.Key128, mppe.Key56},
@@ -234,6 +236,20 @@ func TestProblems(t *testing.T) {
 		{"nothing to give", "pools: [10.8.0.1-10.8.0.1]\n", []string{`gw.yaml:1: pools: holds no address but the gateway's own`}},
 		{"three name servers", "dns: [10.0.0.1, 10.0.0.2, 10.0.0.3]\n", []string{`gw.yaml:1: dns: has 3 addresses; clients can be told two`}},
 		{"no name server", "wins:\n  - 10.0.0.1\n  - 0.0.0.0\n", []string{`gw.yaml:3: wins[1]: 0.0.0.0 cannot be the address of a server`}},
+		{"IPv6 prefix", "ipv6:\n  prefix: 10.0.0.0/8\n", []string{`gw.yaml:2: ipv6.prefix: "10.0.0.0/8" is not an IPv6 network, like 2001:db8:1::/48`}},
+		{"IPv6 host bits", "ipv6: {prefix: '2001:db8::1/48'}\n", []string{`gw.yaml:1: ipv6.prefix: "2001:db8::1/48" has bits set behind its prefix: did you mean 2001:db8::/48?`}},
+		{"IPv6 prefix too short", "ipv6: {prefix: '2001:db8::/32'}\n", []string{`gw.yaml:1: ipv6.prefix: 2001:db8::/32 has 32 bits, not 40 to 63: each session gets one of 64, and so does the gateway`}},
+		{"IPv6 prefix too long", "ipv6: {prefix: '2001:db8::/64'}\n", []string{`gw.yaml:1: ipv6.prefix: 2001:db8::/64 has 64 bits, not 40 to 63: each session gets one of 64, and so does the gateway`}},
+		{"IPv6 of a link", "ipv6: {prefix: 'fe80::/48'}\n", []string{`gw.yaml:1: ipv6.prefix: hosts cannot have addresses in fe80::/48`}},
+		{"IPv6 MTU", "ipv6: {prefix: '2001:db8::/48'}\nmtu: 1279\n", []string{`gw.yaml:2: mtu: 1279 is below 1280, which IPv6 needs`}},
+		{"IPv6 name server", "ipv6:\n  prefix: 2001:db8::/48\n  dns: [10.0.0.1, 'ff02::1']\n", []string{
+			`gw.yaml:3: ipv6.dns[0]: "10.0.0.1" is not an IPv6 address`,
+			`gw.yaml:3: ipv6.dns[1]: ff02::1 cannot be the address of a server`,
+		}},
+		{"IPv6 name servers", "ipv6: {prefix: '2001:db8::/48', dns: ['fd00::1', 'fd00::2', 'fd00::3', 'fd00::4', 'fd00::5', 'fd00::6', 'fd00::7', 'fd00::8', 'fd00::9']}\n", []string{
+			`gw.yaml:1: ipv6.dns: has 9 addresses; clients can be told 8`,
+		}},
+		{"IPv6 name server for nobody", "ipv6: {dns: ['fd00::1']}\n", []string{`gw.yaml:1: warning: ipv6.dns: is told to nobody without ipv6.prefix`}},
 		{"encryption", "encryption: yes\n", []string{`gw.yaml:1: encryption: "yes" is not one of require, prefer, allow, deny`}},
 		{"methods", "auth_methods: [mschap, pap,\n pap]\n", []string{
 			`gw.yaml:1: auth_methods[0]: "mschap" is not one of ms-chapv2, ms-chapv1, chap-md5, pap, eap`,
@@ -373,4 +389,18 @@ func FuzzParse(f *testing.F) {
 			}
 		}
 	})
+}
+
+func TestIPv6(t *testing.T) {
+	cfg := parse(t, "ipv6: {prefix: '2001:db8:1::/48', dns: ['2001:db8::53']}\n")
+	assert.True(t, cfg.IPv6.Enabled())
+	assert.Equal(t, "2001:db8:1::/64", cfg.IPv6.Own().String())
+	assert.Equal(t, []netip.Addr{netip.MustParseAddr("2001:db8::53")}, cfg.IPv6.Servers())
+	assert.Equal(t, []netip.Addr{cfg.LocalAddress, netip.MustParseAddr("2001:db8:1::1")}, cfg.Addresses())
+	assert.Equal(t, []netip.Prefix{netip.MustParsePrefix("10.8.0.0/24"), netip.MustParsePrefix("2001:db8:1::/48")}, cfg.Networks())
+
+	none := parse(t, "ipv6: {prefix: ''}\n")
+	assert.False(t, none.IPv6.Enabled())
+	assert.Len(t, none.Addresses(), 1)
+	assert.Len(t, none.Networks(), 1)
 }

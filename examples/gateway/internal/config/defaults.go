@@ -19,6 +19,7 @@ func Default() *Config {
 		Pools:        []Pool{poolOf(netip.MustParsePrefix("10.8.0.0/24"))},
 		DNS:          []netip.Addr{},
 		WINS:         []netip.Addr{},
+		IPv6:         IPv6{DNS: []IPv6Addr{}},
 
 		AuthMethods:    []ppp.AuthMethod{ppp.AuthMSCHAPv2},
 		Reauthenticate: 0,

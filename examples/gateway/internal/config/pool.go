@@ -96,10 +96,22 @@ func fromV4(n uint32) netip.Addr {
 	return netip.AddrFrom4([4]byte(binary.BigEndian.AppendUint32(nil, n)))
 }
 
-// Networks returns the networks of all pools, each address once.
+// Networks returns the networks of all pools, each address once, and that of IPv6.
 func (c *Config) Networks() (list []netip.Prefix) {
 	for _, p := range c.Pools {
 		list = append(list, p.Prefixes()...)
+	}
+	if c.IPv6.Enabled() {
+		list = append(list, c.IPv6.Prefix.Prefix)
+	}
+	return list
+}
+
+// Addresses are the gateway's own in the tunnels.
+func (c *Config) Addresses() []netip.Addr {
+	list := []netip.Addr{c.LocalAddress}
+	if c.IPv6.Enabled() {
+		list = append(list, c.IPv6.Address())
 	}
 	return list
 }

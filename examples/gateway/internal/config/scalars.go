@@ -25,6 +25,8 @@ var scalars = map[reflect.Type]func(text string) (any, error){
 	reflect.TypeFor[netip.Addr]():              func(text string) (any, error) { return parseAddr(text) },
 	reflect.TypeFor[netip.AddrPort]():          func(text string) (any, error) { return parseListen(text) },
 	reflect.TypeFor[netip.Prefix]():            func(text string) (any, error) { return parseNetwork(text) },
+	reflect.TypeFor[IPv6Network]():             func(text string) (any, error) { return parseIPv6Network(text) },
+	reflect.TypeFor[IPv6Addr]():                func(text string) (any, error) { return parseIPv6Addr(text) },
 	reflect.TypeFor[Pool]():                    func(text string) (any, error) { return parsePool(text) },
 	reflect.TypeFor[gopptp.EncryptionPolicy](): func(text string) (any, error) { return parseEncryption(text) },
 	reflect.TypeFor[ppp.AuthMethod]():          func(text string) (any, error) { return parseMethod(text) },

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net/netip"
 	"time"
 
 	"github.com/gopptp/gopptp"
@@ -12,25 +13,40 @@ import (
 // observer logs sessions: each that comes up, and each end. What is refused
 // before there is a session, the server logs itself.
 func observer(log *slog.Logger) gopptp.Observer {
+	// The prefixes of those that are up, as logged. Events come one at a time.
+	up := make(map[gopptp.SessionID]netip.Prefix)
 	return gopptp.ObserverFunc(func(e gopptp.SessionEvent) {
+		s := e.Session
 		switch e.State {
 		case gopptp.StateUp:
-			logUp(log, e)
+			prefix := s.IPv6Prefix()
+			last, again := up[s.ID()]
+			up[s.ID()] = prefix
+			if again && prefix != last && prefix.IsValid() {
+				log.Info("session has IPv6", "session", s.ID(), "user", s.User(), "prefix", prefix, "peer", s.PeerIPv6())
+				return
+			}
+			logUp(log, s, again)
 		case gopptp.StateClosed:
+			delete(up, s.ID())
 			logEnd(log, e)
 		}
 	})
 }
 
-func logUp(log *slog.Logger, e gopptp.SessionEvent) {
-	s := e.Session
+func logUp(log *slog.Logger, s *gopptp.Session, again bool) {
 	level, msg := slog.LevelInfo, "session up"
-	if e.Time.After(s.UpAt()) { // had been up before, as when CCP is renegotiated
+	if again { // as when CCP is renegotiated
 		level, msg = slog.LevelDebug, "session up again"
 	}
-	log.Log(context.Background(), level, msg, "session", s.ID(), "user", s.User(), "remote", s.RemoteAddr(),
-		"address", s.Peer(), "local", s.Local(), "mtu", s.MTU(), "encryption", s.Encryption(),
-		"setup", s.UpAt().Sub(s.StartedAt()).Round(time.Microsecond))
+	attrs := []slog.Attr{slog.Any("session", s.ID()), slog.String("user", s.User()), slog.Any("remote", s.RemoteAddr()),
+		slog.Any("address", s.Peer()), slog.Any("local", s.Local()), slog.Int("mtu", s.MTU()),
+		slog.String("encryption", s.Encryption()),
+		slog.Duration("setup", s.UpAt().Sub(s.StartedAt()).Round(time.Microsecond))}
+	if p := s.IPv6Prefix(); p.IsValid() { // mostly comes later
+		attrs = append(attrs, slog.Any("prefix", p))
+	}
+	log.LogAttrs(context.Background(), level, msg, attrs...)
 }
 
 func logEnd(log *slog.Logger, e gopptp.SessionEvent) {
@@ -89,6 +105,7 @@ func dropped(c gopptp.Counters) (attrs []slog.Attr) {
 		{"malformed", c.DroppedMalformed},
 		{"queue", c.DroppedQueue},
 		{"network", c.DroppedNetwork},
+		{"link", c.DroppedLink},
 	} {
 		if total += d.n; d.n > 0 {
 			attrs = append(attrs, slog.Uint64("dropped_"+d.reason, d.n))

@@ -110,6 +110,10 @@ func newServer(o Options, plane gopptp.Dataplane) (*gopptp.Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	six, err := ipv6(&cfg.IPv6)
+	if err != nil {
+		return nil, err
+	}
 	return gopptp.NewServer(gopptp.ServerConfig{
 		Dataplane:     plane,
 		Authenticator: gopptp.NewLocalAuthenticator(o.Users.Lookup),
@@ -117,6 +121,7 @@ func newServer(o Options, plane gopptp.Dataplane) (*gopptp.Server, error) {
 		LocalAddress:  cfg.LocalAddress,
 		DNS:           cfg.DNS,
 		NBNS:          cfg.WINS,
+		IPv6:          six,
 
 		AuthMethods:     cfg.AuthMethods,
 		Reauthenticate:  cfg.Reauthenticate,
@@ -141,6 +146,18 @@ func newServer(o Options, plane gopptp.Dataplane) (*gopptp.Server, error) {
 		Logger:       o.Log,
 		Loops:        cfg.Loops,
 	})
+}
+
+// ipv6 is nil if sessions are to have none.
+func ipv6(cfg *config.IPv6) (*gopptp.IPv6Config, error) {
+	if !cfg.Enabled() {
+		return nil, nil
+	}
+	pool, err := gopptp.NewIPv6Pool(cfg.Prefix.Prefix, cfg.Own())
+	if err != nil {
+		return nil, err
+	}
+	return &gopptp.IPv6Config{Pool: pool, DNS: cfg.Servers()}, nil
 }
 
 // stop ends the sessions in order, for stop_timeout or until a second signal.

@@ -366,3 +366,25 @@ func TestListenerFails(t *testing.T) {
 		assert.ErrorIs(t, <-done, net.ErrClosed)
 	})
 }
+
+// A client that wants IPv6 gets a network of its own, but not the gateway's.
+func TestIPv6(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := start(t, gatewayConfig+"ipv6: {prefix: '2001:db8:1::/62', dns: ['2001:db8::53']}\n")
+		s, err := w.dialWith("198.51.100.1", gopptp.ClientConfig{User: "alice", Password: "correct horse", IPv6: true})
+		require.NoError(t, err)
+		require.Equal(t, "2001:db8:1:1::/64", s.IPv6Prefix().String())
+		require.Equal(t, []netip.Addr{netip.MustParseAddr("2001:db8::53")}, s.IPv6DNS())
+		// At the same instant here, so that the first may have it already.
+		up := w.one("session up")
+		if later := w.log.records("session has IPv6"); len(later) > 0 {
+			require.Len(t, later, 1)
+			require.Equal(t, s.LocalIPv6().String(), later[0]["peer"])
+			up = later[0]
+		}
+		require.Equal(t, "2001:db8:1:1::/64", up["prefix"])
+		w.signals <- syscall.SIGTERM
+		w.stopped()
+		require.NoError(t, w.err)
+	})
+}
