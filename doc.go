@@ -25,13 +25,21 @@
 //
 // The protocols are packages of their own, usable alone: pptp (RFC 2637), gre
 // (its enhanced GRE), ppp (RFC 1661), lcp, chap (RFC 1994, RFC 2759), mppe
-// (RFC 3078, RFC 3079, RFC 1962) and ipcp (RFC 1332, RFC 1877). They do no I/O
+// (RFC 3078, RFC 3079, RFC 1962) and ipcp (RFC 1332, RFC 1877, RFC 5072). They do no I/O
 // and keep no time.
+//
+// # IPv6
+//
+// The tunnel carries IPv4, and IPv6 beside it if both ends want it
+// ([IPv6Config], ClientConfig.IPv6). IPv4 is what a session needs to be up. A
+// server gives each session a /64 and announces it; the client's address in it
+// comes a little after the session, see [Session.IPv6Address]. Either protocol may
+// end without the other.
 //
 // # Not done
 //
-// Incoming calls (RFC 2637 §2.9 to §2.11) are refused, and the tunnel carries
-// IPv4 only. Nothing listens on IPv6: PPTP knows no such thing. Methods of
+// Incoming calls (RFC 2637 §2.9 to §2.11) are refused. Nothing listens on IPv6:
+// PPTP knows no such thing. Methods of
 // authentication other than MS-CHAPv2, and MPPE other than 128-bit stateless,
 // are there and have to be asked for.
 package gopptp

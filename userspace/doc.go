@@ -57,11 +57,11 @@
 //
 // # What the host has to be told
 //
-// A gateway forwards packets only with the sysctl net.ipv4.ip_forward set, and for
-// IPv6 net.ipv6.conf.all.forwarding, which may cost it its own default route where
-// that comes from Router Advertisements (accept_ra=2 keeps it). It
-// must let IP protocol 47 and TCP port 1723 in and out, and its forwarding rules
-// must let the TUN device through; where the pool is not known to the rest of
+// A gateway forwards packets only with the sysctl net.ipv4.ip_forward set, and
+// those of IPv6 with net.ipv6.conf.all.forwarding, which may cost the host a
+// default route of its own that came by Router Advertisements (accept_ra=2 keeps
+// it). It must let IP protocol 47 and TCP port 1723 in and out, and its forwarding
+// rules must let the TUN device through; where the pool is not known to the rest of
 // the network, it must masquerade. A stateful firewall that knows neither
 // drops GRE as invalid.
 //
@@ -71,9 +71,9 @@
 //
 // # Limits
 //
-// The outside is IPv4, as PPTP knows no other. One Plane in a network namespace: each would
-// get a copy of every packet, and find calls of the other's in them. For the
-// same reason a client and its own gateway cannot be in one namespace. The
+// The outside is IPv4, as PPTP knows no other. One Plane in a network namespace:
+// each would get a copy of every packet, and find calls of the other's in them.
+// For the same reason a client and its own gateway cannot be in one namespace. The
 // kernel's GRE and PPTP drivers also see every packet, and this package sees
 // theirs: both may be used side by side, as plain GRE tunnels are filtered out
 // in the kernel, and PPTP calls that are not ours are dropped. But they may not

@@ -244,7 +244,7 @@ func (c *call) linkTick(now time.Time) {
 		packet = func(n *network) []byte { return routerAdvertisement(n.local6, allNodes, n.IPv6, n.mtu) }
 		// At random, so that the sessions of a gateway do not keep step.
 		next = minAdvertInterval + rand.N(maxAdvertInterval-minAdvertInterval)
-		if l.sent < initialAdverts {
+		if l.sent+1 < initialAdverts {
 			next = initialAdvertInterval
 		}
 	case !n.Prefix.IsValid():

@@ -61,9 +61,6 @@ func TestLinkAdvertises(t *testing.T) {
 			synctest.Wait()
 			n.linkPacket(icmpv6RouterAdvertisement)
 		}
-		time.Sleep(initialAdvertInterval)
-		synctest.Wait()
-		n.linkPacket(icmpv6RouterAdvertisement)
 		for range 20 {
 			time.Sleep(minAdvertInterval - time.Second)
 			synctest.Wait()
