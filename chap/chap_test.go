@@ -11,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/gopptp/gopptp/internal/ppptest"
 	"github.com/gopptp/gopptp/ppp"
 )
 
@@ -173,35 +174,14 @@ func TestValueRoundTrip(t *testing.T) {
 	}
 }
 
-var start = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+type exchange = ppptest.Exchange[*Authenticator, *Peer]
 
-// exchange runs both roles against each other, a millisecond each way.
-type exchange struct {
-	t          *testing.T
-	auth       *Authenticator
-	peer       *Peer
-	aOut, pOut ppp.Output
-	aSeen      int
-	pSeen      int
-	aSig, pSig ppp.Signal
-	now        time.Time
-	requests   []ppp.AuthRequest
-	judge      func(ppp.AuthRequest) ppp.AuthVerdict
-	prompted   []CredentialsNeeded
-	prompt     func(CredentialsNeeded) // the peer's owner
-	lose       func(n int) bool
-	sent       int
-}
-
-func newExchange(t *testing.T, password string) *exchange {
-	e := &exchange{
-		t:    t,
-		auth: NewAuthenticator(AuthenticatorConfig{Name: "gateway"}),
-		peer: NewPeer(PeerConfig{Name: "alice", NTHash: NTPasswordHash(password)}),
-		now:  start,
-		lose: func(int) bool { return false },
-	}
-	e.judge = func(req ppp.AuthRequest) ppp.AuthVerdict {
+func newExchange(password string) *exchange {
+	e := ppptest.NewExchange(
+		NewAuthenticator(AuthenticatorConfig{Name: "gateway"}),
+		NewPeer(PeerConfig{Name: "alice", NTHash: NTPasswordHash(password)}),
+	)
+	e.Judge = func(req ppp.AuthRequest) ppp.AuthVerdict {
 		if r, ok := VerifyMSCHAPv2(&req, NTPasswordHash("right")); ok {
 			return ppp.AuthVerdict{ID: req.ID, Accepted: true, AuthenticatorResponse: r.AuthenticatorResponse, Message: "Welcome"}
 		}
@@ -210,62 +190,18 @@ func newExchange(t *testing.T, password string) *exchange {
 	return e
 }
 
-func (e *exchange) run(limit time.Duration) {
-	e.peer.Start(e.now, &e.pOut)
-	e.auth.Start(e.now, &e.aOut)
-	e.goOn(limit)
-}
-
-// goOn runs until limit after the start.
-func (e *exchange) goOn(limit time.Duration) {
-	for e.now.Sub(start) < limit {
-		e.now = e.now.Add(time.Millisecond)
-		e.deliver()
-		e.aSig |= e.auth.Tick(e.now, &e.aOut)
-		e.pSig |= e.peer.Tick(e.now, &e.pOut)
-	}
-}
-
-func (e *exchange) deliver() {
-	for end := e.aOut.Len(); e.aSeen < end; e.aSeen++ {
-		a := e.aOut.At(e.aSeen)
-		if req, ok := a.Event.(ppp.AuthRequest); ok {
-			e.requests = append(e.requests, req)
-			if e.judge != nil {
-				e.aSig |= e.auth.Verdict(e.judge(req), e.now, &e.aOut)
-			}
-			continue
-		}
-		if e.sent++; !e.lose(e.sent - 1) {
-			e.pSig |= e.peer.Input(a.Frame[2:], e.now, &e.pOut)
-		}
-	}
-	for end := e.pOut.Len(); e.pSeen < end; e.pSeen++ {
-		if ev, ok := e.pOut.At(e.pSeen).Event.(CredentialsNeeded); ok {
-			e.prompted = append(e.prompted, ev)
-			if e.prompt != nil {
-				e.prompt(ev)
-			}
-			continue
-		}
-		if e.sent++; !e.lose(e.sent - 1) {
-			e.aSig |= e.auth.Input(e.pOut.At(e.pSeen).Frame[2:], e.now, &e.aOut)
-		}
-	}
-}
-
 func TestBothRolesAgree(t *testing.T) {
-	e := newExchange(t, "right")
-	e.run(10 * time.Second)
-	require.Equal(t, ppp.SignalUp, e.aSig)
-	require.Equal(t, ppp.SignalUp, e.pSig)
-	require.Len(t, e.requests, 1)
-	require.Equal(t, "alice", e.requests[0].Name)
-	require.Equal(t, 3, e.sent, "nothing is repeated without need")
+	e := newExchange("right")
+	e.Run(10 * time.Second)
+	require.Equal(t, ppp.SignalUp, e.AuthSig)
+	require.Equal(t, ppp.SignalUp, e.PeerSig)
+	require.Len(t, e.Requests, 1)
+	require.Equal(t, "alice", e.Requests[0].Name)
+	require.Equal(t, 3, e.Sent, "nothing is repeated without need")
 
-	hashHash, response, ok := e.peer.KeyMaterial()
+	hashHash, response, ok := e.Peer.KeyMaterial()
 	require.True(t, ok)
-	result, ok := VerifyMSCHAPv2(&e.requests[0], NTPasswordHash("right"))
+	result, ok := VerifyMSCHAPv2(&e.Requests[0], NTPasswordHash("right"))
 	require.True(t, ok)
 	require.Equal(t, result.HashHash, hashHash)
 	require.Equal(t, result.NTResponse, response)
@@ -273,76 +209,76 @@ func TestBothRolesAgree(t *testing.T) {
 
 func TestEachPacketLostOnce(t *testing.T) {
 	for lost := range 5 {
-		e := newExchange(t, "right")
-		e.lose = func(n int) bool { return n == lost }
-		e.run(2 * time.Second)
-		require.Equal(t, ppp.SignalUp, e.aSig, lost)
-		require.Equal(t, ppp.SignalUp, e.pSig, lost)
-		require.Len(t, e.requests, 1)
+		e := newExchange("right")
+		e.Lose = func(n int) bool { return n == lost }
+		e.Run(2 * time.Second)
+		require.Equal(t, ppp.SignalUp, e.AuthSig, lost)
+		require.Equal(t, ppp.SignalUp, e.PeerSig, lost)
+		require.Len(t, e.Requests, 1)
 	}
 }
 
 func TestWrongPassword(t *testing.T) {
-	e := newExchange(t, "wrong")
-	e.run(5 * time.Second)
-	require.Equal(t, ppp.SignalFinished, e.aSig)
-	require.ErrorIs(t, e.auth.Err(), ErrRefused)
-	require.Equal(t, ppp.SignalFinished, e.pSig)
+	e := newExchange("wrong")
+	e.Run(5 * time.Second)
+	require.Equal(t, ppp.SignalFinished, e.AuthSig)
+	require.ErrorIs(t, e.Auth.Err(), ErrRefused)
+	require.Equal(t, ppp.SignalFinished, e.PeerSig)
 	var f *FailureError
-	require.ErrorAs(t, e.peer.Err(), &f)
+	require.ErrorAs(t, e.Peer.Err(), &f)
 	require.Equal(t, FailureError{Code: 691, Message: "No"}, *f)
-	_, _, ok := e.peer.KeyMaterial()
+	_, _, ok := e.Peer.KeyMaterial()
 	require.False(t, ok)
 }
 
 func TestServerMustProveItself(t *testing.T) {
 	for _, text := range []string{"", "M=Welcome", "S=0000000000000000000000000000000000000000"} {
-		e := newExchange(t, "right")
-		e.judge = func(req ppp.AuthRequest) ppp.AuthVerdict {
+		e := newExchange("right")
+		e.Judge = func(req ppp.AuthRequest) ppp.AuthVerdict {
 			return ppp.AuthVerdict{ID: req.ID, Accepted: true, AuthenticatorResponse: text}
 		}
-		e.run(time.Second)
-		require.Equal(t, ppp.SignalFinished, e.pSig)
-		require.ErrorIs(t, e.peer.Err(), ErrAuthenticatorResponse)
-		_, _, ok := e.peer.KeyMaterial()
+		e.Run(time.Second)
+		require.Equal(t, ppp.SignalFinished, e.PeerSig)
+		require.ErrorIs(t, e.Peer.Err(), ErrAuthenticatorResponse)
+		_, _, ok := e.Peer.KeyMaterial()
 		require.False(t, ok)
 	}
 }
 
 func TestNobodyAnswers(t *testing.T) {
-	e := newExchange(t, "right")
-	e.lose = func(int) bool { return true }
-	e.run(40 * time.Second)
-	require.Equal(t, ppp.SignalFinished, e.aSig)
-	require.ErrorIs(t, e.auth.Err(), ErrTimeout)
-	require.Equal(t, DefaultMaxTransmit, e.sent)
-	require.True(t, e.auth.Deadline().IsZero())
-	require.Zero(t, e.pSig, "the peer waits for the server to begin")
+	e := newExchange("right")
+	e.Lose = func(int) bool { return true }
+	e.Run(40 * time.Second)
+	require.Equal(t, ppp.SignalFinished, e.AuthSig)
+	require.ErrorIs(t, e.Auth.Err(), ErrTimeout)
+	require.Equal(t, DefaultMaxTransmit, e.Sent)
+	require.True(t, e.Auth.Deadline().IsZero())
+	require.Zero(t, e.PeerSig, "the peer waits for the server to begin")
 
-	e = newExchange(t, "right")
-	e.lose = func(n int) bool { return n > 0 }
-	e.run(40 * time.Second)
-	require.Equal(t, ppp.SignalFinished, e.pSig)
-	require.ErrorIs(t, e.peer.Err(), ErrTimeout)
+	e = newExchange("right")
+	e.Lose = func(n int) bool { return n > 0 }
+	e.Run(40 * time.Second)
+	require.Equal(t, ppp.SignalFinished, e.PeerSig)
+	require.ErrorIs(t, e.Peer.Err(), ErrTimeout)
 }
 
 // A slow verdict: repeated responses ask nothing twice, and a verdict on
 // another exchange means nothing.
 func TestSlowVerdict(t *testing.T) {
-	e := newExchange(t, "right")
-	judge := e.judge
-	e.judge = nil
-	e.run(8 * time.Second)
-	require.Len(t, e.requests, 1)
-	require.Zero(t, e.aSig|e.pSig)
-	v := judge(e.requests[0])
+	e := newExchange("right")
+	judge := e.Judge
+	e.Judge = nil
+	e.Run(8 * time.Second)
+	require.Len(t, e.Requests, 1)
+	require.Zero(t, e.AuthSig|e.PeerSig)
+	v := judge(e.Requests[0])
 	stale := v
 	stale.ID++
-	require.Zero(t, e.auth.Verdict(stale, e.now, &e.aOut))
-	require.Equal(t, ppp.SignalUp, e.auth.Verdict(v, e.now, &e.aOut))
-	require.Zero(t, e.auth.Verdict(v, e.now, &e.aOut), "once")
-	e.deliver()
-	require.Equal(t, ppp.SignalUp, e.pSig)
+	require.Zero(t, e.Auth.Verdict(stale, e.Now, &e.AuthOut))
+	require.Equal(t, ppp.SignalUp, e.Auth.Verdict(v, e.Now, &e.AuthOut))
+	require.Zero(t, e.Auth.Verdict(v, e.Now, &e.AuthOut), "once")
+	e.Deliver()
+	require.Equal(t, ppp.SignalUp, e.PeerSig)
 }
 
 // client is a peer that retries with another password, as Windows does.
@@ -366,9 +302,9 @@ func TestRetry(t *testing.T) {
 		r.ntResponse = ntResponse(challenge, r.peerChallenge[:], "alice", NTPasswordHash(password))
 		v := Value{Value: r.append(nil), Name: []byte("alice")}
 		p := ppp.Packet{Code: codeResponse, ID: id, Data: v.Append(nil)}
-		require.Zero(t, a.Input(p.Append(nil), start, &out))
+		require.Zero(t, a.Input(p.Append(nil), ppptest.Start, &out))
 	}
-	a.Start(start, &out)
+	a.Start(ppptest.Start, &out)
 	p, _ := next()
 	var v Value
 	_, err := v.Decode(p.Data)
@@ -385,7 +321,7 @@ func TestRetry(t *testing.T) {
 		require.Equal(t, challenge, req.Challenge)
 		_, ok := VerifyMSCHAPv2(&req, NTPasswordHash("guess"))
 		require.True(t, ok, "the challenge of the Failure counts")
-		sig := a.Verdict(ppp.AuthVerdict{ID: req.ID, ErrorCode: 691, Retry: true}, start, &out)
+		sig := a.Verdict(ppp.AuthVerdict{ID: req.ID, ErrorCode: 691, Retry: true}, ppptest.Start, &out)
 		p, _ = next()
 		require.Equal(t, codeFailure, p.Code)
 		var f failure
@@ -403,24 +339,24 @@ func TestRetry(t *testing.T) {
 
 // A peer that is invited to try again and does not is not waited for for ever.
 func TestRetryIsNotTaken(t *testing.T) {
-	e := newExchange(t, "wrong")
-	judge := e.judge
-	e.judge = func(req ppp.AuthRequest) ppp.AuthVerdict {
+	e := newExchange("wrong")
+	judge := e.Judge
+	e.Judge = func(req ppp.AuthRequest) ppp.AuthVerdict {
 		v := judge(req)
 		v.Retry = true
 		return v
 	}
-	e.run(time.Second)
-	require.Zero(t, e.aSig)
-	require.Len(t, e.requests, 1)
-	sent := e.aOut.Len()
-	at := e.auth.Deadline()
-	require.InDelta(t, retryWait, at.Sub(start), float64(time.Second))
-	require.Zero(t, e.auth.Tick(at.Add(-1), &e.aOut))
-	require.Equal(t, ppp.SignalFinished, e.auth.Tick(at, &e.aOut))
-	require.ErrorIs(t, e.auth.Err(), ErrTimeout)
-	require.Equal(t, sent, e.aOut.Len(), "nothing is repeated meanwhile")
-	require.True(t, e.auth.Deadline().IsZero())
+	e.Run(time.Second)
+	require.Zero(t, e.AuthSig)
+	require.Len(t, e.Requests, 1)
+	sent := e.AuthOut.Len()
+	at := e.Auth.Deadline()
+	require.InDelta(t, retryWait, at.Sub(ppptest.Start), float64(time.Second))
+	require.Zero(t, e.Auth.Tick(at.Add(-1), &e.AuthOut))
+	require.Equal(t, ppp.SignalFinished, e.Auth.Tick(at, &e.AuthOut))
+	require.ErrorIs(t, e.Auth.Err(), ErrTimeout)
+	require.Equal(t, sent, e.AuthOut.Len(), "nothing is repeated meanwhile")
+	require.True(t, e.Auth.Deadline().IsZero())
 }
 
 // The course of the successful and the failed negotiations, as far as they are
@@ -443,7 +379,7 @@ func TestRFC2759Section9_1(t *testing.T) {
 			a := NewAuthenticator(AuthenticatorConfig{})
 			var out ppp.Output
 			var sig ppp.Signal
-			a.Start(start, &out)
+			a.Start(ppptest.Start, &out)
 			var v Value
 			_, err := v.Decode(out.At(0).Frame[2+ppp.PacketHeader:])
 			require.NoError(t, err)
@@ -456,11 +392,11 @@ func TestRFC2759Section9_1(t *testing.T) {
 				}
 				r.ntResponse = ntResponse(challenge, r.peerChallenge[:], "User", password)
 				p := ppp.Packet{Code: codeResponse, ID: id, Data: (&Value{Value: r.append(nil), Name: []byte("User")}).Append(nil)}
-				sig |= a.Input(p.Append(nil), start, &out)
+				sig |= a.Input(p.Append(nil), ppptest.Start, &out)
 				req := out.At(out.Len() - 1).Event.(ppp.AuthRequest)
 				_, ok := VerifyMSCHAPv2(&req, NTPasswordHash("right"))
 				require.Equal(t, attempt, ok)
-				sig |= a.Verdict(ppp.AuthVerdict{ID: req.ID, Accepted: ok, Retry: c.retry}, start, &out)
+				sig |= a.Verdict(ppp.AuthVerdict{ID: req.ID, Accepted: ok, Retry: c.retry}, ppptest.Start, &out)
 				var f failure
 				f.parse(out.At(out.Len() - 1).Frame[2+ppp.PacketHeader:])
 				id, challenge = id+1, f.challenge
@@ -480,12 +416,12 @@ func TestRFC2759Section9_1(t *testing.T) {
 }
 
 func TestOddPacketsAreIgnored(t *testing.T) {
-	e := newExchange(t, "right")
-	e.auth.Start(start, &e.aOut)
+	e := newExchange("right")
+	e.Auth.Start(ppptest.Start, &e.AuthOut)
 	var v Value
 	long := Value{Value: make([]byte, valueLen), Name: make([]byte, 256)}
 	v = Value{Value: make([]byte, valueLen-1)}
-	id := e.auth.id
+	id := e.Auth.id
 	for _, p := range []ppp.Packet{
 		{Code: codeResponse, ID: id, Data: v.Append(nil)},
 		{Code: codeResponse, ID: id, Data: long.Append(nil)},
@@ -493,16 +429,16 @@ func TestOddPacketsAreIgnored(t *testing.T) {
 		{Code: codeResponse, ID: id},
 		{Code: codeSuccess, ID: id}, {Code: codeFailure, ID: id}, {Code: codeChallenge, ID: id}, {Code: 99},
 	} {
-		require.Zero(t, e.auth.Input(p.Append(nil), start, &e.aOut))
+		require.Zero(t, e.Auth.Input(p.Append(nil), ppptest.Start, &e.AuthOut))
 	}
-	require.Equal(t, 1, e.aOut.Len())
+	require.Equal(t, 1, e.AuthOut.Len())
 
 	for _, p := range []ppp.Packet{
 		{Code: codeChallenge, Data: []byte{8, 1, 2, 3, 4, 5, 6, 7, 8}},
 		{Code: codeChallenge}, {Code: codeSuccess}, {Code: codeFailure}, {Code: codeResponse},
 	} {
-		require.Zero(t, e.peer.Input(p.Append(nil), start, &e.pOut))
+		require.Zero(t, e.Peer.Input(p.Append(nil), ppptest.Start, &e.PeerOut))
 	}
-	require.Zero(t, e.pOut.Len())
-	require.Zero(t, e.peer.Input([]byte{1, 2, 3}, start, &e.pOut))
+	require.Zero(t, e.PeerOut.Len())
+	require.Zero(t, e.Peer.Input([]byte{1, 2, 3}, ppptest.Start, &e.PeerOut))
 }

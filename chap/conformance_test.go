@@ -10,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/gopptp/gopptp/internal/ppptest"
 	"github.com/gopptp/gopptp/ppp"
 )
 
@@ -36,7 +37,7 @@ func TestChallengesDiffer(t *testing.T) {
 		values, last := make(map[string]bool), uint8(0)
 		for range 100 {
 			var out ppp.Output
-			a.Start(start, &out)
+			a.Start(ppptest.Start, &out)
 			p := packetsOf(t, &out)[0]
 			require.Equal(t, codeChallenge, p.Code)
 			var v Value
@@ -58,7 +59,7 @@ func TestOneReplyToAChallenge(t *testing.T) {
 		for _, accept := range []bool{true, false} {
 			a := NewAuthenticator(AuthenticatorConfig{Method: m})
 			var out ppp.Output
-			a.Start(start, &out)
+			a.Start(ppptest.Start, &out)
 			answer := func(name string) []ppp.Packet {
 				out.Reset()
 				value := make([]byte, map[bool]int{true: 16, false: valueLen}[m == ppp.AuthCHAPMD5])
@@ -70,11 +71,11 @@ func TestOneReplyToAChallenge(t *testing.T) {
 				}
 				v := Value{Value: value, Name: []byte(name)}
 				p := ppp.Packet{Code: codeResponse, ID: a.id, Data: v.Append(nil)}
-				a.Input(p.Append(nil), start, &out)
+				a.Input(p.Append(nil), ppptest.Start, &out)
 				return packetsOf(t, &out)
 			}
 			require.Empty(t, answer("alice"))
-			sig := a.Verdict(ppp.AuthVerdict{ID: a.id, Accepted: accept}, start, &out)
+			sig := a.Verdict(ppp.AuthVerdict{ID: a.id, Accepted: accept}, ppptest.Start, &out)
 			require.Equal(t, accept, sig == ppp.SignalUp)
 			first := packetsOf(t, &out)
 			require.Len(t, first, 1)
@@ -96,9 +97,9 @@ func TestResponseLayout(t *testing.T) {
 	for range 20 {
 		p := NewPeer(PeerConfig{Name: `BIGCO\alice`, NTHash: NTPasswordHash("x")})
 		var out ppp.Output
-		p.Start(start, &out)
+		p.Start(ppptest.Start, &out)
 		challenge := ppp.Packet{Code: codeChallenge, ID: 77, Data: (&Value{Value: make([]byte, 16)}).Append(nil)}
-		p.Input(challenge.Append(nil), start, &out)
+		p.Input(challenge.Append(nil), ppptest.Start, &out)
 		got := packetsOf(t, &out)[0]
 		require.Equal(t, codeResponse, got.Code)
 		require.Equal(t, uint8(77), got.ID, "RFC 1994 §4.1: copied from the Challenge")
@@ -118,17 +119,17 @@ func TestMessages(t *testing.T) {
 	for _, v := range []ppp.AuthVerdict{
 		{}, {Message: "No"}, {ErrorCode: 647}, {Retry: true, Message: "Again"}, {ChangePassword: true},
 	} {
-		e := newExchange(t, "wrong")
-		e.judge = func(req ppp.AuthRequest) ppp.AuthVerdict { v.ID = req.ID; return v }
-		e.run(10 * time.Millisecond)
-		pkts := packetsOf(t, &e.aOut)
+		e := newExchange("wrong")
+		e.Judge = func(req ppp.AuthRequest) ppp.AuthVerdict { v.ID = req.ID; return v }
+		e.Run(10 * time.Millisecond)
+		pkts := packetsOf(t, &e.AuthOut)
 		text := string(pkts[len(pkts)-1].Data)
 		require.Regexp(t, regexp.MustCompile(`^E=\d{1,10} R=[01] C=[0-9A-F]{32} V=3( M=.*)?$`), text)
 		require.Equal(t, v.Retry, strings.Contains(text, " R=1 "))
 	}
-	e := newExchange(t, "right")
-	e.run(10 * time.Millisecond)
-	pkts := packetsOf(t, &e.aOut)
+	e := newExchange("right")
+	e.Run(10 * time.Millisecond)
+	pkts := packetsOf(t, &e.AuthOut)
 	require.Regexp(t, regexp.MustCompile(`^S=[0-9A-F]{40} M=Welcome$`), string(pkts[len(pkts)-1].Data))
 }
 
@@ -136,14 +137,14 @@ func TestMessages(t *testing.T) {
 func TestChangePasswordLayout(t *testing.T) {
 	p := NewPeer(PeerConfig{Name: "alice", NTHash: NTPasswordHash("old"), Prompt: true})
 	var out ppp.Output
-	p.Start(start, &out)
+	p.Start(ppptest.Start, &out)
 	challenge := ppp.Packet{Code: codeChallenge, ID: 5, Data: (&Value{Value: make([]byte, 16)}).Append(nil)}
-	p.Input(challenge.Append(nil), start, &out)
+	p.Input(challenge.Append(nil), ppptest.Start, &out)
 	next := strings.Repeat("0123456789ABCDEF", 2)
 	failed := ppp.Packet{Code: codeFailure, ID: 5, Data: fmt.Appendf(nil, "E=648 R=0 C=%s V=3 M=Expired", next)}
-	p.Input(failed.Append(nil), start, &out)
+	p.Input(failed.Append(nil), ppptest.Start, &out)
 	out.Reset()
-	require.NoError(t, p.ChangePassword("new", start, &out))
+	require.NoError(t, p.ChangePassword("new", ppptest.Start, &out))
 	got := packetsOf(t, &out)[0]
 	require.EqualValues(t, 7, got.Code)
 	require.Equal(t, uint8(6), got.ID, "that of the Failure, plus 1")

@@ -6,6 +6,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/gopptp/gopptp/internal/ppptest"
 	"github.com/gopptp/gopptp/ppp"
 )
 
@@ -55,7 +56,7 @@ func FuzzRoles(f *testing.F) {
 		a := NewAuthenticator(AuthenticatorConfig{Name: "gateway"})
 		p := NewPeer(PeerConfig{Name: "alice"})
 		var out ppp.Output
-		now := start
+		now := ppptest.Start
 		a.Start(now, &out)
 		p.Start(now, &out)
 		for range 3 {
@@ -117,7 +118,7 @@ func FuzzStream(f *testing.F) {
 		}
 		a, p := NewAuthenticator(ac), NewPeer(pc)
 		var aOut, pOut ppp.Output
-		now := start
+		now := ppptest.Start
 		var req *ppp.AuthRequest
 		accepted, proved := false, m != ppp.AuthMSCHAPv2
 		peerSignal := func(s ppp.Signal) {

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/gopptp/gopptp/internal/mutate"
+	"github.com/gopptp/gopptp/internal/ppptest"
 	"github.com/gopptp/gopptp/ppp"
 )
 
@@ -56,19 +57,19 @@ func TestMutatedResponse(t *testing.T) {
 		var out ppp.Output
 		challenged := func() *Authenticator {
 			a := NewAuthenticator(AuthenticatorConfig{Method: m, Name: "gateway", Rand: fixed})
-			a.Start(start, &out)
+			a.Start(ppptest.Start, &out)
 			return a
 		}
 		challenged()
 		challenge, _ := sentPackets(t, &out)
 		p := NewPeer(PeerConfig{Method: m, Name: "alice", NTHash: NTPasswordHash("right"), Secret: ppp.Secret("right"), Rand: fixed})
-		p.Start(start, &out)
-		p.Input(challenge[0], start, &out)
+		p.Start(ppptest.Start, &out)
+		p.Input(challenge[0], ppptest.Start, &out)
 		response, _ := sentPackets(t, &out)
 		require.Len(t, response, 1)
 		a := challenged()
 		out.Reset()
-		a.Input(response[0], start, &out)
+		a.Input(response[0], ppptest.Start, &out)
 		_, right := sentPackets(t, &out)
 		require.NotNil(t, right)
 		require.True(t, verify(right, "right").Accepted)
@@ -77,7 +78,7 @@ func TestMutatedResponse(t *testing.T) {
 			a := challenged()
 			out.Reset()
 			was := bytes.Clone(b)
-			require.Zero(t, a.Input(b, start, &out), name)
+			require.Zero(t, a.Input(b, ppptest.Start, &out), name)
 			require.Equal(t, was, b, name)
 			packets, req := sentPackets(t, &out)
 			require.Empty(t, packets, name)
@@ -93,13 +94,13 @@ func TestMutatedResponse(t *testing.T) {
 					// looks the password up.
 					require.True(t, m != ppp.AuthMSCHAPv2 || req.Name == right.Name, name)
 				} else {
-					require.Equal(t, ppp.SignalFinished, a.Verdict(v, start, &out), name)
+					require.Equal(t, ppp.SignalFinished, a.Verdict(v, ppptest.Start, &out), name)
 					require.ErrorIs(t, a.Err(), ErrRefused, name)
 				}
 				continue
 			}
 			require.NoError(t, a.Err(), name)
-			a.Input(response[0], start, &out)
+			a.Input(response[0], ppptest.Start, &out)
 			_, req = sentPackets(t, &out)
 			require.NotNil(t, req, name)
 			require.True(t, verify(req, "right").Accepted, name)
@@ -115,30 +116,30 @@ func TestMutatedChallenge(t *testing.T) {
 		fixed := func(b []byte) { copy(b, "a challenge like any other") }
 		var aOut, pOut ppp.Output
 		a := NewAuthenticator(AuthenticatorConfig{Method: m, Name: "gateway", Rand: fixed})
-		a.Start(start, &aOut)
+		a.Start(ppptest.Start, &aOut)
 		packets, _ := sentPackets(t, &aOut)
 		challenge := packets[0]
 		fresh := func() *Peer {
 			p := NewPeer(PeerConfig{Method: m, Name: "alice", NTHash: NTPasswordHash("right"), Secret: ppp.Secret("right"), Rand: fixed})
-			p.Start(start, &pOut)
+			p.Start(ppptest.Start, &pOut)
 			return p
 		}
 		answered := func() *Peer {
 			p := fresh()
-			require.Zero(t, p.Input(challenge, start, &pOut))
+			require.Zero(t, p.Input(challenge, ppptest.Start, &pOut))
 			return p
 		}
 		answered()
 		packets, _ = sentPackets(t, &pOut)
 		response := packets[0]
-		a.Input(response, start, &aOut)
+		a.Input(response, ppptest.Start, &aOut)
 		_, req := sentPackets(t, &aOut)
 		v := verify(req, "right")
 		v.Message = "Welcome"
-		require.Equal(t, ppp.SignalUp, a.Verdict(v, start, &aOut))
+		require.Equal(t, ppp.SignalUp, a.Verdict(v, ppptest.Start, &aOut))
 		packets, _ = sentPackets(t, &aOut)
 		success := packets[0]
-		require.Equal(t, ppp.SignalUp, answered().Input(success, start, &pOut))
+		require.Equal(t, ppp.SignalUp, answered().Input(success, ppptest.Start, &pOut))
 		failure := ppp.Packet{Code: codeFailure, ID: success[1], Data: []byte("E=691 R=1 C=" + strings.Repeat("0A", 16) + " V=3 M=No")}
 
 		rest := func(p *Peer, name string) {
@@ -151,14 +152,14 @@ func TestMutatedChallenge(t *testing.T) {
 		}
 		for name, b := range mutate.Of(challenge) {
 			p := fresh()
-			require.Zero(t, p.Input(b, start, &pOut), name)
+			require.Zero(t, p.Input(b, ppptest.Start, &pOut), name)
 			packets, _ := sentPackets(t, &pOut)
 			require.LessOrEqual(t, len(packets), 1, name)
 			rest(p, "challenge "+name)
 		}
 		for name, b := range mutate.Of(success) {
 			p := answered()
-			sig := p.Input(b, start, &pOut)
+			sig := p.Input(b, ppptest.Start, &pOut)
 			if sig&ppp.SignalUp != 0 && m == ppp.AuthMSCHAPv2 {
 				require.Contains(t, strings.ToUpper(string(b)), v.AuthenticatorResponse, name)
 			}
@@ -169,7 +170,7 @@ func TestMutatedChallenge(t *testing.T) {
 		}
 		for name, b := range mutate.Of(failure.Append(nil)) {
 			p := answered()
-			sig := p.Input(b, start, &pOut)
+			sig := p.Input(b, ppptest.Start, &pOut)
 			if m == ppp.AuthMSCHAPv2 {
 				require.Zero(t, sig&ppp.SignalUp, name)
 			}
@@ -189,17 +190,17 @@ func TestMutatedChange(t *testing.T) {
 	invited := func() (a *Authenticator, change []byte) {
 		a = NewAuthenticator(AuthenticatorConfig{Name: "gateway", Rand: fixed})
 		p := NewPeer(PeerConfig{Name: "alice", NTHash: NTPasswordHash("old"), Rand: fixed, Prompt: true})
-		p.Start(start, &pOut)
-		a.Start(start, &aOut)
+		p.Start(ppptest.Start, &pOut)
+		a.Start(ppptest.Start, &aOut)
 		packets, _ := sentPackets(t, &aOut)
-		p.Input(packets[0], start, &pOut)
+		p.Input(packets[0], ppptest.Start, &pOut)
 		packets, _ = sentPackets(t, &pOut)
-		a.Input(packets[0], start, &aOut)
+		a.Input(packets[0], ppptest.Start, &aOut)
 		_, req := sentPackets(t, &aOut)
-		a.Verdict(ppp.AuthVerdict{ID: req.ID, ErrorCode: int(PasswordExpired), ChangePassword: true}, start, &aOut)
+		a.Verdict(ppp.AuthVerdict{ID: req.ID, ErrorCode: int(PasswordExpired), ChangePassword: true}, ppptest.Start, &aOut)
 		packets, _ = sentPackets(t, &aOut)
-		p.Input(packets[0], start, &pOut)
-		require.NoError(t, p.ChangePassword("fresh", start, &pOut))
+		p.Input(packets[0], ppptest.Start, &pOut)
+		require.NoError(t, p.ChangePassword("fresh", ppptest.Start, &pOut))
 		packets, _ = sentPackets(t, &pOut)
 		require.Len(t, packets, 1)
 		return a, packets[0]
@@ -213,7 +214,7 @@ func TestMutatedChange(t *testing.T) {
 			continue
 		}
 		a, _ := invited()
-		a.Input(b, start.Add(time.Second), &aOut)
+		a.Input(b, ppptest.Start.Add(time.Second), &aOut)
 		_, req := sentPackets(t, &aOut)
 		if req == nil || req.PasswordChange == nil {
 			continue

@@ -9,76 +9,29 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/gopptp/gopptp/chap"
+	"github.com/gopptp/gopptp/internal/ppptest"
 	"github.com/gopptp/gopptp/ppp"
 )
 
-var start = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
-
-// exchange runs both roles against each other, a millisecond each way.
 type exchange struct {
-	t          *testing.T
-	auth       *Authenticator
-	peer       *Peer
-	mschapv2   *MSCHAPv2
-	out        [2]ppp.Output // authenticator's, peer's
-	seen       [2]int
-	aSig, pSig ppp.Signal
-	now        time.Time
-	backend    *backend
-	judge      func(ppp.AuthRequest) ppp.AuthVerdict
-	requests   []ppp.AuthRequest
-	events     []ppp.Event
-	lose       func(n int) bool
-	sent       int
+	*ppptest.Exchange[*Authenticator, *Peer]
+	mschapv2 *MSCHAPv2 // of the peer
+	backend  *backend
 }
 
 // newExchange offers EAP-MSCHAPv2 and MD5, the server begins with method.
-func newExchange(t *testing.T, method Type, password string) *exchange {
+func newExchange(method Type, password string) *exchange {
+	m := NewMSCHAPv2(chap.PeerConfig{Name: "alice", NTHash: chap.NTPasswordHash(password)})
 	e := &exchange{
-		t:        t,
-		auth:     NewAuthenticator(AuthenticatorConfig{Prompt: "Who?"}),
-		mschapv2: NewMSCHAPv2(chap.PeerConfig{Name: "alice", NTHash: chap.NTPasswordHash(password)}),
-		now:      start,
-		backend:  &backend{method: method, password: "right"},
-		lose:     func(int) bool { return false },
+		ppptest.NewExchange(
+			NewAuthenticator(AuthenticatorConfig{Prompt: "Who?"}),
+			NewPeer(PeerConfig{Name: "alice", Methods: []Method{m, NewMD5("alice", ppp.Secret(password))}}),
+		),
+		m,
+		&backend{method: method, password: "right"},
 	}
-	e.judge = e.backend.answer
-	e.peer = NewPeer(PeerConfig{Name: "alice", Methods: []Method{e.mschapv2, NewMD5("alice", ppp.Secret(password))}})
+	e.Judge = e.backend.answer
 	return e
-}
-
-func (e *exchange) run(limit time.Duration) {
-	e.auth.Start(e.now, &e.out[0])
-	e.peer.Start(e.now, &e.out[1])
-	e.goOn(limit)
-}
-
-func (e *exchange) goOn(limit time.Duration) {
-	for e.now.Sub(start) < limit {
-		e.now = e.now.Add(time.Millisecond)
-		for end := e.out[0].Len(); e.seen[0] < end; e.seen[0]++ {
-			a := e.out[0].At(e.seen[0])
-			if req, ok := a.Event.(ppp.AuthRequest); ok {
-				e.requests = append(e.requests, req)
-				if e.judge != nil {
-					e.aSig |= e.auth.Verdict(e.judge(req), e.now, &e.out[0])
-				}
-			} else if e.sent++; !e.lose(e.sent - 1) {
-				e.pSig |= e.peer.Input(a.Frame[2:], e.now, &e.out[1])
-			}
-		}
-		for end := e.out[1].Len(); e.seen[1] < end; e.seen[1]++ {
-			a := e.out[1].At(e.seen[1])
-			if a.Event != nil {
-				e.events = append(e.events, a.Event)
-			} else if e.sent++; !e.lose(e.sent - 1) {
-				e.aSig |= e.auth.Input(a.Frame[2:], e.now, &e.out[0])
-			}
-		}
-		if at := e.auth.Deadline(); !at.IsZero() && !e.now.Before(at) {
-			e.aSig |= e.auth.Tick(e.now, &e.out[0])
-		}
-	}
 }
 
 func TestMessages(t *testing.T) {
@@ -98,28 +51,28 @@ func TestMessages(t *testing.T) {
 func TestMethods(t *testing.T) {
 	for method, packets := range map[Type]int{TypeMSCHAPv2: 7, TypeMD5: 5} {
 		for lost := -1; lost < packets; lost++ {
-			e := newExchange(t, method, "right")
-			e.lose = func(n int) bool { return n == lost }
-			e.run(2 * time.Second)
-			require.Equal(t, ppp.SignalUp, e.aSig, "%v without packet %d", method, lost)
+			e := newExchange(method, "right")
+			e.Lose = func(n int) bool { return n == lost }
+			e.Run(2 * time.Second)
+			require.Equal(t, ppp.SignalUp, e.AuthSig, "%v without packet %d", method, lost)
 			if lost == packets-1 {
 				// The Success is not repeated.
-				require.Zero(t, e.pSig)
-				require.Equal(t, ppp.SignalUp, e.peer.Presume(e.now, &e.out[1]))
-				require.Zero(t, e.peer.Presume(e.now, &e.out[1]), "once")
+				require.Zero(t, e.PeerSig)
+				require.Equal(t, ppp.SignalUp, e.Peer.Presume(e.Now, &e.PeerOut))
+				require.Zero(t, e.Peer.Presume(e.Now, &e.PeerOut), "once")
 			} else {
-				require.Equal(t, ppp.SignalUp, e.pSig, "%v without packet %d", method, lost)
+				require.Equal(t, ppp.SignalUp, e.PeerSig, "%v without packet %d", method, lost)
 			}
-			require.Len(t, e.requests, packets/2, "nothing is asked twice")
-			for _, req := range e.requests {
+			require.Len(t, e.Requests, packets/2, "nothing is asked twice")
+			for _, req := range e.Requests {
 				require.Equal(t, ppp.AuthEAP, req.Method)
 				require.Equal(t, "alice", req.Name)
 				require.Equal(t, req.ID, req.EAP[1])
 			}
 			if lost < 0 {
-				require.Equal(t, packets, e.sent)
+				require.Equal(t, packets, e.Sent)
 			}
-			require.True(t, e.auth.Deadline().IsZero())
+			require.True(t, e.Auth.Deadline().IsZero())
 			hashHash, _, ok := e.mschapv2.KeyMaterial()
 			require.Equal(t, method == TypeMSCHAPv2, ok)
 			if ok {
@@ -133,69 +86,69 @@ func TestMethods(t *testing.T) {
 }
 
 func TestWrongPassword(t *testing.T) {
-	e := newExchange(t, TypeMSCHAPv2, "wrong")
-	e.run(time.Second)
-	require.Equal(t, ppp.SignalFinished, e.aSig)
-	require.ErrorIs(t, e.auth.Err(), ErrRefused)
-	require.Equal(t, ppp.SignalFinished, e.pSig)
+	e := newExchange(TypeMSCHAPv2, "wrong")
+	e.Run(time.Second)
+	require.Equal(t, ppp.SignalFinished, e.AuthSig)
+	require.ErrorIs(t, e.Auth.Err(), ErrRefused)
+	require.Equal(t, ppp.SignalFinished, e.PeerSig)
 	var f *chap.FailureError
-	require.ErrorAs(t, e.peer.Err(), &f)
+	require.ErrorAs(t, e.Peer.Err(), &f)
 	require.Equal(t, "No", f.Message)
 
-	e = newExchange(t, TypeMD5, "wrong")
-	e.run(time.Second)
-	require.Equal(t, ppp.SignalFinished, e.aSig)
-	require.Equal(t, ppp.SignalFinished, e.pSig)
-	require.ErrorIs(t, e.peer.Err(), ErrRefused)
+	e = newExchange(TypeMD5, "wrong")
+	e.Run(time.Second)
+	require.Equal(t, ppp.SignalFinished, e.AuthSig)
+	require.Equal(t, ppp.SignalFinished, e.PeerSig)
+	require.ErrorIs(t, e.Peer.Err(), ErrRefused)
 }
 
 func TestServerMustProveItself(t *testing.T) {
-	e := newExchange(t, TypeMSCHAPv2, "right")
+	e := newExchange(TypeMSCHAPv2, "right")
 	e.backend.impostor = true
-	e.run(time.Second)
-	require.Equal(t, ppp.SignalFinished, e.pSig)
-	require.ErrorIs(t, e.peer.Err(), chap.ErrAuthenticatorResponse)
-	require.Zero(t, e.peer.Presume(e.now, &e.out[1]))
+	e.Run(time.Second)
+	require.Equal(t, ppp.SignalFinished, e.PeerSig)
+	require.ErrorIs(t, e.Peer.Err(), chap.ErrAuthenticatorResponse)
+	require.Zero(t, e.Peer.Presume(e.Now, &e.PeerOut))
 }
 
 // A server that prefers what we do not have is told what we do.
 func TestNak(t *testing.T) {
-	e := newExchange(t, TypeTLS, "right")
-	e.judge = func(req ppp.AuthRequest) ppp.AuthVerdict {
-		if len(e.requests) > 1 {
-			require.Equal(t, len(e.requests)-1, req.State)
+	e := newExchange(TypeTLS, "right")
+	e.Judge = func(req ppp.AuthRequest) ppp.AuthVerdict {
+		if len(e.Requests) > 1 {
+			require.Equal(t, len(e.Requests)-1, req.State)
 		} else {
 			require.Nil(t, req.State)
 		}
 		v := e.backend.answer(req)
-		v.State = len(e.requests)
+		v.State = len(e.Requests)
 		return v
 	}
-	e.run(time.Second)
+	e.Run(time.Second)
 	require.Equal(t, []byte{26, 4}, e.backend.naks)
-	require.Equal(t, ppp.SignalUp, e.aSig)
-	require.Equal(t, ppp.SignalUp, e.pSig)
+	require.Equal(t, ppp.SignalUp, e.AuthSig)
+	require.Equal(t, ppp.SignalUp, e.PeerSig)
 
-	e = newExchange(t, TypeTLS, "right")
-	e.peer = NewPeer(PeerConfig{Name: "alice"})
-	e.run(time.Second)
+	e = newExchange(TypeTLS, "right")
+	e.Peer = NewPeer(PeerConfig{Name: "alice"})
+	e.Run(time.Second)
 	require.Equal(t, []byte{0}, e.backend.naks)
-	require.Equal(t, ppp.SignalFinished, e.aSig)
-	require.Equal(t, ppp.SignalFinished, e.pSig)
+	require.Equal(t, ppp.SignalFinished, e.AuthSig)
+	require.Equal(t, ppp.SignalFinished, e.PeerSig)
 }
 
 // A Success is worth nothing before the method's own.
 func TestCannedSuccess(t *testing.T) {
-	e := newExchange(t, TypeMSCHAPv2, "right")
-	e.judge = func(req ppp.AuthRequest) ppp.AuthVerdict { return ppp.AuthVerdict{ID: req.ID, Accepted: true} }
-	e.run(time.Second)
-	require.Equal(t, ppp.SignalUp, e.aSig)
-	require.Zero(t, e.pSig)
-	require.Zero(t, e.peer.Presume(e.now, &e.out[1]))
+	e := newExchange(TypeMSCHAPv2, "right")
+	e.Judge = func(req ppp.AuthRequest) ppp.AuthVerdict { return ppp.AuthVerdict{ID: req.ID, Accepted: true} }
+	e.Run(time.Second)
+	require.Equal(t, ppp.SignalUp, e.AuthSig)
+	require.Zero(t, e.PeerSig)
+	require.Zero(t, e.Peer.Presume(e.Now, &e.PeerOut))
 
 	// Within the method neither; nor may the server change to a weaker one.
-	e = newExchange(t, TypeMSCHAPv2, "right")
-	e.judge = func(req ppp.AuthRequest) ppp.AuthVerdict {
+	e = newExchange(TypeMSCHAPv2, "right")
+	e.Judge = func(req ppp.AuthRequest) ppp.AuthVerdict {
 		v := e.backend.answer(req)
 		if e.backend.requests == 2 {
 			e.backend.method, e.backend.id = TypeMD5, req.ID
@@ -203,18 +156,18 @@ func TestCannedSuccess(t *testing.T) {
 		}
 		return v
 	}
-	e.run(2 * time.Second)
-	require.Len(t, e.requests, 2)
-	success := ppp.Packet{Code: CodeSuccess, ID: e.peer.id}
-	require.Zero(t, e.peer.Input(success.Append(nil), e.now, &e.out[1]))
-	require.Zero(t, e.pSig)
+	e.Run(2 * time.Second)
+	require.Len(t, e.Requests, 2)
+	success := ppp.Packet{Code: CodeSuccess, ID: e.Peer.id}
+	require.Zero(t, e.Peer.Input(success.Append(nil), e.Now, &e.PeerOut))
+	require.Zero(t, e.PeerSig)
 }
 
 // Identifiers of the end: of the response, or counted on.
 func TestSuccessIdentifier(t *testing.T) {
 	for offset := range uint8(4) {
-		e := newExchange(t, TypeMD5, "right")
-		e.judge = func(req ppp.AuthRequest) ppp.AuthVerdict {
+		e := newExchange(TypeMD5, "right")
+		e.Judge = func(req ppp.AuthRequest) ppp.AuthVerdict {
 			v := e.backend.answer(req)
 			if v.Accepted {
 				p := ppp.Packet{Code: CodeSuccess, ID: req.ID + offset}
@@ -222,8 +175,8 @@ func TestSuccessIdentifier(t *testing.T) {
 			}
 			return v
 		}
-		e.run(time.Second)
-		require.Equal(t, offset < 2, e.pSig == ppp.SignalUp, offset)
+		e.Run(time.Second)
+		require.Equal(t, offset < 2, e.PeerSig == ppp.SignalUp, offset)
 	}
 }
 
@@ -250,19 +203,19 @@ func TestVerdictPackets(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			a := NewAuthenticator(AuthenticatorConfig{})
 			var out ppp.Output
-			a.Start(start, &out)
-			a.Input(packet(CodeResponse, a.id, TypeIdentity, []byte("alice")), start, &out)
+			a.Start(ppptest.Start, &out)
+			a.Input(packet(CodeResponse, a.id, TypeIdentity, []byte("alice")), ppptest.Start, &out)
 			c.v.ID = a.id
 			stale := c.v
 			stale.ID++
-			require.Zero(t, a.Verdict(stale, start, &out))
-			require.Equal(t, c.sig, a.Verdict(c.v, start, &out))
+			require.Zero(t, a.Verdict(stale, ppptest.Start, &out))
+			require.Equal(t, c.sig, a.Verdict(c.v, ppptest.Start, &out))
 			require.Equal(t, 3, out.Len())
 			require.Equal(t, c.want, out.At(2).Frame[2:])
-			require.Zero(t, a.Verdict(c.v, start, &out), "once")
+			require.Zero(t, a.Verdict(c.v, ppptest.Start, &out), "once")
 
 			// The peer that repeats itself hears the end again.
-			a.Input(packet(CodeResponse, 1, TypeIdentity, []byte("alice")), start, &out)
+			a.Input(packet(CodeResponse, 1, TypeIdentity, []byte("alice")), ppptest.Start, &out)
 			require.Equal(t, c.sig != 0, out.Len() == 4)
 		})
 	}
@@ -271,7 +224,7 @@ func TestVerdictPackets(t *testing.T) {
 func TestOddPacketsAreIgnored(t *testing.T) {
 	a := NewAuthenticator(AuthenticatorConfig{})
 	var out ppp.Output
-	a.Start(start, &out)
+	a.Start(ppptest.Start, &out)
 	for _, b := range [][]byte{
 		{},
 		{2, 1, 0},
@@ -282,14 +235,14 @@ func TestOddPacketsAreIgnored(t *testing.T) {
 		packet(CodeResponse, 1, TypeIdentity, make([]byte, 256)),
 		{3, 1, 0, 4},
 	} {
-		require.Zero(t, a.Input(b, start, &out))
+		require.Zero(t, a.Input(b, ppptest.Start, &out))
 	}
 	require.Equal(t, 1, out.Len())
-	require.Zero(t, a.Verdict(ppp.AuthVerdict{ID: 1, Accepted: true}, start, &out))
+	require.Zero(t, a.Verdict(ppp.AuthVerdict{ID: 1, Accepted: true}, ppptest.Start, &out))
 
-	e := newExchange(t, TypeMD5, "right")
-	p := e.peer
-	p.Start(start, &out)
+	e := newExchange(TypeMD5, "right")
+	p := e.Peer
+	p.Start(ppptest.Start, &out)
 	out.Reset()
 	for _, b := range [][]byte{
 		{},
@@ -303,12 +256,12 @@ func TestOddPacketsAreIgnored(t *testing.T) {
 		packet(CodeRequest, 1, TypeMSCHAPv2, []byte("\x03\x02\x00\x2eS=407A5589115FD0D6209F510FE9C04566932CDA56")),
 		packet(CodeResponse, 1, TypeIdentity, nil),
 	} {
-		require.Zero(t, p.Input(b, start, &out), "% x", b)
+		require.Zero(t, p.Input(b, ppptest.Start, &out), "% x", b)
 	}
 	require.Zero(t, out.Len())
 
 	// A refusal may come before anything else.
-	require.Equal(t, ppp.SignalFinished, p.Input([]byte{4, 9, 0, 4}, start, &out))
+	require.Equal(t, ppp.SignalFinished, p.Input([]byte{4, 9, 0, 4}, ppptest.Start, &out))
 	require.ErrorIs(t, p.Err(), ErrRefused)
 }
 
@@ -350,114 +303,114 @@ func TestMSCHAPv2IdentifierOfPPPD(t *testing.T) {
 }
 
 func TestNotification(t *testing.T) {
-	e := newExchange(t, TypeMD5, "right")
-	e.judge = func(req ppp.AuthRequest) ppp.AuthVerdict {
-		if len(e.requests) == 1 {
+	e := newExchange(TypeMD5, "right")
+	e.Judge = func(req ppp.AuthRequest) ppp.AuthVerdict {
+		if len(e.Requests) == 1 {
 			return ppp.AuthVerdict{ID: req.ID, EAP: packet(CodeRequest, req.ID+1, TypeNotification, []byte("Soon"))}
 		}
-		if len(e.requests) == 2 {
+		if len(e.Requests) == 2 {
 			require.Equal(t, packet(CodeResponse, req.ID, TypeNotification, nil), req.EAP)
 			req.EAP = packet(CodeResponse, req.ID, TypeIdentity, nil)
 		}
 		return e.backend.answer(req)
 	}
-	e.run(time.Second)
-	require.Equal(t, []ppp.Event{Notification{Message: "Soon"}}, e.events)
-	require.Equal(t, ppp.SignalUp, e.pSig)
+	e.Run(time.Second)
+	require.Equal(t, []ppp.Event{Notification{Message: "Soon"}}, e.Events)
+	require.Equal(t, ppp.SignalUp, e.PeerSig)
 }
 
 func TestNobodyAnswers(t *testing.T) {
-	e := newExchange(t, TypeMD5, "right")
-	e.lose = func(int) bool { return true }
-	e.run(60 * time.Second)
-	require.Equal(t, DefaultMaxTransmit, e.sent)
-	require.Equal(t, ppp.SignalFinished, e.aSig)
-	require.ErrorIs(t, e.auth.Err(), ErrTimeout)
-	require.Zero(t, e.auth.Input(packet(CodeResponse, e.auth.id, TypeIdentity, nil), e.now, &e.out[0]))
-	require.Len(t, e.requests, 0, "too late")
-	require.True(t, e.peer.Deadline().IsZero())
+	e := newExchange(TypeMD5, "right")
+	e.Lose = func(int) bool { return true }
+	e.Run(60 * time.Second)
+	require.Equal(t, DefaultMaxTransmit, e.Sent)
+	require.Equal(t, ppp.SignalFinished, e.AuthSig)
+	require.ErrorIs(t, e.Auth.Err(), ErrTimeout)
+	require.Zero(t, e.Auth.Input(packet(CodeResponse, e.Auth.id, TypeIdentity, nil), e.Now, &e.AuthOut))
+	require.Len(t, e.Requests, 0, "too late")
+	require.True(t, e.Peer.Deadline().IsZero())
 }
 
 func TestSlowVerdict(t *testing.T) {
-	e := newExchange(t, TypeMD5, "right")
-	judge := e.judge
-	e.judge = nil
-	e.run(10 * time.Second)
-	require.Len(t, e.requests, 1)
-	require.Equal(t, 2, e.sent, "no request is out, so none is repeated")
-	e.judge = judge
-	e.aSig |= e.auth.Verdict(judge(e.requests[0]), e.now, &e.out[0])
-	e.goOn(11 * time.Second)
-	require.Equal(t, ppp.SignalUp, e.aSig)
-	require.Equal(t, ppp.SignalUp, e.pSig)
+	e := newExchange(TypeMD5, "right")
+	judge := e.Judge
+	e.Judge = nil
+	e.Run(10 * time.Second)
+	require.Len(t, e.Requests, 1)
+	require.Equal(t, 2, e.Sent, "no request is out, so none is repeated")
+	e.Judge = judge
+	e.AuthSig |= e.Auth.Verdict(judge(e.Requests[0]), e.Now, &e.AuthOut)
+	e.GoOn(11 * time.Second)
+	require.Equal(t, ppp.SignalUp, e.AuthSig)
+	require.Equal(t, ppp.SignalUp, e.PeerSig)
 }
 
 func TestReauthentication(t *testing.T) {
 	newReauth := func(method Type) *exchange {
-		e := newExchange(t, method, "right")
-		e.auth.cfg.Reauthenticate = 10 * time.Second
-		e.run(time.Second)
-		require.Equal(t, ppp.SignalUp, e.aSig)
-		require.Equal(t, ppp.SignalUp, e.pSig)
-		e.aSig, e.pSig = 0, 0
+		e := newExchange(method, "right")
+		e.Auth.cfg.Reauthenticate = 10 * time.Second
+		e.Run(time.Second)
+		require.Equal(t, ppp.SignalUp, e.AuthSig)
+		require.Equal(t, ppp.SignalUp, e.PeerSig)
+		e.AuthSig, e.PeerSig = 0, 0
 		return e
 	}
 	for _, method := range []Type{TypeMSCHAPv2, TypeMD5} {
 		e := newReauth(method)
-		n := len(e.requests)
-		at := e.auth.Deadline()
-		require.WithinDuration(t, start.Add(10*time.Second), at, 20*time.Millisecond)
-		e.goOn(at.Sub(start) + time.Second)
-		require.Equal(t, ppp.SignalUp, e.aSig)
-		require.Equal(t, ppp.SignalUp, e.pSig)
-		require.Len(t, e.requests, 2*n)
-		require.False(t, e.requests[n-1].Reauthentication)
-		require.True(t, e.requests[n].Reauthentication)
+		n := len(e.Requests)
+		at := e.Auth.Deadline()
+		require.WithinDuration(t, ppptest.Start.Add(10*time.Second), at, 20*time.Millisecond)
+		e.GoOn(at.Sub(ppptest.Start) + time.Second)
+		require.Equal(t, ppp.SignalUp, e.AuthSig)
+		require.Equal(t, ppp.SignalUp, e.PeerSig)
+		require.Len(t, e.Requests, 2*n)
+		require.False(t, e.Requests[n-1].Reauthentication)
+		require.True(t, e.Requests[n].Reauthentication)
 	}
 
 	e := newReauth(TypeMSCHAPv2)
 	e.backend.refuse = true
-	e.goOn(12 * time.Second)
-	require.Equal(t, ppp.SignalFinished, e.aSig)
-	require.Equal(t, ppp.SignalFinished, e.pSig)
+	e.GoOn(12 * time.Second)
+	require.Equal(t, ppp.SignalFinished, e.AuthSig)
+	require.Equal(t, ppp.SignalFinished, e.PeerSig)
 
 	e = newReauth(TypeMSCHAPv2)
-	e.peer.cfg.Name = "bob"
-	n := len(e.requests)
-	e.goOn(12 * time.Second)
-	require.Len(t, e.requests, n, "nobody is asked")
-	require.Equal(t, ppp.SignalFinished, e.aSig)
-	require.ErrorIs(t, e.auth.Err(), ErrNameChanged)
-	require.Equal(t, ppp.SignalFinished, e.pSig)
+	e.Peer.cfg.Name = "bob"
+	n := len(e.Requests)
+	e.GoOn(12 * time.Second)
+	require.Len(t, e.Requests, n, "nobody is asked")
+	require.Equal(t, ppp.SignalFinished, e.AuthSig)
+	require.ErrorIs(t, e.Auth.Err(), ErrNameChanged)
+	require.Equal(t, ppp.SignalFinished, e.PeerSig)
 
 	e = newReauth(TypeMD5)
-	e.lose = func(int) bool { return true }
-	e.goOn(60 * time.Second)
-	require.ErrorIs(t, e.auth.Err(), ErrTimeout)
+	e.Lose = func(int) bool { return true }
+	e.GoOn(60 * time.Second)
+	require.ErrorIs(t, e.Auth.Err(), ErrTimeout)
 }
 
 // A server that asks for the identity once more begins anew.
 func TestIdentityAgain(t *testing.T) {
-	e := newExchange(t, TypeMSCHAPv2, "right")
+	e := newExchange(TypeMSCHAPv2, "right")
 	again := false
-	e.judge = func(req ppp.AuthRequest) ppp.AuthVerdict {
+	e.Judge = func(req ppp.AuthRequest) ppp.AuthVerdict {
 		if e.backend.requests == 2 && !again {
 			again = true
 			return ppp.AuthVerdict{ID: req.ID, EAP: packet(CodeRequest, req.ID+1, TypeIdentity, []byte("Again"))}
 		}
 		return e.backend.answer(req)
 	}
-	e.run(time.Second)
+	e.Run(time.Second)
 	require.True(t, again)
-	require.Equal(t, ppp.SignalUp, e.aSig)
-	require.Equal(t, ppp.SignalUp, e.pSig)
+	require.Equal(t, ppp.SignalUp, e.AuthSig)
+	require.Equal(t, ppp.SignalUp, e.PeerSig)
 }
 
 func TestLongNameIsCut(t *testing.T) {
-	e := newExchange(t, TypeMD5, "right")
-	e.peer.cfg.Name = strings.Repeat("x", 300)
-	e.run(time.Second)
-	require.Len(t, e.requests[0].Name, 255)
+	e := newExchange(TypeMD5, "right")
+	e.Peer.cfg.Name = strings.Repeat("x", 300)
+	e.Run(time.Second)
+	require.Len(t, e.Requests[0].Name, 255)
 }
 
 func TestSecretsAreWiped(t *testing.T) {

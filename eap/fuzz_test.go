@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/gopptp/gopptp/chap"
+	"github.com/gopptp/gopptp/internal/ppptest"
 	"github.com/gopptp/gopptp/ppp"
 )
 
@@ -57,7 +58,7 @@ func FuzzStream(f *testing.F) {
 		}
 		var out [2]ppp.Output
 		var req *ppp.AuthRequest
-		now := start
+		now := ppptest.Start
 		peerSignal := func(s ppp.Signal) {
 			require.False(t, s&ppp.SignalUp != 0 && !m.Succeeded(), "no guess is a proof")
 		}
@@ -144,7 +145,7 @@ func FuzzServer(f *testing.F) {
 			in = in[1+len(answer):]
 			if n == 0 {
 				out.Reset()
-				peer.Input(request, start, &out)
+				peer.Input(request, ppptest.Start, &out)
 				if out.Len() == 0 {
 					return
 				}

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/gopptp/gopptp/chap"
+	"github.com/gopptp/gopptp/internal/ppptest"
 	"github.com/gopptp/gopptp/ppp"
 )
 
@@ -28,11 +29,11 @@ type serverExchange struct {
 
 func newServerExchange(t *testing.T, password string, methods ...ServerMethod) *serverExchange {
 	e := &serverExchange{
-		exchange: newExchange(t, 0, password),
+		exchange: newExchange(0, password),
 		server:   &Server{Methods: methods},
 		users:    map[string]*User{"alice": account("right")},
 	}
-	e.judge = func(req ppp.AuthRequest) ppp.AuthVerdict {
+	e.Judge = func(req ppp.AuthRequest) ppp.AuthVerdict {
 		v := e.server.Next(&req, e.users[req.Name])
 		require.False(t, v.Continue && v.Accepted)
 		e.verdicts = append(e.verdicts, v)
@@ -62,13 +63,13 @@ func TestServer(t *testing.T) {
 	}{{&MSCHAPv2Server{Name: "gateway"}, 7}, {&MD5Server{Name: "gateway"}, 5}} {
 		for lost := -1; lost < c.packets; lost++ {
 			e := newServerExchange(t, "right", c.method)
-			e.lose = func(n int) bool { return n == lost }
-			e.run(2 * time.Second)
-			require.Equal(t, ppp.SignalUp, e.aSig, "%T without packet %d", c.method, lost)
+			e.Lose = func(n int) bool { return n == lost }
+			e.Run(2 * time.Second)
+			require.Equal(t, ppp.SignalUp, e.AuthSig, "%T without packet %d", c.method, lost)
 			if lost == c.packets-1 { // the Success, which is not repeated
-				require.Equal(t, ppp.SignalUp, e.peer.Presume(e.now, &e.out[1]))
+				require.Equal(t, ppp.SignalUp, e.Peer.Presume(e.Now, &e.PeerOut))
 			} else {
-				require.Equal(t, ppp.SignalUp, e.pSig, "%T without packet %d", c.method, lost)
+				require.Equal(t, ppp.SignalUp, e.PeerSig, "%T without packet %d", c.method, lost)
 			}
 			require.Len(t, e.verdicts, c.packets/2)
 			for _, v := range e.verdicts[:len(e.verdicts)-1] {
@@ -101,18 +102,18 @@ func TestServerName(t *testing.T) {
 
 func TestServerRefuses(t *testing.T) {
 	e := newServerExchange(t, "wrong")
-	e.run(time.Second)
-	require.ErrorIs(t, e.auth.Err(), ErrRefused)
+	e.Run(time.Second)
+	require.ErrorIs(t, e.Auth.Err(), ErrRefused)
 	var f *chap.FailureError
-	require.ErrorAs(t, e.peer.Err(), &f)
+	require.ErrorAs(t, e.Peer.Err(), &f)
 	require.Equal(t, chap.FailureError{Code: 691, Message: "authentication failure"}, *f)
 	require.Equal(t, 691, e.last().ErrorCode)
-	require.Equal(t, 7, e.sent, "the Failure is confirmed, then there is EAP's")
+	require.Equal(t, 7, e.Sent, "the Failure is confirmed, then there is EAP's")
 
 	e = newServerExchange(t, "wrong", new(MD5Server))
-	e.run(time.Second)
-	require.ErrorIs(t, e.auth.Err(), ErrRefused)
-	require.ErrorIs(t, e.peer.Err(), ErrRefused)
+	e.Run(time.Second)
+	require.ErrorIs(t, e.Auth.Err(), ErrRefused)
+	require.ErrorIs(t, e.Peer.Err(), ErrRefused)
 	require.Equal(t, 691, e.last().ErrorCode)
 
 	// A right password does not help whom the owner refuses.
@@ -120,12 +121,12 @@ func TestServerRefuses(t *testing.T) {
 		for password, code := range map[string]chap.ErrorCode{"right": chap.PasswordExpired, "wrong": chap.AuthenticationFailure} {
 			e = newServerExchange(t, password, m)
 			e.users["alice"].Refusal, e.users["alice"].Message = chap.PasswordExpired, "Too old"
-			e.run(time.Second)
-			require.Equal(t, ppp.SignalFinished, e.aSig&ppp.SignalFinished)
+			e.Run(time.Second)
+			require.Equal(t, ppp.SignalFinished, e.AuthSig&ppp.SignalFinished)
 			require.Equal(t, int(code), e.last().ErrorCode)
 			require.Equal(t, code == chap.PasswordExpired, e.last().Message == "Too old")
 			if m.Type() == TypeMSCHAPv2 {
-				require.ErrorAs(t, e.peer.Err(), &f)
+				require.ErrorAs(t, e.Peer.Err(), &f)
 				require.Equal(t, code, f.Code)
 				require.False(t, f.Retry)
 			}
@@ -142,9 +143,9 @@ func TestServerHidesUsers(t *testing.T) {
 		for name, u := range map[string]*User{"known": account("right"), "nobody": nil, "no secrets": {}} {
 			e := newServerExchange(t, "wrong", m)
 			e.users["alice"] = u
-			e.run(time.Second)
-			require.Equal(t, ppp.SignalFinished, e.aSig)
-			sent[name] = framesOf(&e.out[0])
+			e.Run(time.Second)
+			require.Equal(t, ppp.SignalFinished, e.AuthSig)
+			sent[name] = framesOf(&e.AuthOut)
 		}
 		require.Equal(t, sent["known"], sent["nobody"])
 		require.Equal(t, sent["known"], sent["no secrets"])
@@ -152,43 +153,43 @@ func TestServerHidesUsers(t *testing.T) {
 	for _, u := range []*User{nil, {}} {
 		e := newServerExchange(t, "")
 		e.mschapv2 = NewMSCHAPv2(chap.PeerConfig{Name: "alice", NTHash: chap.NTHash{}})
-		e.peer = NewPeer(PeerConfig{Name: "alice", Methods: []Method{e.mschapv2}})
+		e.Peer = NewPeer(PeerConfig{Name: "alice", Methods: []Method{e.mschapv2}})
 		e.users["alice"] = u
-		e.run(time.Second)
-		require.Equal(t, ppp.SignalFinished, e.aSig, "zero is no hash")
+		e.Run(time.Second)
+		require.Equal(t, ppp.SignalFinished, e.AuthSig, "zero is no hash")
 
 		e = newServerExchange(t, "", new(MD5Server))
 		e.users["alice"] = u
-		e.run(time.Second)
-		require.Equal(t, ppp.SignalFinished, e.aSig, "nothing is no secret")
+		e.Run(time.Second)
+		require.Equal(t, ppp.SignalFinished, e.AuthSig, "nothing is no secret")
 	}
 }
 
 // A Nak leads to the next method that the peer names, and to none twice.
 func TestServerNak(t *testing.T) {
-	only := func(e *serverExchange, m ...Method) { e.peer = NewPeer(PeerConfig{Name: "alice", Methods: m}) }
+	only := func(e *serverExchange, m ...Method) { e.Peer = NewPeer(PeerConfig{Name: "alice", Methods: m}) }
 	e := newServerExchange(t, "right")
 	only(e, NewMD5("alice", ppp.Secret("right")))
-	e.run(time.Second)
-	require.Equal(t, ppp.SignalUp, e.aSig)
-	require.Equal(t, ppp.SignalUp, e.pSig)
+	e.Run(time.Second)
+	require.Equal(t, ppp.SignalUp, e.AuthSig)
+	require.Equal(t, ppp.SignalUp, e.PeerSig)
 	require.Equal(t, byte(TypeMSCHAPv2), e.verdicts[0].EAP[4])
 	require.Equal(t, byte(TypeMD5), e.verdicts[1].EAP[4])
 	require.Nil(t, e.last().Proof)
 
 	e = newServerExchange(t, "right", new(MD5Server), new(MSCHAPv2Server))
 	only(e, e.mschapv2)
-	e.run(time.Second)
-	require.Equal(t, ppp.SignalUp, e.pSig)
+	e.Run(time.Second)
+	require.Equal(t, ppp.SignalUp, e.PeerSig)
 	require.NotNil(t, e.last().Proof)
 
 	for _, methods := range [][]Method{nil, {NewMD5("alice", nil)}} {
 		e = newServerExchange(t, "right", new(MSCHAPv2Server))
 		only(e, methods...)
-		e.run(time.Second)
+		e.Run(time.Second)
 		require.Len(t, e.verdicts, 2)
-		require.ErrorIs(t, e.auth.Err(), ErrRefused)
-		require.ErrorIs(t, e.peer.Err(), ErrRefused)
+		require.ErrorIs(t, e.Auth.Err(), ErrRefused)
+		require.ErrorIs(t, e.Peer.Err(), ErrRefused)
 	}
 
 	// The types are tried in the server's order, however the peer has them.
@@ -273,29 +274,29 @@ func TestServerHeedsChanges(t *testing.T) {
 		"is gone": nil, "password": account("another"), "expired": {NTHash: account("right").NTHash, Refusal: 648},
 	} {
 		e := newServerExchange(t, "right")
-		judge := e.judge
-		e.judge = func(req ppp.AuthRequest) ppp.AuthVerdict {
+		judge := e.Judge
+		e.Judge = func(req ppp.AuthRequest) ppp.AuthVerdict {
 			if len(e.verdicts) == 2 {
 				e.users["alice"] = u
 			}
 			return judge(req)
 		}
-		e.run(time.Second)
+		e.Run(time.Second)
 		require.Len(t, e.verdicts, 3)
-		require.Equal(t, ppp.SignalFinished, e.aSig, name)
+		require.Equal(t, ppp.SignalFinished, e.AuthSig, name)
 		require.Nil(t, e.last().Proof, name)
 	}
 }
 
 func TestServerReauthenticates(t *testing.T) {
 	e := newServerExchange(t, "right")
-	e.auth.cfg.Reauthenticate = 10 * time.Second
-	e.run(time.Second)
+	e.Auth.cfg.Reauthenticate = 10 * time.Second
+	e.Run(time.Second)
 	for range 3 {
-		e.aSig, e.pSig = 0, 0
-		e.goOn(e.auth.Deadline().Sub(start) + time.Second)
-		require.Equal(t, ppp.SignalUp, e.aSig)
-		require.Equal(t, ppp.SignalUp, e.pSig)
+		e.AuthSig, e.PeerSig = 0, 0
+		e.GoOn(e.Auth.Deadline().Sub(ppptest.Start) + time.Second)
+		require.Equal(t, ppp.SignalUp, e.AuthSig)
+		require.Equal(t, ppp.SignalUp, e.PeerSig)
 	}
 	require.Len(t, e.verdicts, 12)
 }

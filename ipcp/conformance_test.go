@@ -6,6 +6,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/gopptp/gopptp/internal/ppptest"
 	"github.com/gopptp/gopptp/ppp"
 )
 
@@ -16,8 +17,8 @@ func TestProtocolNumbers(t *testing.T) {
 		0x8057: NewIPV6CP(IPV6CPConfig{}),
 	} {
 		var out ppp.Output
-		layer.Open(start, &out)
-		layer.Up(start, &out)
+		layer.Open(ppptest.Start, &out)
+		layer.Up(ppptest.Start, &out)
 		require.Equal(t, 1, out.Len())
 		require.Equal(t, want, binary.BigEndian.Uint16(out.At(0).Frame))
 	}
@@ -28,15 +29,15 @@ func TestProtocolNumbers(t *testing.T) {
 func TestOtherCodesAreRejected(t *testing.T) {
 	for name, layer := range map[string]ppp.Layer{"IPCP": New(Config{}), "IPV6CP": NewIPV6CP(IPV6CPConfig{})} {
 		var out ppp.Output
-		layer.Open(start, &out)
-		layer.Up(start, &out)
+		layer.Open(ppptest.Start, &out)
+		layer.Up(ppptest.Start, &out)
 		for code := range 256 {
 			if code >= 1 && code <= 7 {
 				continue
 			}
 			out.Reset()
 			pkt := ppp.Packet{Code: ppp.Code(code), ID: 9}
-			require.Zero(t, layer.Input(pkt.Append(nil), start, &out))
+			require.Zero(t, layer.Input(pkt.Append(nil), ppptest.Start, &out))
 			require.Equal(t, 1, out.Len(), "%s %d", name, code)
 			var got ppp.Packet
 			_, err := got.Decode(out.At(0).Frame[2:])
@@ -61,13 +62,13 @@ func TestDrawnInterfaceIDs(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := newPeer6(t, IPV6CPConfig{Rand: fill})
-			ours := p.asked(p.heard()[0])
+			ours := p.asked(p.Said()[0])
 			require.NotZero(t, ours)
 			require.Zero(t, ours[0]&2)
 			for _, asked := range []InterfaceID{{}, ours} {
 				got := p.request(encodeID(asked))
 				require.Equal(t, ppp.ConfigureNak, got.Code)
-				o := options(t, got)[0]
+				o := ppptest.Options(t, got)[0]
 				require.Equal(t, 10, len(o.Data)+2)
 				suggested := InterfaceID(o.Data)
 				require.NotZero(t, suggested)
@@ -78,15 +79,15 @@ func TestDrawnInterfaceIDs(t *testing.T) {
 	}
 	// One that is given is not suggested if it is ours.
 	p := newPeer6(t, IPV6CPConfig{Local: id1, Peer: id1})
-	p.heard()
-	require.NotEqual(t, encodeID(id1), options(t, p.request(encodeID(InterfaceID{})))[0])
+	p.Said()
+	require.NotEqual(t, encodeID(id1), ppptest.Options(t, p.request(encodeID(InterfaceID{})))[0])
 }
 
 // RFC 5072 §4.1: neither a request of the peer's nor our Nak has us send a request
 // of our own.
 func TestInterfaceIDRequestsWait(t *testing.T) {
 	p := newPeer6(t, IPV6CPConfig{Local: id1})
-	p.heard()
+	p.Said()
 	p.request(encodeID(id1)) // which fails if it is answered by two packets
 	p.request(encodeID(InterfaceID{}))
 	p.request()
@@ -101,8 +102,8 @@ func TestOptionsOnTheWire(t *testing.T) {
 	for _, typ := range []byte{129, 130, 131, 132} {
 		want = append(want, typ, 6, 0, 0, 0, 0)
 	}
-	require.Equal(t, want, p.one(ppp.ConfigureRequest, p.heard()).Data)
+	require.Equal(t, want, p.One(ppp.ConfigureRequest, p.Said()).Data)
 
 	p6 := newPeer6(t, IPV6CPConfig{Local: InterfaceID{1, 2, 3, 4, 5, 6, 7, 8}})
-	require.Equal(t, []byte{1, 10, 1, 2, 3, 4, 5, 6, 7, 8}, p6.heard()[0].Data)
+	require.Equal(t, []byte{1, 10, 1, 2, 3, 4, 5, 6, 7, 8}, p6.Said()[0].Data)
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/gopptp/gopptp/internal/ppptest"
 	"github.com/gopptp/gopptp/ppp"
 )
 
@@ -17,10 +18,10 @@ func FuzzAddress(f *testing.F) {
 	f.Add(uint8(129), []byte{0, 0, 0, 0})
 	f.Add(uint8(3), []byte{224, 0, 0})
 	f.Fuzz(func(t *testing.T, typ uint8, b []byte) {
-		a, ok := decodeAddr(raw(typ, b...))
+		a, ok := decodeAddr(ppptest.Raw(typ, b...))
 		require.Equal(t, len(b) == 4, ok)
 		if ok {
-			require.Equal(t, raw(typ, b...), encodeAddr(typ, a))
+			require.Equal(t, ppptest.Raw(typ, b...), encodeAddr(typ, a))
 		}
 		usable(a)
 	})
@@ -43,7 +44,7 @@ func FuzzIPCP(f *testing.F) {
 		f.Add(isServer, slices.Concat(ask, ack, pkt(ppp.ConfigureRequest, 2, ip(alice)), []byte{5, 1, 0, 0, 10}))
 		f.Add(isServer, slices.Concat(pkt(ppp.ConfigureNak, 0, ip(other), pdns(dns1)), ack, pkt(ppp.ConfigureRequest, 2, ip(gateway)), ask))
 		f.Add(isServer, slices.Concat(pkt(ppp.ConfigureReject, 0, pnbns(zero), snbns(zero)), pkt(ppp.ConfigureReject, 0, ip(zero))))
-		f.Add(isServer, slices.Concat(pkt(ppp.ConfigureRequest, 1, ip(other), raw(2, 0, 0x2d)), ack, []byte{0, 3, 0, 3}))
+		f.Add(isServer, slices.Concat(pkt(ppp.ConfigureRequest, 1, ip(other), ppptest.Raw(2, 0, 0x2d)), ack, []byte{0, 3, 0, 3}))
 	}
 	f.Fuzz(func(t *testing.T, isServer bool, script []byte) {
 		script = script[:min(len(script), 1024)]
@@ -51,9 +52,9 @@ func FuzzIPCP(f *testing.F) {
 		if isServer {
 			cfg = server()
 		}
-		s := newSide(cfg)
-		now := start
-		s.open(now)
+		s := newSide(t, cfg)
+		now := ppptest.Start
+		s.Begin(now)
 		var req ppp.Packet
 		up := false
 		for len(script) > 0 {
@@ -67,10 +68,10 @@ func FuzzIPCP(f *testing.F) {
 				}
 				now = now.Add(time.Duration(script[0]) * time.Second)
 				script = script[1:]
-				sig = s.Tick(now, &s.out)
+				sig = s.Tick(now, &s.Out)
 			case code == 255:
 				p := ppp.Packet{Code: ppp.ConfigureAck, ID: req.ID, Data: req.Data}
-				sig = s.Input(p.Append(nil), now, &s.out)
+				sig = s.Input(p.Append(nil), now, &s.Out)
 			case len(script) < 2:
 				return
 			default:
@@ -81,18 +82,14 @@ func FuzzIPCP(f *testing.F) {
 				n := min(int(script[1]), len(script)-2)
 				p.Data = script[2 : 2+n]
 				script = script[2+n:]
-				sig = s.Input(p.Append(nil), now, &s.out)
+				sig = s.Input(p.Append(nil), now, &s.Out)
 			}
-			for _, b := range s.take() {
-				var p ppp.Packet
-				_, err := p.Decode(b)
-				require.NoError(t, err)
+			for _, p := range s.Said() {
 				if p.Code == ppp.ConfigureRequest {
 					req = p
 				}
 			}
-			s.out.Reset()
-			s.done = 0
+			s.Forget()
 			if sig&ppp.SignalDown != 0 {
 				require.True(t, up, "down without having been up")
 				up = false
@@ -130,8 +127,8 @@ func FuzzInput(f *testing.F) {
 			cfg = server()
 		}
 		p := newPeer(t, cfg)
-		p.Input(b, p.now, &p.out)
-		require.Less(t, p.out.Len(), 6)
+		p.Input(b, p.Now, &p.Out)
+		require.Less(t, p.Out.Len(), 6)
 		require.False(t, p.Opened(), "one packet does not open it")
 	})
 }

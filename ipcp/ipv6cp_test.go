@@ -7,6 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/gopptp/gopptp/internal/ppptest"
 	"github.com/gopptp/gopptp/ppp"
 )
 
@@ -18,59 +19,40 @@ var (
 
 // peer6 drives an IPV6CP by hand: the test plays the other side.
 type peer6 struct {
-	t *testing.T
 	*IPV6CP
-	out ppp.Output
-	now time.Time
-	id  uint8
+	*ppptest.Hand
 }
 
-func newPeer6(t *testing.T, cfg IPV6CPConfig) *peer6 {
-	p := &peer6{t: t, IPV6CP: NewIPV6CP(cfg), now: start}
-	p.Open(p.now, &p.out)
-	p.Up(p.now, &p.out)
-	return p
-}
-
-// heard returns what the IPV6CP has sent since the last call.
-func (p *peer6) heard() (got []ppp.Packet) {
-	p.t.Helper()
-	for i := range p.out.Len() {
-		protocol, b, err := ppp.DecodeProtocol(p.out.At(i).Frame)
-		require.NoError(p.t, err)
-		require.Equal(p.t, ppp.ProtocolIPV6CP, protocol)
-		var pkt ppp.Packet
-		_, err = pkt.Decode(append([]byte(nil), b...))
-		require.NoError(p.t, err)
-		got = append(got, pkt)
-	}
-	p.out.Reset()
-	return got
+func newPeer6(t testing.TB, cfg IPV6CPConfig) *peer6 {
+	l := NewIPV6CP(cfg)
+	return &peer6{l, ppptest.NewHand(ppptest.NewSide(t, l))}
 }
 
 // say has it hear a packet and returns the one that it answers.
 func (p *peer6) say(code ppp.Code, id uint8, opts ...ppp.Option) ppp.Packet {
-	p.t.Helper()
-	pkt := ppp.Packet{Code: code, ID: id, Data: ppp.Options(opts).Append(nil)}
-	p.Input(pkt.Append(nil), p.now, &p.out)
-	got := p.heard()
-	require.Len(p.t, got, 1)
-	return got[0]
+	p.T.Helper()
+	return p.only(p.SayOptions(code, id, opts...))
 }
 
+// request asks for opts and returns the one packet that it answers.
 func (p *peer6) request(opts ...ppp.Option) ppp.Packet {
-	p.t.Helper()
-	p.id++
-	return p.say(ppp.ConfigureRequest, p.id, opts...)
+	p.T.Helper()
+	return p.only(p.Request(opts...))
+}
+
+func (p *peer6) only(got []ppp.Packet) ppp.Packet {
+	p.T.Helper()
+	require.Len(p.T, got, 1)
+	return got[0]
 }
 
 // asked returns the identifier in a Configure-Request.
 func (p *peer6) asked(pkt ppp.Packet) InterfaceID {
-	p.t.Helper()
-	require.Equal(p.t, ppp.ConfigureRequest, pkt.Code)
-	opts := options(p.t, pkt)
-	require.Len(p.t, opts, 1)
-	require.EqualValues(p.t, optionInterfaceID, opts[0].Type)
+	p.T.Helper()
+	require.Equal(p.T, ppp.ConfigureRequest, pkt.Code)
+	opts := ppptest.Options(p.T, pkt)
+	require.Len(p.T, opts, 1)
+	require.EqualValues(p.T, optionInterfaceID, opts[0].Type)
 	return InterfaceID(opts[0].Data)
 }
 
@@ -83,7 +65,7 @@ func TestInterfaceID(t *testing.T) {
 // RFC 5072 §4.1: the four ways to answer a request.
 func TestIPV6CPJudge(t *testing.T) {
 	p := newPeer6(t, IPV6CPConfig{Local: id1, Peer: id2})
-	require.Equal(t, id1, p.asked(p.heard()[0]))
+	require.Equal(t, id1, p.asked(p.Said()[0]))
 
 	answer := p.request(encodeID(id3))
 	require.Equal(t, ppp.ConfigureAck, answer.Code, "another than ours stays as it is")
@@ -91,15 +73,15 @@ func TestIPV6CPJudge(t *testing.T) {
 
 	answer = p.request(encodeID(InterfaceID{}))
 	require.Equal(t, ppp.ConfigureNak, answer.Code, "none: one is suggested")
-	require.Equal(t, ppp.Options{encodeID(id2)}, options(t, answer))
+	require.Equal(t, ppp.Options{encodeID(id2)}, ppptest.Options(t, answer))
 
 	answer = p.request(encodeID(id1))
 	require.Equal(t, ppp.ConfigureNak, answer.Code, "ours: another is suggested")
-	require.Equal(t, ppp.Options{encodeID(id2)}, options(t, answer))
+	require.Equal(t, ppp.Options{encodeID(id2)}, ppptest.Options(t, answer))
 
 	answer = p.request()
 	require.Equal(t, ppp.ConfigureNak, answer.Code, "the option is appended, once")
-	require.Equal(t, ppp.Options{encodeID(id2)}, options(t, answer))
+	require.Equal(t, ppp.Options{encodeID(id2)}, ppptest.Options(t, answer))
 	answer = p.request()
 	require.Equal(t, ppp.ConfigureAck, answer.Code, "it does not know the option")
 	require.Zero(t, p.Peer())
@@ -107,16 +89,16 @@ func TestIPV6CPJudge(t *testing.T) {
 
 func TestIPV6CPRejects(t *testing.T) {
 	p := newPeer6(t, IPV6CPConfig{Local: id1})
-	p.heard()
-	compression := raw(2, 0, 0x61)
+	p.Said()
+	compression := ppptest.Raw(2, 0, 0x61)
 	for name, c := range map[string]struct{ asked, rejected ppp.Options }{
 		"header compression": {ppp.Options{encodeID(id2), compression}, ppp.Options{compression}},
-		"too short":          {ppp.Options{raw(1, 1, 2, 3)}, ppp.Options{raw(1, 1, 2, 3)}},
+		"too short":          {ppp.Options{ppptest.Raw(1, 1, 2, 3)}, ppp.Options{ppptest.Raw(1, 1, 2, 3)}},
 		"twice":              {ppp.Options{encodeID(id2), encodeID(id3)}, ppp.Options{encodeID(id3)}},
 	} {
 		answer := p.request(c.asked...)
 		require.Equal(t, ppp.ConfigureReject, answer.Code, name)
-		require.Equal(t, c.rejected, options(t, answer), name)
+		require.Equal(t, c.rejected, ppptest.Options(t, answer), name)
 	}
 }
 
@@ -124,32 +106,32 @@ func TestIPV6CPRejects(t *testing.T) {
 // have suggested to the peer: two that drew the same would go on in step.
 func TestIPV6CPNaked(t *testing.T) {
 	p := newPeer6(t, IPV6CPConfig{Local: id1, Peer: id2})
-	first := p.heard()[0]
+	first := p.Said()[0]
 	require.Equal(t, id3, p.asked(p.say(ppp.ConfigureNak, first.ID, encodeID(id3))))
 
 	p = newPeer6(t, IPV6CPConfig{Local: id1, Peer: id2})
-	first = p.heard()[0]
+	first = p.Said()[0]
 	require.Equal(t, ppp.ConfigureNak, p.request(encodeID(id1)).Code)
 	got := p.asked(p.say(ppp.ConfigureNak, first.ID, encodeID(id2)))
 	require.NotContains(t, []InterfaceID{{}, id1, id2}, got)
 	require.Zero(t, got[0]&2, "the u bit")
 
 	// Nothing but an identifier of the right length is taken.
-	for _, o := range []ppp.Option{raw(1, 9), raw(7, 1, 2, 3, 4, 5, 6, 7, 8)} {
+	for _, o := range []ppp.Option{ppptest.Raw(1, 9), ppptest.Raw(7, 1, 2, 3, 4, 5, 6, 7, 8)} {
 		p = newPeer6(t, IPV6CPConfig{Local: id1})
-		first = p.heard()[0]
+		first = p.Said()[0]
 		require.Equal(t, id1, p.asked(p.say(ppp.ConfigureNak, first.ID, o)))
 	}
 }
 
 func TestIPV6CPRefused(t *testing.T) {
 	p := newPeer6(t, IPV6CPConfig{Local: id1})
-	first := p.heard()[0]
+	first := p.Said()[0]
 	again := p.say(ppp.ConfigureReject, first.ID, encodeID(id1))
 	require.Equal(t, ppp.ConfigureRequest, again.Code)
 	require.Empty(t, again.Data)
 	require.Equal(t, ppp.ConfigureAck, p.request(encodeID(id2)).Code)
-	p.Input((&ppp.Packet{Code: ppp.ConfigureAck, ID: again.ID}).Append(nil), p.now, &p.out)
+	p.Input((&ppp.Packet{Code: ppp.ConfigureAck, ID: again.ID}).Append(nil), p.Now, &p.Out)
 	require.True(t, p.Opened())
 	require.Equal(t, id1, p.Local())
 }
@@ -190,39 +172,12 @@ func TestIPV6CPCollision(t *testing.T) {
 // says so.
 func talk6(t *testing.T, a, b *IPV6CP, lose func(n int) bool) {
 	t.Helper()
-	sides := [2]*IPV6CP{a, b}
-	now, sent := start, 0
-	var outs [2]ppp.Output
-	for i, s := range sides {
-		s.Open(now, &outs[i])
-		s.Up(now, &outs[i])
-	}
-	for range 200 {
-		quiet := true
-		for i := range sides {
-			var packets [][]byte
-			for k := range outs[i].Len() {
-				packets = append(packets, append([]byte(nil), outs[i].At(k).Frame[2:]...))
-			}
-			outs[i].Reset()
-			for _, p := range packets {
-				quiet = false
-				if sent++; lose == nil || !lose(sent-1) {
-					sides[1-i].Input(p, now, &outs[1-i])
-				}
-			}
-		}
-		if quiet && a.Opened() && b.Opened() {
-			return
-		}
-		if quiet {
-			now = now.Add(100 * time.Millisecond)
-			for i, s := range sides {
-				s.Tick(now, &outs[i])
-			}
-		}
-	}
-	require.FailNow(t, "the two do not come to an end")
+	l := ppptest.NewLine(ppptest.NewSide(t, a), ppptest.NewSide(t, b))
+	l.Lose = lose
+	l.Begin()
+	l.Run(20*time.Second, l.BothOpen)
+	l.Run(time.Second, nil)
+	require.True(t, l.BothOpen(), "the two do not come to an end")
 }
 
 func TestIPV6CPEachPacketLostOnce(t *testing.T) {
@@ -237,13 +192,13 @@ func TestIPV6CPEachPacketLostOnce(t *testing.T) {
 // A new negotiation knows nothing of the last one.
 func TestIPV6CPBeginsAnew(t *testing.T) {
 	p := newPeer6(t, IPV6CPConfig{Local: id1})
-	first := p.heard()[0]
+	first := p.Said()[0]
 	p.say(ppp.ConfigureReject, first.ID, encodeID(id1))
 	p.request(encodeID(id2))
-	p.Down(p.now, &p.out)
-	p.heard()
-	p.Up(p.now, &p.out)
-	require.Equal(t, id1, p.asked(p.heard()[0]))
+	p.Down(p.Now, &p.Out)
+	p.Said()
+	p.Up(p.Now, &p.Out)
+	require.Equal(t, id1, p.asked(p.Said()[0]))
 	require.Zero(t, p.Peer())
 }
 
@@ -254,12 +209,13 @@ func FuzzIPV6CP(f *testing.F) {
 	f.Add([]byte{1, 1, 0, 8, 1, 4, 0, 0})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		p := newPeer6(t, IPV6CPConfig{Local: id1})
-		p.heard()
+		p.Said()
 		for range 3 {
-			p.Input(b, p.now, &p.out)
-			require.LessOrEqual(t, p.out.Len(), 4)
+			p.Forget()
+			p.Input(b, p.Now, &p.Out)
+			require.LessOrEqual(t, p.Out.Len(), 4)
 			require.NotZero(t, p.Local())
-			for _, pkt := range p.heard() {
+			for _, pkt := range p.Said() {
 				if pkt.Code == ppp.ConfigureAck {
 					require.NotEqual(t, p.Local(), p.Peer())
 				}

@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/gopptp/gopptp/internal/mutate"
+	"github.com/gopptp/gopptp/internal/ppptest"
 	"github.com/gopptp/gopptp/ppp"
 )
 
@@ -22,30 +23,18 @@ type mutation struct {
 	t    *testing.T
 	name string
 	layer
-	out ppp.Output
+	*ppptest.Side
 	id  uint8 // of its first request
 	ask []byte
 }
 
 func newMutation(t *testing.T, l layer) *mutation {
-	m := &mutation{t: t, layer: l}
-	m.Open(start, &m.out)
-	m.Up(start, &m.out)
-	said := m.said()
+	m := &mutation{t: t, layer: l, Side: ppptest.NewSide(t, l)}
+	m.Begin(ppptest.Start)
+	said := m.Said()
 	require.Len(t, said, 1)
 	m.id, m.ask = said[0].ID, said[0].Data
 	return m
-}
-
-func (m *mutation) said() (said []ppp.Packet) {
-	for i := range m.out.Len() {
-		var p ppp.Packet
-		_, err := p.Decode(bytes.Clone(m.out.At(i).Frame[2:]))
-		require.NoError(m.t, err, m.name)
-		said = append(said, p)
-	}
-	m.out.Reset()
-	return said
 }
 
 // known are the options of a protocol, with the length that each must have.
@@ -67,13 +56,13 @@ func (m *mutation) hear(b []byte, k known) {
 	t, name := m.t, m.name
 	before := bytes.Clone(b)
 	dropped := m.Dropped()
-	m.Input(b, start, &m.out)
+	m.Input(b, ppptest.Start, &m.Out)
 	require.Equal(t, before, b, name)
 	var in ppp.Packet
 	if _, err := in.Decode(b); err != nil {
 		require.Equal(t, dropped+1, m.Dropped(), name)
 	}
-	said := m.said()
+	said := m.Said()
 	require.LessOrEqual(t, len(said), 2, name)
 	for _, s := range said {
 		switch s.Code {
@@ -88,7 +77,7 @@ func (m *mutation) hear(b []byte, k known) {
 	}
 	for i := 0; !m.Opened() && !m.Deadline().IsZero(); i++ {
 		require.Less(t, i, 50, name)
-		m.Tick(m.Deadline(), &m.out)
+		m.Tick(m.Deadline(), &m.Out)
 	}
 }
 
@@ -100,10 +89,10 @@ func mutateLayer(t *testing.T, fresh func() layer, wanted ppp.Options, k known) 
 			m := newMutation(t, fresh())
 			m.name = name
 			if open {
-				m.Input((&ppp.Packet{Code: ppp.ConfigureAck, ID: m.id, Data: m.ask}).Append(nil), start, &m.out)
-				m.Input((&ppp.Packet{Code: ppp.ConfigureRequest, ID: 8, Data: wanted.Append(nil)}).Append(nil), start, &m.out)
+				m.Input((&ppp.Packet{Code: ppp.ConfigureAck, ID: m.id, Data: m.ask}).Append(nil), ppptest.Start, &m.Out)
+				m.Input((&ppp.Packet{Code: ppp.ConfigureRequest, ID: 8, Data: wanted.Append(nil)}).Append(nil), ppptest.Start, &m.Out)
 				require.True(t, m.Opened())
-				m.said()
+				m.Said()
 			}
 			return m
 		}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/gopptp/gopptp/internal/ppptest"
 	"github.com/gopptp/gopptp/ppp"
 )
 
@@ -15,11 +16,11 @@ func TestRejectsFitThePeersMRU(t *testing.T) {
 	for _, mru := range []int{MinMRU, 200, 1400} {
 		p := newPeer(t, client())
 		p.establish(encodeMRU(mru))
-		got := p.one(ppp.CodeReject, p.say(99, 1, make([]byte, 1496)))
+		got := p.One(ppp.CodeReject, p.Say(99, 1, make([]byte, 1496)))
 		require.LessOrEqual(t, len(got.Append(nil)), mru)
 		require.Equal(t, []byte{99, 1, 0x05, 0xdc}, got.Data[:4], "it begins as the packet did")
-		p.RejectProtocol(0x1235, make([]byte, 1496), &p.out)
-		got = p.one(ppp.ProtocolReject, p.heard())
+		p.RejectProtocol(0x1235, make([]byte, 1496), &p.Out)
+		got = p.One(ppp.ProtocolReject, p.Said())
 		require.LessOrEqual(t, len(got.Append(nil)), mru)
 	}
 }
@@ -30,27 +31,27 @@ func TestEchoIdentifiers(t *testing.T) {
 	p := newPeer(t, server())
 	p.establish(encodeMagic(5))
 	for _, id := range []uint8{0, 7, 255, 7} {
-		got := p.one(ppp.EchoReply, p.say(ppp.EchoRequest, id, []byte{0, 0, 0, 5}))
+		got := p.One(ppp.EchoReply, p.Say(ppp.EchoRequest, id, []byte{0, 0, 0, 5}))
 		require.Equal(t, id, got.ID)
 	}
 	p = echoing(t)
-	first := p.one(ppp.EchoRequest, p.tickAt(10*time.Second))
-	second := p.one(ppp.EchoRequest, p.tickAt(20*time.Second))
+	first := p.One(ppp.EchoRequest, p.tickAt(10*time.Second))
+	second := p.One(ppp.EchoRequest, p.tickAt(20*time.Second))
 	require.NotEqual(t, first.ID, second.ID)
 }
 
 // RFC 1661 §5.1 and §6: what is the default anyway is not asked for.
 func TestDefaultsAreNotAskedFor(t *testing.T) {
 	p := newPeer(t, Config{NoHeaderCompression: true})
-	req := p.one(ppp.ConfigureRequest, p.heard())
-	require.Equal(t, ppp.Options{raw(optionMagic, 1, 2, 3, 4)}, options(t, req))
+	req := p.One(ppp.ConfigureRequest, p.Said())
+	require.Equal(t, ppp.Options{ppptest.Raw(optionMagic, 1, 2, 3, 4)}, ppptest.Options(t, req))
 
 	p = newPeer(t, Config{MRU: 1460})
-	req = p.one(ppp.ConfigureRequest, p.heard())
-	_, ok := options(t, req).Get(optionMRU)
+	req = p.One(ppp.ConfigureRequest, p.Said())
+	_, ok := ppptest.Options(t, req).Get(optionMRU)
 	require.True(t, ok)
-	got := p.one(ppp.ConfigureRequest, p.sayOptions(ppp.ConfigureNak, req.ID, encodeMRU(DefaultMRU)))
-	_, ok = options(t, got).Get(optionMRU)
+	got := p.One(ppp.ConfigureRequest, p.SayOptions(ppp.ConfigureNak, req.ID, encodeMRU(DefaultMRU)))
+	_, ok = ppptest.Options(t, got).Get(optionMRU)
 	require.False(t, ok, "nor when the peer suggests it")
 }
 
@@ -59,9 +60,9 @@ func TestNoEchoesUnlessOpen(t *testing.T) {
 	cfg := server()
 	cfg.EchoInterval = time.Millisecond
 	p := newPeer(t, cfg)
-	p.say(ppp.EchoRequest, 1, []byte{0, 0, 0, 5})
-	p.advance(time.Second)
-	for _, got := range p.heard() {
+	p.Say(ppp.EchoRequest, 1, []byte{0, 0, 0, 5})
+	p.Advance(time.Second)
+	for _, got := range p.Said() {
 		require.Equal(t, ppp.ConfigureRequest, got.Code)
 	}
 }
@@ -75,5 +76,5 @@ func TestOptionsOnTheWire(t *testing.T) {
 		5, 6, 1, 2, 3, 4,
 		7, 2,
 		8, 2,
-	}, p.one(ppp.ConfigureRequest, p.heard()).Data)
+	}, p.One(ppp.ConfigureRequest, p.Said()).Data)
 }

@@ -7,24 +7,25 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/gopptp/gopptp/internal/ppptest"
 	"github.com/gopptp/gopptp/ppp"
 )
 
 // FuzzOptions decodes whatever stands in an option.
 func FuzzOptions(f *testing.F) {
 	for _, o := range []ppp.Option{
-		encodeMRU(1500), encodeMagic(1), encodeAuth(ppp.AuthMSCHAPv2), encodeAuth(ppp.AuthPAP), raw(optionAuth, 0xc2),
+		encodeMRU(1500), encodeMagic(1), encodeAuth(ppp.AuthMSCHAPv2), encodeAuth(ppp.AuthPAP), ppptest.Raw(optionAuth, 0xc2),
 	} {
 		f.Add(o.Data)
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
-		if mru, ok := decodeMRU(raw(optionMRU, b...)); ok {
+		if mru, ok := decodeMRU(ppptest.Raw(optionMRU, b...)); ok {
 			require.Equal(t, b, encodeMRU(mru).Data)
 		}
-		if magic, ok := decodeMagic(raw(optionMagic, b...)); ok {
+		if magic, ok := decodeMagic(ppptest.Raw(optionMagic, b...)); ok {
 			require.Equal(t, b, encodeMagic(magic).Data)
 		}
-		if m, ok := decodeAuth(raw(optionAuth, b...)); ok {
+		if m, ok := decodeAuth(ppptest.Raw(optionAuth, b...)); ok {
 			require.Equal(t, b, encodeAuth(m).Data)
 		}
 	})
@@ -42,23 +43,23 @@ func FuzzLCP(f *testing.F) {
 		return append([]byte{byte(code), id, byte(len(data))}, data...)
 	}
 	ack := []byte{255}
-	all := pkt(ppp.ConfigureRequest, 1, encodeMRU(1400), encodeAuth(ppp.AuthMSCHAPv2), encodeMagic(5), raw(optionPFC), raw(optionACFC))
+	all := pkt(ppp.ConfigureRequest, 1, encodeMRU(1400), encodeAuth(ppp.AuthMSCHAPv2), encodeMagic(5), ppptest.Raw(optionPFC), ppptest.Raw(optionACFC))
 	f.Add(slices.Concat(ack, all, []byte{0, 10, 0, 10, 0, 10, 0, 10}))
 	f.Add(slices.Concat(all, pkt(ppp.ConfigureNak, 0, encodeAuth(ppp.AuthPAP), encodeMRU(1200), encodeMagic(1)), ack))
-	f.Add(slices.Concat(pkt(ppp.ConfigureReject, 0, raw(optionPFC), raw(optionACFC)), ack, all, all))
+	f.Add(slices.Concat(pkt(ppp.ConfigureReject, 0, ppptest.Raw(optionPFC), ppptest.Raw(optionACFC)), ack, all, all))
 	f.Add(slices.Concat(pkt(ppp.ConfigureRequest, 1, encodeMagic(100)), pkt(ppp.ConfigureNak, 0, encodeMagic(101))))
 	f.Add(slices.Concat(ack, pkt(ppp.ConfigureRequest, 1), []byte{9, 1, 5, 0, 0, 0, 5, 1}, []byte{10, 0, 4, 0, 0, 0, 5}))
 	f.Add(slices.Concat(ack, pkt(ppp.ConfigureRequest, 1), []byte{8, 1, 2, 0xc0, 0x21}, []byte{5, 1, 0}))
-	f.Add(slices.Concat(ack, pkt(ppp.ConfigureRequest, 1, raw(13, 6), raw(17)), []byte{12, 0, 6, 0, 0, 0, 0, 'h', 'i'}, []byte{13, 0, 8, 0, 0, 0, 0, 0, 0, 0, 1}))
+	f.Add(slices.Concat(ack, pkt(ppp.ConfigureRequest, 1, ppptest.Raw(13, 6), ppptest.Raw(17)), []byte{12, 0, 6, 0, 0, 0, 0, 'h', 'i'}, []byte{13, 0, 8, 0, 0, 0, 0, 0, 0, 0, 1}))
 	f.Fuzz(func(t *testing.T, script []byte) {
 		script = script[:min(len(script), 1024)]
 		own := []ppp.AuthMethod{ppp.AuthMSCHAPv2, ppp.AuthCHAPMD5}
-		s := newSide(Config{
+		s := newSide(t, Config{
 			PeerAuth: several, OwnAuth: own, Rand: magicFrom(100),
 			EchoInterval: 10 * time.Second, EchoFailures: 3, Identification: "fuzz",
 		})
-		now := start
-		s.open(now)
+		now := ppptest.Start
+		s.Begin(now)
 		var last ppp.Packet // that it sent
 		var req ppp.Packet
 		opened := false
@@ -72,10 +73,10 @@ func FuzzLCP(f *testing.F) {
 				}
 				now = now.Add(time.Duration(script[0]) * time.Second)
 				script = script[1:]
-				s.Tick(now, &s.out)
+				s.Tick(now, &s.Out)
 			case code == 255:
 				p := ppp.Packet{Code: ppp.ConfigureAck, ID: req.ID, Data: req.Data}
-				s.Input(p.Append(nil), now, &s.out)
+				s.Input(p.Append(nil), now, &s.Out)
 			case len(script) < 2:
 				return
 			default:
@@ -86,20 +87,17 @@ func FuzzLCP(f *testing.F) {
 				n := min(int(script[1]), len(script)-2)
 				p.Data = script[2 : 2+n]
 				script = script[2+n:]
-				s.Input(p.Append(nil), now, &s.out)
+				s.Input(p.Append(nil), now, &s.Out)
 			}
-			for _, b := range s.take() {
-				_, err := last.Decode(b)
-				require.NoError(t, err)
-				require.LessOrEqual(t, len(b), DefaultMRU)
+			for _, last = range s.Said() {
+				require.LessOrEqual(t, ppp.PacketHeader+len(last.Data), DefaultMRU)
 				if last.Code == ppp.ConfigureRequest {
 					req = last
 				}
 			}
-			s.out.Reset()
-			s.done = 0
+			s.Forget()
 			s.TakeRejected()
-			s.RejectProtocol(0x1234, script, &s.out)
+			s.RejectProtocol(0x1234, script, &s.Out)
 			require.GreaterOrEqual(t, s.PeerMRU(), MinMRU)
 			require.LessOrEqual(t, s.PeerMRU(), MaxMRU)
 			if m := s.OwnAuth(); m != (ppp.AuthMethod{}) {
@@ -129,7 +127,7 @@ func FuzzInput(f *testing.F) {
 		if opened {
 			p.establish(encodeMagic(5))
 		}
-		p.Input(b, p.now, &p.out)
-		require.Less(t, p.out.Len(), 8)
+		p.Input(b, p.Now, &p.Out)
+		require.Less(t, p.Out.Len(), 8)
 	})
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/gopptp/gopptp/internal/ppptest"
 	"github.com/gopptp/gopptp/ppp"
 )
 
@@ -13,20 +14,20 @@ import (
 func echoing(t *testing.T) *peer {
 	p := newPeer(t, server())
 	p.establish(encodeMagic(5))
-	p.heard()
-	p.sig = 0
+	p.Said()
+	p.Sig = 0
 	return p
 }
 
-// tickAt ticks at the given time after the start and returns what is sent.
+// tickAt ticks at the given time after the ppptest.Start and returns what is sent.
 func (p *peer) tickAt(after time.Duration) []ppp.Packet {
-	p.t.Helper()
-	p.now = start.Add(after)
-	p.sig |= p.Tick(p.now, &p.out)
-	return p.heard()
+	p.T.Helper()
+	p.Now = ppptest.Start.Add(after)
+	p.Sig |= p.Tick(p.Now, &p.Out)
+	return p.Said()
 }
 
-func (p *peer) deadline() time.Duration { return p.Deadline().Sub(start) }
+func (p *peer) deadline() time.Duration { return p.Deadline().Sub(ppptest.Start) }
 
 func TestDeadPeer(t *testing.T) {
 	p := echoing(t)
@@ -34,18 +35,18 @@ func TestDeadPeer(t *testing.T) {
 		at := time.Duration(i+1) * 10 * time.Second
 		require.Equal(t, at, p.deadline())
 		require.Empty(t, p.tickAt(at-1), "not a nanosecond early")
-		echo := p.one(ppp.EchoRequest, p.tickAt(at))
+		echo := p.One(ppp.EchoRequest, p.tickAt(at))
 		require.Equal(t, []byte{1, 2, 3, 4}, echo.Data, "our magic number")
 	}
 	require.Equal(t, 40*time.Second, p.deadline())
 	require.Empty(t, p.tickAt(40*time.Second-1))
-	require.Zero(t, p.sig)
-	p.one(ppp.TerminateRequest, p.tickAt(40*time.Second))
-	require.Equal(t, ppp.SignalDown, p.sig)
+	require.Zero(t, p.Sig)
+	p.One(ppp.TerminateRequest, p.tickAt(40*time.Second))
+	require.Equal(t, ppp.SignalDown, p.Sig)
 	require.ErrorIs(t, p.Err(), ErrPeerDead)
 	require.Equal(t, 40*time.Second+ppp.DefaultFirstTimeout, p.deadline(), "of the automaton from here")
-	p.advance(10 * time.Second)
-	require.Equal(t, ppp.SignalDown|ppp.SignalFinished, p.sig)
+	p.Advance(10 * time.Second)
+	require.Equal(t, ppp.SignalDown|ppp.SignalFinished, p.Sig)
 	require.ErrorIs(t, p.Err(), ErrPeerDead)
 	require.True(t, p.Deadline().IsZero())
 }
@@ -53,10 +54,10 @@ func TestDeadPeer(t *testing.T) {
 func TestDefaultFailures(t *testing.T) {
 	p := newPeer(t, Config{EchoInterval: time.Second})
 	p.establish()
-	p.advance(time.Hour)
+	p.Advance(time.Hour)
 	require.ErrorIs(t, p.Err(), ErrPeerDead)
 	echoes := 0
-	for _, pkt := range p.heard() {
+	for _, pkt := range p.Said() {
 		if pkt.Code == ppp.EchoRequest {
 			echoes++
 		}
@@ -66,31 +67,31 @@ func TestDefaultFailures(t *testing.T) {
 
 func TestEchoReplyRevives(t *testing.T) {
 	p := echoing(t)
-	p.one(ppp.EchoRequest, p.tickAt(10*time.Second))
-	second := p.one(ppp.EchoRequest, p.tickAt(20*time.Second))
-	p.now = start.Add(21 * time.Second)
-	require.Empty(t, p.say(ppp.EchoReply, second.ID, []byte{0, 0, 0, 5}))
+	p.One(ppp.EchoRequest, p.tickAt(10*time.Second))
+	second := p.One(ppp.EchoRequest, p.tickAt(20*time.Second))
+	p.Now = ppptest.Start.Add(21 * time.Second)
+	require.Empty(t, p.Say(ppp.EchoReply, second.ID, []byte{0, 0, 0, 5}))
 	require.Equal(t, 31*time.Second, p.deadline())
 	for i := range 3 {
-		p.one(ppp.EchoRequest, p.tickAt(time.Duration(31+10*i)*time.Second))
+		p.One(ppp.EchoRequest, p.tickAt(time.Duration(31+10*i)*time.Second))
 	}
 	require.Equal(t, 61*time.Second, p.deadline(), "it starts from none again")
 }
 
 func TestEchoReplyToAnEarlierRequest(t *testing.T) {
 	p := echoing(t)
-	first := p.one(ppp.EchoRequest, p.tickAt(10*time.Second))
-	p.one(ppp.EchoRequest, p.tickAt(20*time.Second))
-	require.Empty(t, p.say(ppp.EchoReply, first.ID, []byte{0, 0, 0, 5}))
+	first := p.One(ppp.EchoRequest, p.tickAt(10*time.Second))
+	p.One(ppp.EchoRequest, p.tickAt(20*time.Second))
+	require.Empty(t, p.Say(ppp.EchoReply, first.ID, []byte{0, 0, 0, 5}))
 	require.Equal(t, 30*time.Second, p.deadline(), "late, but it lives")
 }
 
 func TestEchoRepliesThatAreNone(t *testing.T) {
 	p := echoing(t)
-	require.Empty(t, p.say(ppp.EchoReply, 1, []byte{0, 0, 0, 5}), "nothing was asked")
+	require.Empty(t, p.Say(ppp.EchoReply, 1, []byte{0, 0, 0, 5}), "nothing was asked")
 	require.EqualValues(t, 1, p.Dropped())
-	echo := p.one(ppp.EchoRequest, p.tickAt(10*time.Second))
-	p.now = start.Add(12 * time.Second)
+	echo := p.One(ppp.EchoRequest, p.tickAt(10*time.Second))
+	p.Now = ppptest.Start.Add(12 * time.Second)
 	for _, c := range []struct {
 		id   uint8
 		data []byte
@@ -102,7 +103,7 @@ func TestEchoRepliesThatAreNone(t *testing.T) {
 		{echo.ID, nil},
 	} {
 		before := p.Dropped()
-		require.Empty(t, p.say(ppp.EchoReply, c.id, c.data))
+		require.Empty(t, p.Say(ppp.EchoReply, c.id, c.data))
 		require.Equal(t, before+1, p.Dropped(), "%+v", c)
 		require.Equal(t, 20*time.Second, p.deadline())
 		require.Equal(t, 1, p.keepalive.pending)
@@ -115,34 +116,34 @@ func TestTrafficMakesEchoesNeedless(t *testing.T) {
 	for i := range 100 {
 		at := time.Duration(i+1) * 9 * time.Second
 		require.Empty(t, p.tickAt(at))
-		p.Heard(p.now)
+		p.Heard(p.Now)
 		require.Equal(t, at+10*time.Second, p.deadline())
 	}
-	p.one(ppp.EchoRequest, p.tickAt(910*time.Second))
-	p.Heard(start.Add(909 * time.Second))
+	p.One(ppp.EchoRequest, p.tickAt(910*time.Second))
+	p.Heard(ppptest.Start.Add(909 * time.Second))
 	require.Equal(t, 920*time.Second, p.deadline(), "heard before it was asked: no answer")
-	p.Heard(start.Add(910 * time.Second))
+	p.Heard(ppptest.Start.Add(910 * time.Second))
 	require.Equal(t, 920*time.Second, p.deadline(), "ten seconds from then")
-	p.one(ppp.EchoRequest, p.tickAt(920*time.Second))
+	p.One(ppp.EchoRequest, p.tickAt(920*time.Second))
 	require.Equal(t, 1, p.keepalive.pending)
-	p.Heard(start)
+	p.Heard(ppptest.Start)
 	require.Equal(t, 1, p.keepalive.pending)
 }
 
 // Whatever LCP itself hears will do as well.
 func TestLCPTrafficMakesEchoesNeedless(t *testing.T) {
 	for name, say := range map[string]func(p *peer){
-		"Echo-Request":    func(p *peer) { p.say(ppp.EchoRequest, 1, []byte{0, 0, 0, 5}) },
-		"Discard-Request": func(p *peer) { p.say(ppp.DiscardRequest, 1, []byte{0, 0, 0, 5}) },
-		"Identification":  func(p *peer) { p.say(ppp.Identification, 1, []byte("\x00\x00\x00\x05me")) },
-		"Code-Reject":     func(p *peer) { p.say(ppp.CodeReject, 1, []byte{byte(ppp.EchoRequest), 1, 0, 4}) },
-		"Protocol-Reject": func(p *peer) { p.say(ppp.ProtocolReject, 1, []byte{0x80, 0x57}) },
-		"unknown code":    func(p *peer) { p.say(77, 1, nil) },
+		"Echo-Request":    func(p *peer) { p.Say(ppp.EchoRequest, 1, []byte{0, 0, 0, 5}) },
+		"Discard-Request": func(p *peer) { p.Say(ppp.DiscardRequest, 1, []byte{0, 0, 0, 5}) },
+		"Identification":  func(p *peer) { p.Say(ppp.Identification, 1, []byte("\x00\x00\x00\x05me")) },
+		"Code-Reject":     func(p *peer) { p.Say(ppp.CodeReject, 1, []byte{byte(ppp.EchoRequest), 1, 0, 4}) },
+		"Protocol-Reject": func(p *peer) { p.Say(ppp.ProtocolReject, 1, []byte{0x80, 0x57}) },
+		"unknown code":    func(p *peer) { p.Say(77, 1, nil) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := echoing(t)
-			p.one(ppp.EchoRequest, p.tickAt(10*time.Second))
-			p.now = start.Add(15 * time.Second)
+			p.One(ppp.EchoRequest, p.tickAt(10*time.Second))
+			p.Now = ppptest.Start.Add(15 * time.Second)
 			say(p)
 			require.Equal(t, 25*time.Second, p.deadline())
 			require.Zero(t, p.keepalive.pending)
@@ -156,7 +157,7 @@ func TestNoEchoes(t *testing.T) {
 	require.False(t, p.Deadline().IsZero(), "of the first request")
 	p.establish()
 	require.True(t, p.Deadline().IsZero())
-	p.Heard(p.now)
+	p.Heard(p.Now)
 	require.Empty(t, p.tickAt(24*time.Hour))
 	require.True(t, p.Opened())
 }
@@ -164,7 +165,7 @@ func TestNoEchoes(t *testing.T) {
 // A loop that was held up for long must not take the peer for dead at once.
 func TestLateTick(t *testing.T) {
 	p := echoing(t)
-	p.one(ppp.EchoRequest, p.tickAt(time.Hour))
+	p.One(ppp.EchoRequest, p.tickAt(time.Hour))
 	require.Equal(t, time.Hour+10*time.Second, p.deadline())
 	require.True(t, p.Opened())
 }
@@ -173,11 +174,11 @@ func TestEchoesStartAnew(t *testing.T) {
 	p := echoing(t)
 	p.tickAt(10 * time.Second)
 	p.tickAt(20 * time.Second)
-	p.now = start.Add(25 * time.Second)
-	got := p.request(encodeMagic(5)) // new negotiation
+	p.Now = ppptest.Start.Add(25 * time.Second)
+	got := p.Request(encodeMagic(5)) // new negotiation
 	require.Equal(t, 25*time.Second+ppp.DefaultFirstTimeout, p.deadline(), "no echo while it is not open")
-	p.now = start.Add(25*time.Second + time.Millisecond)
-	p.say(ppp.ConfigureAck, got[0].ID, got[0].Data)
+	p.Now = ppptest.Start.Add(25*time.Second + time.Millisecond)
+	p.Say(ppp.ConfigureAck, got[0].ID, got[0].Data)
 	require.True(t, p.Opened())
 	require.Equal(t, 35*time.Second+time.Millisecond, p.deadline())
 	require.Zero(t, p.keepalive.pending)
@@ -188,11 +189,11 @@ func TestEchoIdentifiersWrap(t *testing.T) {
 	p := echoing(t)
 	for i := range 600 {
 		at := time.Duration(i+1) * 20 * time.Second
-		p.one(ppp.EchoRequest, p.tickAt(at-10*time.Second))
-		echo := p.one(ppp.EchoRequest, p.tickAt(at))
-		p.say(ppp.EchoReply, echo.ID, []byte{0, 0, 0, 5})
+		p.One(ppp.EchoRequest, p.tickAt(at-10*time.Second))
+		echo := p.One(ppp.EchoRequest, p.tickAt(at))
+		p.Say(ppp.EchoReply, echo.ID, []byte{0, 0, 0, 5})
 		require.Zero(t, p.keepalive.pending, i)
-		p.Heard(p.now)
+		p.Heard(p.Now)
 	}
 	require.Zero(t, p.Dropped())
 }
@@ -202,13 +203,13 @@ func TestEchoIdentifiersWrap(t *testing.T) {
 func TestCutLine(t *testing.T) {
 	cfg := client()
 	cfg.EchoInterval, cfg.EchoFailures = 10*time.Second, 3
-	a, b := newSide(server()), newSide(cfg)
-	l := newLine(a, b)
-	l.open()
-	l.run(24*time.Hour, nil)
-	require.True(t, l.bothOpen())
-	l.lose = func(int) bool { return true }
-	took := l.run(time.Hour, func() bool { return a.sig&b.sig&ppp.SignalFinished != 0 })
+	a, b := newSide(t, server()), newSide(t, cfg)
+	l := ppptest.NewLine(a.Side, b.Side)
+	l.Begin()
+	l.Run(24*time.Hour, nil)
+	require.True(t, l.BothOpen())
+	l.Lose = func(int) bool { return true }
+	took := l.Run(time.Hour, func() bool { return a.Sig&b.Sig&ppp.SignalFinished != 0 })
 	require.ErrorIs(t, a.Err(), ErrPeerDead)
 	require.ErrorIs(t, b.Err(), ErrPeerDead)
 	require.GreaterOrEqual(t, took, 30*time.Second)

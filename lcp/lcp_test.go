@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/gopptp/gopptp/internal/ppptest"
 	"github.com/gopptp/gopptp/ppp"
 )
 
@@ -47,11 +48,11 @@ func TestTwoSides(t *testing.T) {
 		"small": {Config{MRU: 1}, Config{MRU: 1 << 20}, ppp.AuthMethod{}, ppp.AuthMethod{}, both, MaxMRU, MinMRU},
 	} {
 		t.Run(name, func(t *testing.T) {
-			a, b := newSide(c.a), newSide(c.b)
-			l := newLine(a, b)
-			l.open()
-			took := l.run(time.Minute, l.bothOpen)
-			require.True(t, l.bothOpen())
+			a, b := newSide(t, c.a), newSide(t, c.b)
+			l := ppptest.NewLine(a.Side, b.Side)
+			l.Begin()
+			took := l.Run(time.Minute, l.BothOpen)
+			require.True(t, l.BothOpen())
 			require.Less(t, took, 20*time.Millisecond, "nothing was waited for")
 			require.Equal(t, c.aAuth, a.OwnAuth())
 			require.Equal(t, c.aAuth, b.PeerAuth())
@@ -61,8 +62,8 @@ func TestTwoSides(t *testing.T) {
 			require.Equal(t, c.mruB, b.PeerMRU())
 			require.Equal(t, c.header, a.HeaderCompression())
 			require.Equal(t, c.header, b.HeaderCompression())
-			for _, s := range l.sides {
-				require.Equal(t, ppp.SignalStarted|ppp.SignalUp, s.sig)
+			for _, s := range []*side{a, b} {
+				require.Equal(t, ppp.SignalStarted|ppp.SignalUp, s.Sig)
 				require.NoError(t, s.Err())
 				require.Zero(t, s.Dropped())
 				require.NotZero(t, s.ownMagic)
@@ -75,15 +76,15 @@ func TestTwoSides(t *testing.T) {
 func TestEachPacketLostOnce(t *testing.T) {
 	for lost := range 6 {
 		t.Run(fmt.Sprint(lost), func(t *testing.T) {
-			a, b := newSide(server()), newSide(client())
-			l := newLine(a, b)
-			l.lose = func(n int) bool { return n == lost }
-			l.open()
-			took := l.run(time.Minute, l.bothOpen)
-			require.True(t, l.bothOpen())
+			a, b := newSide(t, server()), newSide(t, client())
+			l := ppptest.NewLine(a.Side, b.Side)
+			l.Lose = func(n int) bool { return n == lost }
+			l.Begin()
+			took := l.Run(time.Minute, l.BothOpen)
+			require.True(t, l.BothOpen())
 			require.Less(t, took, time.Second)
-			l.run(10*time.Second, nil)
-			require.True(t, l.bothOpen(), "and it stays so")
+			l.Run(10*time.Second, nil)
+			require.True(t, l.BothOpen(), "and it stays so")
 			require.Equal(t, ppp.AuthMSCHAPv2, a.PeerAuth())
 			require.Equal(t, ppp.AuthMSCHAPv2, b.OwnAuth())
 		})
@@ -93,15 +94,15 @@ func TestEachPacketLostOnce(t *testing.T) {
 func TestImpairedLine(t *testing.T) {
 	for seed := range uint64(50) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
-			a, b := newSide(Config{PeerAuth: several}), newSide(Config{OwnAuth: []ppp.AuthMethod{ppp.AuthPAP}})
-			l := newLine(a, b)
-			l.delay = 40 * time.Millisecond
-			l.lose = seeded(seed, 4)
-			l.open()
-			l.run(20*time.Second, l.bothOpen)
-			l.lose = nil
-			l.run(20*time.Second, nil)
-			require.True(t, l.bothOpen(), "%v %v", a.State(), b.State())
+			a, b := newSide(t, Config{PeerAuth: several}), newSide(t, Config{OwnAuth: []ppp.AuthMethod{ppp.AuthPAP}})
+			l := ppptest.NewLine(a.Side, b.Side)
+			l.Delay = 40 * time.Millisecond
+			l.Lose = ppptest.Share(seed, 4)
+			l.Begin()
+			l.Run(20*time.Second, l.BothOpen)
+			l.Lose = nil
+			l.Run(20*time.Second, nil)
+			require.True(t, l.BothOpen(), "%v %v", a.State(), b.State())
 			require.Equal(t, ppp.AuthPAP, a.PeerAuth())
 			require.Equal(t, ppp.AuthPAP, b.OwnAuth())
 		})
@@ -110,7 +111,7 @@ func TestImpairedLine(t *testing.T) {
 
 func TestRenegotiation(t *testing.T) {
 	p := newPeer(t, Config{PeerAuth: v2Only, OwnAuth: v2Only})
-	p.establish(encodeMRU(1400), encodeAuth(ppp.AuthMSCHAPv2), raw(optionPFC), raw(optionACFC))
+	p.establish(encodeMRU(1400), encodeAuth(ppp.AuthMSCHAPv2), ppptest.Raw(optionPFC), ppptest.Raw(optionACFC))
 	require.Equal(t, 1400, p.PeerMRU())
 	require.Equal(t, ppp.AuthMSCHAPv2, p.OwnAuth())
 	require.Equal(t, ppp.AuthMSCHAPv2, p.PeerAuth())
@@ -118,9 +119,9 @@ func TestRenegotiation(t *testing.T) {
 	before := p.ownMagic
 	require.NotZero(t, before)
 
-	p.sig = 0
-	got := p.request(encodeMRU(1300))
-	require.Equal(t, ppp.SignalDown, p.sig)
+	p.Sig = 0
+	got := p.Request(encodeMRU(1300))
+	require.Equal(t, ppp.SignalDown, p.Sig)
 	require.Len(t, got, 2)
 	require.Equal(t, ppp.ConfigureRequest, got[0].Code)
 	require.Equal(t, ppp.ConfigureAck, got[1].Code)
@@ -130,7 +131,7 @@ func TestRenegotiation(t *testing.T) {
 	require.Equal(t, ppp.HeaderCompression{}, p.HeaderCompression())
 	require.Equal(t, 1300, p.PeerMRU())
 
-	p.say(ppp.ConfigureAck, got[0].ID, got[0].Data)
+	p.Say(ppp.ConfigureAck, got[0].ID, got[0].Data)
 	require.True(t, p.Opened())
 	require.Equal(t, ppp.AuthMSCHAPv2, p.PeerAuth())
 	require.NotEqual(t, before, p.ownMagic, "a new negotiation, a new number")
@@ -139,21 +140,21 @@ func TestRenegotiation(t *testing.T) {
 // What was given up in one negotiation is asked for again in the next.
 func TestBeginAsksForEverythingAgain(t *testing.T) {
 	p := newPeer(t, Config{PeerAuth: several, MRU: 1400})
-	first := p.one(ppp.ConfigureRequest, p.heard())
-	all := options(t, first)
-	nak := p.one(ppp.ConfigureRequest, p.sayOptions(ppp.ConfigureNak, first.ID, encodeAuth(ppp.AuthPAP), encodeMRU(1200)))
-	nak = p.one(ppp.ConfigureRequest, p.sayOptions(ppp.ConfigureNak, nak.ID, encodeAuth(ppp.AuthCHAPMD5)))
-	rest := p.one(ppp.ConfigureRequest, p.sayOptions(ppp.ConfigureReject, nak.ID,
-		encodeMRU(1200), encodeMagic(p.sentMagic), raw(optionPFC), raw(optionACFC)))
-	require.Equal(t, ppp.Options{encodeAuth(ppp.AuthCHAPMD5)}, options(t, rest))
+	first := p.One(ppp.ConfigureRequest, p.Said())
+	all := ppptest.Options(t, first)
+	nak := p.One(ppp.ConfigureRequest, p.SayOptions(ppp.ConfigureNak, first.ID, encodeAuth(ppp.AuthPAP), encodeMRU(1200)))
+	nak = p.One(ppp.ConfigureRequest, p.SayOptions(ppp.ConfigureNak, nak.ID, encodeAuth(ppp.AuthCHAPMD5)))
+	rest := p.One(ppp.ConfigureRequest, p.SayOptions(ppp.ConfigureReject, nak.ID,
+		encodeMRU(1200), encodeMagic(p.sentMagic), ppptest.Raw(optionPFC), ppptest.Raw(optionACFC)))
+	require.Equal(t, ppp.Options{encodeAuth(ppp.AuthCHAPMD5)}, ppptest.Options(t, rest))
 
-	p.Down(p.now, &p.out)
-	p.Up(p.now, &p.out)
-	req := p.one(ppp.ConfigureRequest, p.heard())
-	again := options(t, req)
+	p.Down(p.Now, &p.Out)
+	p.Up(p.Now, &p.Out)
+	req := p.One(ppp.ConfigureRequest, p.Said())
+	again := ppptest.Options(t, req)
 	require.Len(t, again, len(all))
-	got := p.sayOptions(ppp.ConfigureNak, req.ID, encodeAuth(ppp.AuthPAP))
-	o, _ := options(t, p.one(ppp.ConfigureRequest, got)).Get(optionAuth)
+	got := p.SayOptions(ppp.ConfigureNak, req.ID, encodeAuth(ppp.AuthPAP))
+	o, _ := ppptest.Options(t, p.One(ppp.ConfigureRequest, got)).Get(optionAuth)
 	require.Equal(t, encodeAuth(ppp.AuthPAP), o, "what was refused then may do now")
 	for i, o := range again {
 		if o.Type == optionMagic {
@@ -165,23 +166,23 @@ func TestBeginAsksForEverythingAgain(t *testing.T) {
 }
 
 func TestCloseAndPeerCloses(t *testing.T) {
-	a, b := newSide(server()), newSide(client())
-	l := newLine(a, b)
-	l.open()
-	l.run(time.Second, l.bothOpen)
-	a.sig, b.sig = 0, 0
-	a.sig |= a.Close(l.now, &a.out)
-	l.run(5*time.Second, nil)
-	require.Equal(t, ppp.SignalDown|ppp.SignalFinished, a.sig)
+	a, b := newSide(t, server()), newSide(t, client())
+	l := ppptest.NewLine(a.Side, b.Side)
+	l.Begin()
+	l.Run(time.Second, l.BothOpen)
+	a.Sig, b.Sig = 0, 0
+	a.Sig |= a.Close(l.Now, &a.Out)
+	l.Run(5*time.Second, nil)
+	require.Equal(t, ppp.SignalDown|ppp.SignalFinished, a.Sig)
 	require.NoError(t, a.Err())
-	require.NotZero(t, b.sig&ppp.SignalDown)
+	require.NotZero(t, b.Sig&ppp.SignalDown)
 	require.ErrorIs(t, b.Err(), ppp.ErrTerminated)
 	require.True(t, a.Deadline().IsZero(), "no echo to a peer that is gone")
 }
 
 // The link composes what this package gives.
 func TestInALink(t *testing.T) {
-	now := start
+	now := ppptest.Start
 	var out ppp.Output
 	lcp := New(Config{Rand: magicFrom(1)})
 	network := ppp.NewAutomaton(ppp.AutomatonConfig{Protocol: ppp.ProtocolIPCP}, nopPolicy{})
@@ -229,41 +230,41 @@ func (nopPolicy) Refused(ppp.Options) {}
 func TestEndlessPeers(t *testing.T) {
 	for name, answer := range map[string]func(p *peer, got ppp.Packet){
 		"rejects nothing, naks for ever": func(p *peer, got ppp.Packet) {
-			p.sayOptions(ppp.ConfigureNak, got.ID, encodeMRU(1400))
+			p.SayOptions(ppp.ConfigureNak, got.ID, encodeMRU(1400))
 		},
 		"naks what was not asked for": func(p *peer, got ppp.Packet) {
-			p.sayOptions(ppp.ConfigureNak, got.ID, raw(optionACCM, 0, 0, 0, 0))
+			p.SayOptions(ppp.ConfigureNak, got.ID, ppptest.Raw(optionACCM, 0, 0, 0, 0))
 		},
 		"naks the magic number": func(p *peer, got ppp.Packet) {
-			p.sayOptions(ppp.ConfigureNak, got.ID, encodeMagic(7))
+			p.SayOptions(ppp.ConfigureNak, got.ID, encodeMagic(7))
 		},
 		"acks and insists on Multilink": func(p *peer, got ppp.Packet) {
-			p.say(ppp.ConfigureAck, got.ID, got.Data)
-			p.request(raw(17, 5, 220))
+			p.Say(ppp.ConfigureAck, got.ID, got.Data)
+			p.Request(ppptest.Raw(17, 5, 220))
 		},
 		"acks and insists on a small unit": func(p *peer, got ppp.Packet) {
-			p.say(ppp.ConfigureAck, got.ID, got.Data)
-			p.request(encodeMRU(10))
+			p.Say(ppp.ConfigureAck, got.ID, got.Data)
+			p.Request(encodeMRU(10))
 		},
 		"is silent": func(*peer, ppp.Packet) {},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := newPeer(t, server())
 			requests := 0
-			for p.sig&ppp.SignalFinished == 0 && requests < 1000 {
-				for _, got := range p.heard() {
+			for p.Sig&ppp.SignalFinished == 0 && requests < 1000 {
+				for _, got := range p.Said() {
 					if got.Code == ppp.ConfigureRequest {
 						requests++
 						answer(p, got)
 					}
 				}
-				p.advance(p.Deadline().Sub(p.now))
+				p.Advance(p.Deadline().Sub(p.Now))
 			}
-			require.NotZero(t, p.sig&ppp.SignalFinished)
-			require.Zero(t, p.sig&ppp.SignalUp)
+			require.NotZero(t, p.Sig&ppp.SignalFinished)
+			require.Zero(t, p.Sig&ppp.SignalUp)
 			require.Error(t, p.Err())
 			require.LessOrEqual(t, requests, 31)
-			require.Less(t, p.now.Sub(start), 2*time.Minute)
+			require.Less(t, p.Now.Sub(ppptest.Start), 2*time.Minute)
 			require.True(t, p.Deadline().IsZero())
 		})
 	}

@@ -6,33 +6,20 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/gopptp/gopptp/internal/ppptest"
 	"github.com/gopptp/gopptp/ppp"
 )
 
 // reflect gives an LCP everything that it sends, after delay each way, until it
 // has finished.
 func reflect(t *testing.T, cfg Config, delay time.Duration) (s *side, took time.Duration) {
-	s = newSide(cfg)
-	now := start
-	s.open(now)
-	var air []flight
-	for s.sig&ppp.SignalFinished == 0 {
-		for _, b := range s.take() {
-			air = append(air, flight{s, b, now.Add(delay)})
-		}
-		at := s.Deadline()
-		require.False(t, at.IsZero() && len(air) == 0, "stuck in %v", s.State())
-		require.Less(t, now.Sub(start), time.Minute)
-		if len(air) > 0 && (at.IsZero() || !air[0].at.After(at)) {
-			now = air[0].at
-			s.sig |= s.Input(air[0].b, now, &s.out)
-			air = air[1:]
-			continue
-		}
-		now = at
-		s.sig |= s.Tick(now, &s.out)
-	}
-	return s, now.Sub(start)
+	s = newSide(t, cfg)
+	l := ppptest.NewLine(s.Side, s.Side)
+	l.Delay = delay
+	s.Begin(l.Now)
+	took = l.Run(time.Minute, l.BothFinished)
+	require.True(t, l.BothFinished(), "stuck in %v", s.State())
+	return s, took
 }
 
 func TestLoopedBackLine(t *testing.T) {
@@ -46,7 +33,7 @@ func TestLoopedBackLine(t *testing.T) {
 			t.Run(name+" "+delay.String(), func(t *testing.T) {
 				s, took := reflect(t, cfg, delay)
 				require.ErrorIs(t, s.Err(), ErrLoopback)
-				require.Zero(t, s.sig&ppp.SignalUp, "it never opens")
+				require.Zero(t, s.Sig&ppp.SignalUp, "it never opens")
 				require.Less(t, took, 12*time.Second)
 			})
 		}
@@ -55,7 +42,7 @@ func TestLoopedBackLine(t *testing.T) {
 
 // Two ends that draw the same numbers part as soon as one draws another.
 func TestEqualMagicNumbersDiverge(t *testing.T) {
-	a, b := newSide(Config{Rand: magicFrom(7)}), newSide(Config{Rand: magicFrom(7)})
+	a, b := newSide(t, Config{Rand: magicFrom(7)}), newSide(t, Config{Rand: magicFrom(7)})
 	// Both nak with 8; a then takes 9 and, as b has drawn once more, they differ.
 	once := magicFrom(7)
 	skip := false
@@ -66,11 +53,11 @@ func TestEqualMagicNumbersDiverge(t *testing.T) {
 		}
 		skip = true
 	}
-	l := newLine(a, b)
-	l.open()
+	l := ppptest.NewLine(a.Side, b.Side)
+	l.Begin()
 	require.Equal(t, a.sentMagic, b.sentMagic)
-	took := l.run(time.Minute, l.bothOpen)
-	require.True(t, l.bothOpen())
+	took := l.Run(time.Minute, l.BothOpen)
+	require.True(t, l.BothOpen())
 	require.Less(t, took, 20*time.Millisecond)
 	require.NotEqual(t, a.ownMagic, b.ownMagic)
 	require.NoError(t, a.Err())
@@ -78,33 +65,33 @@ func TestEqualMagicNumbersDiverge(t *testing.T) {
 
 func TestOwnMagicNumberIsNaked(t *testing.T) {
 	p := newPeer(t, client())
-	p.heard()
+	p.Said()
 	own := encodeMagic(p.sentMagic)
 	for range maxLoops - 1 {
-		got := p.one(ppp.ConfigureNak, p.request(encodeMRU(1), own, raw(99)))
-		opts := options(t, got)
+		got := p.One(ppp.ConfigureNak, p.Request(encodeMRU(1), own, ppptest.Raw(99)))
+		opts := ppptest.Options(t, got)
 		require.Len(t, opts, 1, "the magic number alone")
 		require.EqualValues(t, optionMagic, opts[0].Type)
 		require.NotEqual(t, own, opts[0])
 	}
 	// A request with another number proves that there is no loop.
-	p.one(ppp.ConfigureAck, p.request(encodeMagic(5)))
+	p.One(ppp.ConfigureAck, p.Request(encodeMagic(5)))
 	for range maxLoops - 1 {
-		p.one(ppp.ConfigureNak, p.request(own))
+		p.One(ppp.ConfigureNak, p.Request(own))
 	}
 	require.NoError(t, p.Err())
-	p.request(own)
+	p.Request(own)
 	require.ErrorIs(t, p.Err(), ErrLoopback)
 }
 
 func TestNakedMagicNumberIsDrawnAnew(t *testing.T) {
 	p := newPeer(t, Config{})
-	req := p.one(ppp.ConfigureRequest, p.heard())
-	got := p.one(ppp.ConfigureRequest, p.sayOptions(ppp.ConfigureNak, req.ID, raw(optionMagic, 1, 1, 1, 1)))
-	o, ok := options(t, got).Get(optionMagic)
+	req := p.One(ppp.ConfigureRequest, p.Said())
+	got := p.One(ppp.ConfigureRequest, p.SayOptions(ppp.ConfigureNak, req.ID, ppptest.Raw(optionMagic, 1, 1, 1, 1)))
+	o, ok := ppptest.Options(t, got).Get(optionMagic)
 	require.True(t, ok)
-	require.Equal(t, raw(optionMagic, 1, 2, 3, 5), o)
-	p.say(ppp.ConfigureAck, got.ID, got.Data)
+	require.Equal(t, ppptest.Raw(optionMagic, 1, 2, 3, 5), o)
+	p.Say(ppp.ConfigureAck, got.ID, got.Data)
 	require.EqualValues(t, 0x01020305, p.ownMagic)
 }
 
@@ -112,52 +99,52 @@ func TestNakedMagicNumberIsDrawnAnew(t *testing.T) {
 func TestLoopWhileOpen(t *testing.T) {
 	p := newPeer(t, server())
 	p.establish(encodeMagic(5))
-	p.heard()
-	p.sig = 0
-	p.advance(10 * time.Second)
-	echo := p.one(ppp.EchoRequest, p.heard())
-	p.say(echo.Code, echo.ID, echo.Data)
+	p.Said()
+	p.Sig = 0
+	p.Advance(10 * time.Second)
+	echo := p.One(ppp.EchoRequest, p.Said())
+	p.Say(echo.Code, echo.ID, echo.Data)
 	require.ErrorIs(t, p.Err(), ErrLoopback)
-	require.Equal(t, ppp.SignalDown, p.sig)
+	require.Equal(t, ppp.SignalDown, p.Sig)
 }
 
 // And while it opens anew.
 func TestLoopInRenegotiation(t *testing.T) {
 	p := newPeer(t, Config{})
 	p.establish(encodeMagic(5))
-	p.heard()
-	got := p.request(encodeMagic(p.sentMagic))
+	p.Said()
+	got := p.Request(encodeMagic(p.sentMagic))
 	require.Equal(t, ppp.ConfigureNak, got[len(got)-1].Code)
 }
 
 // Two ends without a number have none in common.
 func TestZeroIsNoLoop(t *testing.T) {
 	p := newPeer(t, Config{})
-	req := p.one(ppp.ConfigureRequest, p.heard())
-	p.sayOptions(ppp.ConfigureReject, req.ID, encodeMagic(p.sentMagic))
+	req := p.One(ppp.ConfigureRequest, p.Said())
+	p.SayOptions(ppp.ConfigureReject, req.ID, encodeMagic(p.sentMagic))
 	for range maxLoops + 1 {
-		p.one(ppp.ConfigureNak, p.request(encodeMagic(0)))
+		p.One(ppp.ConfigureNak, p.Request(encodeMagic(0)))
 	}
 	require.NoError(t, p.Err())
-	p.one(ppp.ConfigureAck, p.request())
+	p.One(ppp.ConfigureAck, p.Request())
 }
 
 func TestWithoutMagicNumber(t *testing.T) {
 	p := newPeer(t, server())
-	req := p.one(ppp.ConfigureRequest, p.heard())
-	got := p.one(ppp.ConfigureRequest, p.sayOptions(ppp.ConfigureReject, req.ID, encodeMagic(p.sentMagic)))
-	_, ok := options(t, got).Get(optionMagic)
+	req := p.One(ppp.ConfigureRequest, p.Said())
+	got := p.One(ppp.ConfigureRequest, p.SayOptions(ppp.ConfigureReject, req.ID, encodeMagic(p.sentMagic)))
+	_, ok := ppptest.Options(t, got).Get(optionMagic)
 	require.False(t, ok)
-	p.say(ppp.ConfigureAck, got.ID, got.Data)
-	p.request()
+	p.Say(ppp.ConfigureAck, got.ID, got.Data)
+	p.Request()
 	require.True(t, p.Opened())
-	p.heard()
+	p.Said()
 
-	p.advance(10 * time.Second)
-	echo := p.one(ppp.EchoRequest, p.heard())
+	p.Advance(10 * time.Second)
+	echo := p.One(ppp.EchoRequest, p.Said())
 	require.Equal(t, []byte{0, 0, 0, 0}, echo.Data, "RFC 1661 §5.8: zero without a number")
-	require.Empty(t, p.say(ppp.EchoReply, echo.ID, []byte{0, 0, 0, 0}))
+	require.Empty(t, p.Say(ppp.EchoReply, echo.ID, []byte{0, 0, 0, 0}))
 	require.Zero(t, p.keepalive.pending)
-	reply := p.one(ppp.EchoReply, p.say(ppp.EchoRequest, 9, []byte{0, 0, 0, 0, 'x'}))
+	reply := p.One(ppp.EchoReply, p.Say(ppp.EchoRequest, 9, []byte{0, 0, 0, 0, 'x'}))
 	require.Equal(t, []byte{0, 0, 0, 0, 'x'}, reply.Data)
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/gopptp/gopptp/internal/mutate"
+	"github.com/gopptp/gopptp/internal/ppptest"
 	"github.com/gopptp/gopptp/ppp"
 )
 
@@ -36,8 +37,8 @@ func TestMutatedPackets(t *testing.T) {
 		Identification: "me",
 	}
 	wanted := ppp.Options{
-		encodeMRU(1400), raw(optionACCM, 0, 0, 0, 0), encodeAuth(ppp.AuthMSCHAPv2), encodeMagic(0x01010101),
-		raw(optionPFC), raw(optionACFC),
+		encodeMRU(1400), ppptest.Raw(optionACCM, 0, 0, 0, 0), encodeAuth(ppp.AuthMSCHAPv2), encodeMagic(0x01010101),
+		ppptest.Raw(optionPFC), ppptest.Raw(optionACFC),
 	}
 	for _, stage := range []struct {
 		name string
@@ -45,13 +46,13 @@ func TestMutatedPackets(t *testing.T) {
 	}{
 		{"negotiating", func(t *testing.T) (*peer, ppp.Packet) {
 			p := newPeer(t, cfg)
-			return p, p.one(ppp.ConfigureRequest, p.heard())
+			return p, p.One(ppp.ConfigureRequest, p.Said())
 		}},
 		{"open", func(t *testing.T) (*peer, ppp.Packet) {
 			p := newPeer(t, cfg)
-			request := p.one(ppp.ConfigureRequest, p.heard())
-			require.Empty(t, p.say(ppp.ConfigureAck, request.ID, request.Data))
-			require.Equal(t, ppp.ConfigureAck, p.request(wanted...)[0].Code)
+			request := p.One(ppp.ConfigureRequest, p.Said())
+			require.Empty(t, p.Say(ppp.ConfigureAck, request.ID, request.Data))
+			require.Equal(t, ppp.ConfigureAck, p.Request(wanted...)[0].Code)
 			require.True(t, p.Opened())
 			return p, request
 		}},
@@ -93,14 +94,14 @@ func TestMutatedPackets(t *testing.T) {
 func mutated(t *testing.T, p *peer, b []byte, name string) {
 	before := bytes.Clone(b)
 	dropped := p.Dropped()
-	p.sig |= p.Input(b, p.now, &p.out)
+	p.Sig |= p.Input(b, p.Now, &p.Out)
 	require.Equal(t, before, b, name)
 	var in ppp.Packet
 	_, err := in.Decode(b)
 	if err != nil {
 		require.Equal(t, dropped+1, p.Dropped(), name)
 	}
-	said := p.heard()
+	said := p.Said()
 	require.LessOrEqual(t, len(said), 3, name)
 	for _, s := range said {
 		switch s.Code {
@@ -108,7 +109,7 @@ func mutated(t *testing.T, p *peer, b []byte, name string) {
 			require.Equal(t, in.Data, s.Data, name)
 			checkAgreed(t, s.Data, name)
 		case ppp.ConfigureNak, ppp.ConfigureReject:
-			require.NotEmpty(t, options(t, s), name)
+			require.NotEmpty(t, ppptest.Options(t, s), name)
 			if s.Code == ppp.ConfigureNak {
 				checkAgreed(t, s.Data, name) // we could live with what we suggest
 			}
@@ -121,7 +122,7 @@ func mutated(t *testing.T, p *peer, b []byte, name string) {
 	// Left alone, it comes to rest.
 	for i := 0; !p.Opened() && !p.Deadline().IsZero(); i++ {
 		require.Less(t, i, 50, name)
-		p.now = p.Deadline()
-		p.sig |= p.Tick(p.now, &p.out)
+		p.Now = p.Deadline()
+		p.Sig |= p.Tick(p.Now, &p.Out)
 	}
 }

@@ -7,10 +7,9 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/gopptp/gopptp/internal/ppptest"
 	"github.com/gopptp/gopptp/ppp"
 )
-
-var start = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 
 // offered is all that a CCP asks for and accepts unless it is told otherwise.
 const offered = bitStateless | bitKey128
@@ -18,81 +17,23 @@ const offered = bitStateless | bitKey128
 // side is a CCP at one end of a line.
 type side struct {
 	*CCP
-	out    ppp.Output
-	done   int // actions of out that were seen
-	events []ppp.Event
-	sig    ppp.Signal // all signals so far
+	*ppptest.Side
 }
 
-func newSide(cfg CCPConfig) *side { return &side{CCP: NewCCP(cfg)} }
-
-// open starts the layer.
-func (s *side) open(now time.Time) {
-	s.sig |= s.Open(now, &s.out)
-	s.sig |= s.Up(now, &s.out)
+func newSide(t testing.TB, cfg CCPConfig) *side {
+	c := NewCCP(cfg)
+	return &side{c, ppptest.NewSide(t, c)}
 }
 
-// take returns the packets sent since the last call and notes the events.
-func (s *side) take() (packets [][]byte) {
-	for ; s.done < s.out.Len(); s.done++ {
-		if a := s.out.At(s.done); a.Event != nil {
-			s.events = append(s.events, a.Event)
-		} else {
-			packets = append(packets, append([]byte(nil), a.Frame[2:]...))
-		}
-	}
-	return packets
-}
-
-func (s *side) input(b []byte, now time.Time) { s.sig |= s.Input(b, now, &s.out) }
-
-// converse lets two sides talk for a virtual minute, a millisecond each way.
-// lose says which packets do not arrive, counted from zero.
+// converse lets two sides talk for a virtual minute and returns when both were
+// open. lose says which packets do not arrive, counted from zero.
 func converse(a, b *side, lose func(n int) bool) (took time.Duration) {
-	type flight struct {
-		to *side
-		b  []byte
-		at time.Time
-	}
-	var air []flight
-	n := 0
-	now := start
-	collect := func(from, to *side) {
-		for _, p := range from.take() {
-			if lose == nil || !lose(n) {
-				air = append(air, flight{to, p, now.Add(time.Millisecond)})
-			}
-			n++
-		}
-	}
-	a.open(now)
-	b.open(now)
-	for {
-		collect(a, b)
-		collect(b, a)
-		var next time.Time
-		for _, at := range []time.Time{a.Deadline(), b.Deadline()} {
-			if !at.IsZero() && (next.IsZero() || at.Before(next)) {
-				next = at
-			}
-		}
-		if len(air) > 0 && (next.IsZero() || !air[0].at.After(next)) {
-			f := air[0]
-			air = air[1:]
-			now = f.at
-			f.to.input(f.b, now)
-			if took == 0 && a.Opened() && b.Opened() {
-				took = now.Sub(start)
-			}
-			continue
-		}
-		if next.IsZero() || next.Sub(start) > time.Minute {
-			return took
-		}
-		now = next
-		a.sig |= a.Tick(now, &a.out)
-		b.sig |= b.Tick(now, &b.out)
-	}
+	l := ppptest.NewLine(a.Side, b.Side)
+	l.Lose = lose
+	l.Begin()
+	took = l.Run(time.Minute, l.BothOpen)
+	l.Run(time.Minute-took, nil)
+	return took
 }
 
 func TestCCPPairs(t *testing.T) {
@@ -100,7 +41,7 @@ func TestCCPPairs(t *testing.T) {
 	for nameA, a := range policies {
 		for nameB, b := range policies {
 			t.Run(nameA+" "+nameB, func(t *testing.T) {
-				x, y := newSide(a), newSide(b)
+				x, y := newSide(t, a), newSide(t, b)
 				converse(x, y, nil)
 				want := nameA != "allow" || nameB != "allow"
 				for _, s := range []*side{x, y} {
@@ -111,9 +52,9 @@ func TestCCPPairs(t *testing.T) {
 					require.Equal(t, want, recvOK)
 					if want {
 						require.Equal(t, "MPPE 128-bit stateless", send.String())
-						require.Contains(t, s.events, PrepareReceive{KeyLength: Key128})
+						require.Contains(t, s.Events, PrepareReceive{KeyLength: Key128})
 					} else {
-						require.NotZero(t, s.sig&ppp.SignalFinished, "the network protocols may go on")
+						require.NotZero(t, s.Sig&ppp.SignalFinished, "the network protocols may go on")
 						require.NoError(t, s.Err())
 					}
 				}
@@ -126,7 +67,7 @@ func TestCCPEachPacketLostOnce(t *testing.T) {
 	for _, cfg := range []CCPConfig{{Required: true}, {Request: true}, {}} {
 		for lost := range 8 {
 			t.Run(fmt.Sprintf("%+v %d", cfg, lost), func(t *testing.T) {
-				x, y := newSide(CCPConfig{Required: true}), newSide(cfg)
+				x, y := newSide(t, CCPConfig{Required: true}), newSide(t, cfg)
 				took := converse(x, y, func(n int) bool { return n == lost })
 				require.True(t, x.Opened() && y.Opened())
 				require.Less(t, took, time.Second)
@@ -139,42 +80,14 @@ func TestCCPEachPacketLostOnce(t *testing.T) {
 
 // peer drives a CCP by hand: the test plays the other side.
 type peer struct {
-	t *testing.T
-	*side
-	now time.Time
+	*CCP
+	*ppptest.Hand
 }
 
-func newPeer(t *testing.T, cfg CCPConfig) *peer {
-	p := &peer{t: t, side: newSide(cfg), now: start}
-	p.open(p.now)
-	return p
-}
-
-// say sends a packet and returns what comes back.
-func (p *peer) say(code ppp.Code, id uint8, opts ...ppp.Option) []ppp.Packet {
-	p.t.Helper()
-	pkt := ppp.Packet{Code: code, ID: id, Data: ppp.Options(opts).Append(nil)}
-	p.input(pkt.Append(nil), p.now)
-	return p.heard()
-}
-
-func (p *peer) heard() (got []ppp.Packet) {
-	p.t.Helper()
-	for _, b := range p.take() {
-		var pkt ppp.Packet
-		_, err := pkt.Decode(b)
-		require.NoError(p.t, err)
-		got = append(got, pkt)
-	}
-	return got
-}
-
-func options(t *testing.T, p ppp.Packet) ppp.Options {
-	t.Helper()
-	var o ppp.Options
-	_, err := o.Decode(p.Data)
-	require.NoError(t, err)
-	return o
+// newPeer faces a CCP that is up.
+func newPeer(t testing.TB, cfg CCPConfig) *peer {
+	s := newSide(t, cfg)
+	return &peer{s.CCP, ppptest.NewHand(s.Side)}
 }
 
 func TestCCPJudge(t *testing.T) {
@@ -206,12 +119,12 @@ func TestCCPJudge(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := newPeer(t, c.cfg)
-			p.heard()
-			got := p.say(ppp.ConfigureRequest, 7, c.req...)
+			p.Said()
+			got := p.SayOptions(ppp.ConfigureRequest, 7, c.req...)
 			got = got[len(got)-1:]
 			require.Equal(t, c.code, got[0].Code)
 			require.EqualValues(t, 7, got[0].ID)
-			require.Equal(t, c.reply.Append(nil), options(t, got[0]).Append(nil))
+			require.Equal(t, c.reply.Append(nil), ppptest.Options(t, got[0]).Append(nil))
 		})
 	}
 }
@@ -220,11 +133,11 @@ func TestCCPJudge(t *testing.T) {
 func TestCCPAllZeroForEver(t *testing.T) {
 	for _, required := range []bool{true, false} {
 		p := newPeer(t, CCPConfig{Request: true, Required: required})
-		p.heard()
+		p.Said()
 		naks := 0
 		var last ppp.Packet
 		for id := range uint8(20) {
-			for _, pkt := range p.say(ppp.ConfigureRequest, id, bits(0).option()) {
+			for _, pkt := range p.SayOptions(ppp.ConfigureRequest, id, bits(0).option()) {
 				last = pkt
 				if pkt.Code == ppp.ConfigureNak {
 					naks++
@@ -256,21 +169,21 @@ func TestCCPRequestIsRefused(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := newPeer(t, CCPConfig{Required: true})
-			req := p.heard()[0]
+			req := p.Said()[0]
 			require.Equal(t, ppp.Options{offered.option()}.Append(nil), req.Data)
-			p.say(c.answer, req.ID, c.opt)
+			p.SayOptions(c.answer, req.ID, c.opt)
 			require.ErrorIs(t, p.Err(), ErrRefused)
 			require.ErrorContains(t, p.Err(), c.why)
 
 			// Where it is not required, CCP goes on without.
 			p = newPeer(t, CCPConfig{Request: true})
-			req = p.heard()[0]
-			req = p.say(c.answer, req.ID, c.opt)[0]
+			req = p.Said()[0]
+			req = p.SayOptions(c.answer, req.ID, c.opt)[0]
 			require.Equal(t, ppp.ConfigureRequest, req.Code)
 			require.Empty(t, req.Data)
-			p.say(ppp.ConfigureAck, req.ID)
-			p.say(ppp.ConfigureRequest, 1)
-			require.Equal(t, ppp.ConfigureAck, p.say(ppp.ConfigureRequest, 2)[0].Code)
+			p.SayOptions(ppp.ConfigureAck, req.ID)
+			p.SayOptions(ppp.ConfigureRequest, 1)
+			require.Equal(t, ppp.ConfigureAck, p.SayOptions(ppp.ConfigureRequest, 2)[0].Code)
 			require.True(t, p.Opened())
 			_, send := p.Send()
 			_, recv := p.Recv()
@@ -282,53 +195,53 @@ func TestCCPRequestIsRefused(t *testing.T) {
 // The data plane must be ready before the request that the peer may ack leaves.
 func TestCCPPreparesBeforeItAsks(t *testing.T) {
 	p := newPeer(t, CCPConfig{Required: true})
-	require.Equal(t, PrepareReceive{KeyLength: Key128}, p.out.At(0).Event)
-	require.NotNil(t, p.out.At(1).Frame)
+	require.Equal(t, PrepareReceive{KeyLength: Key128}, p.Out.At(0).Event)
+	require.NotNil(t, p.Out.At(1).Frame)
 }
 
 func TestCCPPeerBeginsLate(t *testing.T) {
 	p := newPeer(t, CCPConfig{})
-	require.Empty(t, p.heard())
-	require.Equal(t, start.Add(passiveWait), p.Deadline())
-	p.now = p.Deadline()
-	require.Equal(t, ppp.SignalFinished, p.Tick(p.now, &p.out))
+	require.Empty(t, p.Said())
+	require.Equal(t, ppptest.Start.Add(passiveWait), p.Deadline())
+	p.Now = p.Deadline()
+	require.Equal(t, ppp.SignalFinished, p.Tick(p.Now, &p.Out))
 	require.True(t, p.Deadline().IsZero())
-	require.Empty(t, p.heard())
+	require.Empty(t, p.Said())
 
-	p.now = p.now.Add(time.Hour)
-	got := p.say(ppp.ConfigureRequest, 1, offered.option())
+	p.Now = p.Now.Add(time.Hour)
+	got := p.SayOptions(ppp.ConfigureRequest, 1, offered.option())
 	require.Equal(t, ppp.ConfigureRequest, got[0].Code)
 	require.Equal(t, ppp.Options{offered.option()}.Append(nil), got[0].Data)
 	require.Equal(t, ppp.ConfigureAck, got[1].Code)
-	p.say(ppp.ConfigureAck, got[0].ID, offered.option())
+	p.SayOptions(ppp.ConfigureAck, got[0].ID, offered.option())
 	require.True(t, p.Opened())
 }
 
 func TestCCPReset(t *testing.T) {
 	p := newPeer(t, CCPConfig{Required: true})
-	require.Empty(t, p.say(ppp.ResetRequest, 9)[1:], "not open")
+	require.Empty(t, p.SayOptions(ppp.ResetRequest, 9)[1:], "not open")
 	p = newPeer(t, CCPConfig{Required: true})
-	req := p.heard()[0]
-	p.say(ppp.ConfigureAck, req.ID, offered.option())
-	p.say(ppp.ConfigureRequest, 1, offered.option())
+	req := p.Said()[0]
+	p.SayOptions(ppp.ConfigureAck, req.ID, offered.option())
+	p.SayOptions(ppp.ConfigureRequest, 1, offered.option())
 	require.True(t, p.Opened())
-	got := p.say(ppp.ResetRequest, 9)
+	got := p.SayOptions(ppp.ResetRequest, 9)
 	require.Len(t, got, 1)
 	require.Equal(t, ppp.ResetAck, got[0].Code)
 	require.EqualValues(t, 9, got[0].ID)
-	require.Contains(t, p.events, ResetRequested{})
-	require.Empty(t, p.say(ppp.ResetAck, 9))
+	require.Contains(t, p.Events, ResetRequested{})
+	require.Empty(t, p.SayOptions(ppp.ResetAck, 9))
 	require.True(t, p.Opened())
 }
 
 func TestCCPClosedByThePeer(t *testing.T) {
 	p := newPeer(t, CCPConfig{Required: true})
-	req := p.heard()[0]
-	p.say(ppp.ConfigureAck, req.ID, offered.option())
-	p.say(ppp.ConfigureRequest, 1, offered.option())
-	got := p.say(ppp.TerminateRequest, 5)
+	req := p.Said()[0]
+	p.SayOptions(ppp.ConfigureAck, req.ID, offered.option())
+	p.SayOptions(ppp.ConfigureRequest, 1, offered.option())
+	got := p.SayOptions(ppp.TerminateRequest, 5)
 	require.Equal(t, ppp.TerminateAck, got[0].Code)
-	require.NotZero(t, p.sig&ppp.SignalDown)
+	require.NotZero(t, p.Sig&ppp.SignalDown)
 	require.ErrorIs(t, p.Err(), ppp.ErrTerminated)
 	_, ok := p.Send()
 	require.False(t, ok)
@@ -358,8 +271,8 @@ func FuzzCCP(f *testing.F) {
 		f.Add(policy, append(say(nil, ppp.ConfigureRequest, 1, ppp.Options{bits(0).option()}.Append(nil)), 1, 2, 3, 4, 5))
 	}
 	f.Fuzz(func(t *testing.T, policy uint8, ops []byte) {
-		s := newSide(fuzzPolicies[int(policy)%len(fuzzPolicies)])
-		now := start
+		s := newSide(t, fuzzPolicies[int(policy)%len(fuzzPolicies)])
+		now := ppptest.Start
 		check := func() {
 			if s.Opened() && s.cfg.Required {
 				_, send := s.Send()
@@ -376,10 +289,10 @@ func FuzzCCP(f *testing.F) {
 					require.NotZero(t, s.cfg.Modes&mode, "nothing but what is allowed")
 				}
 			}
-			require.Less(t, s.out.Len(), 16)
-			s.out.Reset()
+			require.Less(t, s.Out.Len(), 16)
+			s.Forget()
 		}
-		s.open(now)
+		s.Begin(now)
 		check()
 		for len(ops) > 0 {
 			op := ops[0] % 9
@@ -387,30 +300,30 @@ func FuzzCCP(f *testing.F) {
 			switch op {
 			case 0:
 				now = now.Add(100 * time.Millisecond)
-				s.Tick(now, &s.out)
+				s.Tick(now, &s.Out)
 			case 1:
 				if at := s.Deadline(); !at.IsZero() {
 					now = at
 				}
-				s.Tick(now, &s.out)
+				s.Tick(now, &s.Out)
 			case 2:
-				s.Down(now, &s.out)
+				s.Down(now, &s.Out)
 			case 3:
-				s.Up(now, &s.out)
+				s.Up(now, &s.Out)
 			case 4:
-				s.Close(now, &s.out)
+				s.Close(now, &s.Out)
 			case 5:
-				s.Open(now, &s.out)
+				s.Open(now, &s.Out)
 			case 6:
-				s.Rejected(now, &s.out)
+				s.Rejected(now, &s.Out)
 			case 8:
-				s.RequestReset(now, &s.out)
+				s.RequestReset(now, &s.Out)
 			default:
 				if len(ops) == 0 {
 					return
 				}
 				n := min(int(ops[0]), len(ops)-1)
-				s.Input(ops[1:1+n], now, &s.out)
+				s.Input(ops[1:1+n], now, &s.Out)
 				ops = ops[1+n:]
 			}
 			check()
@@ -418,7 +331,7 @@ func FuzzCCP(f *testing.F) {
 		for i := 0; !s.Deadline().IsZero(); i++ {
 			require.Less(t, i, 100, "no end of timeouts")
 			now = s.Deadline()
-			s.Tick(now, &s.out)
+			s.Tick(now, &s.Out)
 			check()
 		}
 	})

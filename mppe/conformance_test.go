@@ -13,14 +13,14 @@ import (
 // control protocols share, Reset-Request and Reset-Ack.
 func TestCCPProtocolAndCodes(t *testing.T) {
 	p := newPeer(t, CCPConfig{Required: true})
-	last := p.out.At(p.out.Len() - 1).Frame
+	last := p.Out.At(p.Out.Len() - 1).Frame
 	require.EqualValues(t, 0x80fd, binary.BigEndian.Uint16(last))
-	p.heard()
+	p.Said()
 	for code := range 256 {
 		if code >= 1 && code <= 7 || code == 14 || code == 15 {
 			continue
 		}
-		got := p.say(ppp.Code(code), 9)
+		got := p.SayOptions(ppp.Code(code), 9)
 		require.Len(t, got, 1, code)
 		require.Equal(t, ppp.CodeReject, got[0].Code)
 		require.Equal(t, []byte{byte(code), 9, 0, 4}, got[0].Data)
@@ -35,9 +35,9 @@ func TestCCPRejectsEveryCompression(t *testing.T) {
 			continue
 		}
 		p := newPeer(t, CCPConfig{Required: true})
-		p.heard()
+		p.Said()
 		o := ppp.Option{Type: uint8(typ), Data: []byte{0, 1, 2, 3}}
-		got := p.say(ppp.ConfigureRequest, 1, o, offered.option())
+		got := p.SayOptions(ppp.ConfigureRequest, 1, o, offered.option())
 		require.Equal(t, ppp.ConfigureReject, got[0].Code, typ)
 		require.Equal(t, ppp.Options{o}.Append(nil), got[0].Data)
 	}

@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/gopptp/gopptp/internal/mutate"
+	"github.com/gopptp/gopptp/internal/ppptest"
 	"github.com/gopptp/gopptp/ppp"
 )
 
@@ -88,46 +89,39 @@ func TestMutatedCCP(t *testing.T) {
 
 func mutateCCP(t *testing.T, cfg CCPConfig, open bool) {
 	wanted := ppp.Options{offered.option()}
-	type asked struct {
-		id   uint8
-		data []byte
-	}
 	// ask notes what the last of the packets that were sent asks for, if it does.
-	ask := func(s *side, a asked) asked {
-		for _, b := range s.take() {
-			var p ppp.Packet
-			_, err := p.Decode(b)
-			require.NoError(t, err)
+	ask := func(s *side, a ppp.Packet) ppp.Packet {
+		for _, p := range s.Said() {
 			if p.Code == ppp.ConfigureRequest {
-				a = asked{p.ID, bytes.Clone(p.Data)}
+				a = p
 			}
 		}
 		return a
 	}
-	send := func(s *side, p ppp.Packet) { s.input(p.Append(nil), start) }
-	stage := func() (*side, asked) {
-		s := newSide(cfg)
-		s.open(start)
-		a := ask(s, asked{})
+	send := func(s *side, p ppp.Packet) { s.Hear(p.Append(nil), ppptest.Start) }
+	stage := func() (*side, ppp.Packet) {
+		s := newSide(t, cfg)
+		s.Begin(ppptest.Start)
+		a := ask(s, ppp.Packet{})
 		if open {
 			send(s, ppp.Packet{Code: ppp.ConfigureRequest, ID: 8, Data: wanted.Append(nil)})
 			a = ask(s, a)
-			send(s, ppp.Packet{Code: ppp.ConfigureAck, ID: a.id, Data: a.data})
+			send(s, ppp.Packet{Code: ppp.ConfigureAck, ID: a.ID, Data: a.Data})
 			for !s.Opened() { // it had asked for more
-				send(s, ppp.Packet{Code: ppp.ConfigureNak, ID: a.id, Data: wanted.Append(nil)})
+				send(s, ppp.Packet{Code: ppp.ConfigureNak, ID: a.ID, Data: wanted.Append(nil)})
 				a = ask(s, a)
-				send(s, ppp.Packet{Code: ppp.ConfigureAck, ID: a.id, Data: a.data})
+				send(s, ppp.Packet{Code: ppp.ConfigureAck, ID: a.ID, Data: a.Data})
 			}
-			s.take()
+			s.Said()
 		}
 		return s, a
 	}
 	_, a := stage()
 	for i, valid := range []ppp.Packet{
 		{Code: ppp.ConfigureRequest, ID: 9, Data: wanted.Append(nil)},
-		{Code: ppp.ConfigureAck, ID: a.id, Data: a.data},
-		{Code: ppp.ConfigureNak, ID: a.id, Data: wanted.Append(nil)},
-		{Code: ppp.ConfigureReject, ID: a.id, Data: a.data},
+		{Code: ppp.ConfigureAck, ID: a.ID, Data: a.Data},
+		{Code: ppp.ConfigureNak, ID: a.ID, Data: wanted.Append(nil)},
+		{Code: ppp.ConfigureReject, ID: a.ID, Data: a.Data},
 		{Code: ppp.TerminateRequest, ID: 9},
 		{Code: ppp.TerminateAck, ID: 9},
 		{Code: ppp.CodeReject, ID: 9, Data: []byte{byte(ppp.ResetRequest), 1, 0, 4}},
@@ -138,15 +132,12 @@ func mutateCCP(t *testing.T, cfg CCPConfig, open bool) {
 			name = valid.Code.String() + " " + name
 			s, _ := stage()
 			dropped := s.Dropped()
-			s.input(b, start)
+			s.Hear(b, ppptest.Start)
 			var in ppp.Packet
 			if _, err := in.Decode(b); err != nil && (open || cfg.Request || cfg.Required) {
 				require.Equal(t, dropped+1, s.Dropped(), name)
 			}
-			for _, b := range s.take() {
-				var p ppp.Packet
-				_, err := p.Decode(b)
-				require.NoError(t, err, name)
+			for _, p := range s.Said() {
 				if p.Code != ppp.ConfigureAck {
 					continue
 				}
@@ -175,7 +166,7 @@ func mutateCCP(t *testing.T, cfg CCPConfig, open bool) {
 			}
 			for i := 0; !s.Opened() && !s.Deadline().IsZero(); i++ {
 				require.Less(t, i, 50, name)
-				s.sig |= s.Tick(s.Deadline(), &s.out)
+				s.Sig |= s.Tick(s.Deadline(), &s.Out)
 			}
 		}
 		for name, b := range mutate.Of(valid.Append(nil)) {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/gopptp/gopptp/internal/ppptest"
 	"github.com/gopptp/gopptp/ppp"
 )
 
@@ -24,8 +25,8 @@ func TestCCPComesToTheBest(t *testing.T) {
 				for _, modesB := range allModes {
 					for _, passive := range []bool{false, true} {
 						t.Run(fmt.Sprintf("%v %v %v %v %v", lengthsA, modesA, lengthsB, modesB, passive), func(t *testing.T) {
-							a := newSide(CCPConfig{Required: true, KeyLengths: lengthsA, Modes: modesA})
-							b := newSide(CCPConfig{Required: !passive, KeyLengths: lengthsB, Modes: modesB})
+							a := newSide(t, CCPConfig{Required: true, KeyLengths: lengthsA, Modes: modesA})
+							b := newSide(t, CCPConfig{Required: !passive, KeyLengths: lengthsB, Modes: modesB})
 							took := converse(a, b, nil)
 							common := lengthsA & lengthsB
 							if common == 0 || modesA&modesB == 0 {
@@ -45,7 +46,7 @@ func TestCCPComesToTheBest(t *testing.T) {
 								require.Equal(t, want, got)
 								// The data plane was made ready for that, and last for that.
 								var last ppp.Event
-								for _, e := range s.events {
+								for _, e := range s.Events {
 									if p, ok := e.(PrepareReceive); ok {
 										last = p
 									}
@@ -74,7 +75,7 @@ func TestCCPAsksForAllItAllows(t *testing.T) {
 		{AllowKey40 | AllowKey128, AllowStateful | AllowStateless, bitStateless | bitKey128 | bitKey40},
 	} {
 		p := newPeer(t, CCPConfig{Required: true, KeyLengths: c.lengths, Modes: c.modes})
-		require.Equal(t, ppp.Options{c.want.option()}.Append(nil), p.heard()[0].Data)
+		require.Equal(t, ppp.Options{c.want.option()}.Append(nil), p.Said()[0].Data)
 	}
 }
 
@@ -82,11 +83,11 @@ func TestCCPAsksForAllItAllows(t *testing.T) {
 // a Nak.
 func TestCCPWithWindows(t *testing.T) {
 	p := newPeer(t, anything)
-	p.heard()
-	got := p.say(ppp.ConfigureRequest, 4, (bitStateless | bitKey128 | bitKey56 | bitKey40 | bitCompressed).option())
+	p.Said()
+	got := p.SayOptions(ppp.ConfigureRequest, 4, (bitStateless | bitKey128 | bitKey56 | bitKey40 | bitCompressed).option())
 	require.Equal(t, ppp.ConfigureNak, got[0].Code)
 	require.Equal(t, ppp.Options{offered.option()}.Append(nil), got[0].Data)
-	got = p.say(ppp.ConfigureRequest, 5, offered.option())
+	got = p.SayOptions(ppp.ConfigureRequest, 5, offered.option())
 	require.Equal(t, ppp.ConfigureAck, got[0].Code)
 }
 
@@ -94,18 +95,18 @@ func TestCCPWithWindows(t *testing.T) {
 func TestCCPWithPppd(t *testing.T) {
 	for _, choice := range []bits{bitStateless | bitKey128, bitStateless | bitKey40, bitKey128, bitKey40} {
 		p := newPeer(t, anything)
-		req := p.heard()[0]
-		req = p.say(ppp.ConfigureNak, req.ID, choice.option())[0]
+		req := p.Said()[0]
+		req = p.SayOptions(ppp.ConfigureNak, req.ID, choice.option())[0]
 		require.Equal(t, ppp.Options{choice.option()}.Append(nil), req.Data)
-		p.say(ppp.ConfigureAck, req.ID, choice.option())
+		p.SayOptions(ppp.ConfigureAck, req.ID, choice.option())
 
 		// It asks for the same, and would rather have nothing than anything else:
 		// of its options a Nak only ever takes some away.
-		got := p.say(ppp.ConfigureRequest, 1, choice.option())
+		got := p.SayOptions(ppp.ConfigureRequest, 1, choice.option())
 		if !choice.stateless() {
 			require.Equal(t, ppp.ConfigureNak, got[0].Code)
 			require.Equal(t, ppp.Options{(choice | bitStateless).option()}.Append(nil), got[0].Data)
-			got = p.say(ppp.ConfigureRequest, 2, choice.option())
+			got = p.SayOptions(ppp.ConfigureRequest, 2, choice.option())
 		}
 		require.Equal(t, ppp.ConfigureAck, got[0].Code)
 		require.True(t, p.Opened())
@@ -115,13 +116,13 @@ func TestCCPWithPppd(t *testing.T) {
 		require.Equal(t, choice.strongest(), recv)
 
 		// When it begins anew, what was agreed on is void.
-		got = p.say(ppp.ConfigureRequest, 3, (bitStateless | bitKey56).option())
+		got = p.SayOptions(ppp.ConfigureRequest, 3, (bitStateless | bitKey56).option())
 		require.False(t, p.Opened())
 		_, ok := p.Send()
 		require.False(t, ok)
 		require.Equal(t, ppp.ConfigureRequest, got[0].Code)
 		require.Equal(t, ppp.ConfigureAck, got[1].Code)
-		p.say(ppp.ConfigureAck, got[0].ID, options(t, got[0])...)
+		p.SayOptions(ppp.ConfigureAck, got[0].ID, ppptest.Options(t, got[0])...)
 		send, _ = p.Send()
 		require.Equal(t, Agreed{KeyLength: Key56}, send)
 		recv, _ = p.Recv()
@@ -142,11 +143,11 @@ func TestCCPNaksToTheBest(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := newPeer(t, anything)
-			p.heard()
-			got := p.say(ppp.ConfigureRequest, 4, c.offer.option())
+			p.Said()
+			got := p.SayOptions(ppp.ConfigureRequest, 4, c.offer.option())
 			require.Equal(t, ppp.ConfigureNak, got[0].Code)
 			require.Equal(t, ppp.Options{c.nak.option()}.Append(nil), got[0].Data)
-			require.Equal(t, ppp.ConfigureAck, p.say(ppp.ConfigureRequest, 5, c.nak.option())[0].Code)
+			require.Equal(t, ppp.ConfigureAck, p.SayOptions(ppp.ConfigureRequest, 5, c.nak.option())[0].Code)
 		})
 	}
 }
@@ -156,16 +157,16 @@ func TestCCPIsNotTalkedDown(t *testing.T) {
 	cfg := CCPConfig{Required: true, KeyLengths: AllowKey128 | AllowKey56}
 	for _, offer := range []bits{bitKey40 | bitStateless, bitKey128, bitKey56} {
 		p := newPeer(t, cfg)
-		req := p.heard()[0]
-		p.say(ppp.ConfigureNak, req.ID, offer.option())
+		req := p.Said()[0]
+		p.SayOptions(ppp.ConfigureNak, req.ID, offer.option())
 		require.ErrorIs(t, p.Err(), ErrRefused)
 
 		p = newPeer(t, cfg)
-		p.heard()
+		p.Said()
 		for id := range uint8(ppp.DefaultMaxFailure) {
-			require.Equal(t, ppp.ConfigureNak, p.say(ppp.ConfigureRequest, id, offer.option())[0].Code)
+			require.Equal(t, ppp.ConfigureNak, p.SayOptions(ppp.ConfigureRequest, id, offer.option())[0].Code)
 		}
-		p.say(ppp.ConfigureRequest, 99, offer.option())
+		p.SayOptions(ppp.ConfigureRequest, 99, offer.option())
 		require.ErrorIs(t, p.Err(), ErrRefused)
 	}
 }
@@ -173,13 +174,12 @@ func TestCCPIsNotTalkedDown(t *testing.T) {
 // The authentication may have given keys for some lengths, or none.
 func TestCCPLimit(t *testing.T) {
 	open := func(cfg CCPConfig, available KeyLengths) *peer {
-		p := &peer{t: t, side: newSide(cfg), now: start}
-		p.Limit(available)
-		p.open(p.now)
-		return p
+		s := newSide(t, cfg)
+		s.Limit(available)
+		return &peer{s.CCP, ppptest.NewHand(s.Side)}
 	}
 	p := open(anything, AllowKey40|AllowKey56)
-	require.Equal(t, ppp.Options{(bitStateless | bitKey40 | bitKey56).option()}.Append(nil), p.heard()[0].Data)
+	require.Equal(t, ppp.Options{(bitStateless | bitKey40 | bitKey56).option()}.Append(nil), p.Said()[0].Data)
 
 	p = open(CCPConfig{Required: true}, AllowKey40)
 	require.ErrorIs(t, p.Err(), ErrRefused)
@@ -187,12 +187,12 @@ func TestCCPLimit(t *testing.T) {
 
 	for _, cfg := range []CCPConfig{{Request: true}, {}} {
 		p = open(cfg, 0)
-		p.heard()
-		got := p.say(ppp.ConfigureRequest, 1, offered.option())
+		p.Said()
+		got := p.SayOptions(ppp.ConfigureRequest, 1, offered.option())
 		require.Equal(t, ppp.ConfigureReject, got[len(got)-1].Code)
-		got = p.say(ppp.ConfigureRequest, 2)
+		got = p.SayOptions(ppp.ConfigureRequest, 2)
 		require.Equal(t, ppp.ConfigureAck, got[len(got)-1].Code)
-		require.NotContains(t, p.events, PrepareReceive{})
+		require.NotContains(t, p.Events, PrepareReceive{})
 	}
 }
 
@@ -200,7 +200,7 @@ func TestCCPLimit(t *testing.T) {
 func TestCCPErrUnderRequire(t *testing.T) {
 	for _, required := range []bool{true, false} {
 		p := openPeer(t, CCPConfig{Request: true, Required: required}, offered)
-		p.say(ppp.TerminateRequest, 5)
+		p.SayOptions(ppp.TerminateRequest, 5)
 		require.ErrorIs(t, p.Err(), ppp.ErrTerminated)
 		if required {
 			require.ErrorIs(t, p.Err(), ErrRefused)
@@ -210,7 +210,7 @@ func TestCCPErrUnderRequire(t *testing.T) {
 		}
 
 		p = newPeer(t, CCPConfig{Request: true, Required: required})
-		p.sig |= p.Rejected(p.now, &p.out)
+		p.Sig |= p.Rejected(p.Now, &p.Out)
 		require.ErrorIs(t, p.Err(), ppp.ErrRejected)
 		require.Equal(t, required, errors.Is(p.Err(), ErrRefused))
 	}
@@ -220,14 +220,14 @@ func TestCCPErrUnderRequire(t *testing.T) {
 func openPeer(t *testing.T, cfg CCPConfig, b bits) *peer {
 	t.Helper()
 	p := newPeer(t, cfg)
-	req := p.heard()[0]
+	req := p.Said()[0]
 	if req.Data[5] != byte(b) || req.Data[2] != byte(b>>24) {
-		req = p.say(ppp.ConfigureNak, req.ID, b.option())[0]
+		req = p.SayOptions(ppp.ConfigureNak, req.ID, b.option())[0]
 	}
-	p.say(ppp.ConfigureAck, req.ID, b.option())
-	got := p.say(ppp.ConfigureRequest, 1, b.option())
+	p.SayOptions(ppp.ConfigureAck, req.ID, b.option())
+	got := p.SayOptions(ppp.ConfigureRequest, 1, b.option())
 	if got[0].Code == ppp.ConfigureNak {
-		p.say(ppp.ConfigureRequest, 2, b.option())
+		p.SayOptions(ppp.ConfigureRequest, 2, b.option())
 	}
 	require.True(t, p.Opened())
 	return p
@@ -236,8 +236,8 @@ func openPeer(t *testing.T, cfg CCPConfig, b bits) *peer {
 func TestCCPRequestsReset(t *testing.T) {
 	p := openPeer(t, anything, bitKey128)
 	ask := func() []ppp.Packet {
-		p.RequestReset(p.now, &p.out)
-		return p.heard()
+		p.RequestReset(p.Now, &p.Out)
+		return p.Said()
 	}
 	first := ask()
 	require.Len(t, first, 1)
@@ -248,32 +248,32 @@ func TestCCPRequestsReset(t *testing.T) {
 	for range 100 {
 		require.Empty(t, ask())
 	}
-	p.now = p.now.Add(resetRepeat - 1)
+	p.Now = p.Now.Add(resetRepeat - 1)
 	require.Empty(t, ask())
-	p.now = p.now.Add(1)
+	p.Now = p.Now.Add(1)
 	require.Equal(t, first, ask())
 	require.Empty(t, ask())
 
 	// An answer to something else is none.
-	p.say(ppp.ResetAck, first[0].ID+1)
+	p.SayOptions(ppp.ResetAck, first[0].ID+1)
 	require.Empty(t, ask())
 
 	// After the answer the next one is another, a little later.
-	p.say(ppp.ResetAck, first[0].ID)
+	p.SayOptions(ppp.ResetAck, first[0].ID)
 	require.Empty(t, ask())
-	p.now = p.now.Add(resetSpacing)
+	p.Now = p.Now.Add(resetSpacing)
 	second := ask()
 	require.Len(t, second, 1)
 	require.NotEqual(t, first[0].ID, second[0].ID)
-	p.say(ppp.ResetAck, first[0].ID)
-	p.now = p.now.Add(resetSpacing)
+	p.SayOptions(ppp.ResetAck, first[0].ID)
+	p.Now = p.Now.Add(resetSpacing)
 	require.Empty(t, ask(), "a late answer to the first is not one to the second")
 
 	// It is nothing that a timer waits for.
 	require.True(t, p.Deadline().IsZero())
 
-	p.say(ppp.TerminateRequest, 9)
-	p.now = p.now.Add(time.Hour)
+	p.SayOptions(ppp.TerminateRequest, 9)
+	p.Now = p.Now.Add(time.Hour)
 	require.Empty(t, ask(), "not open")
 
 	p = openPeer(t, anything, offered)
@@ -283,9 +283,9 @@ func TestCCPRequestsReset(t *testing.T) {
 // The Reset-Ack is to leave before what the data plane sends next.
 func TestCCPAcksResetFirst(t *testing.T) {
 	p := openPeer(t, anything, bitKey40)
-	n := p.out.Len()
-	p.input((&ppp.Packet{Code: ppp.ResetRequest, ID: 77}).Append(nil), p.now)
-	require.Equal(t, n+2, p.out.Len())
-	require.NotNil(t, p.out.At(n).Frame)
-	require.Equal(t, ResetRequested{}, p.out.At(n+1).Event)
+	n := p.Out.Len()
+	p.Hear((&ppp.Packet{Code: ppp.ResetRequest, ID: 77}).Append(nil), p.Now)
+	require.Equal(t, n+2, p.Out.Len())
+	require.NotNil(t, p.Out.At(n).Frame)
+	require.Equal(t, ResetRequested{}, p.Out.At(n+1).Event)
 }

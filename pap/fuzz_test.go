@@ -5,6 +5,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/gopptp/gopptp/internal/ppptest"
 	"github.com/gopptp/gopptp/ppp"
 )
 
@@ -38,7 +39,7 @@ func FuzzStream(f *testing.F) {
 		a := NewAuthenticator(AuthenticatorConfig{})
 		p := NewPeer(PeerConfig{Name: "alice", Password: ppp.Secret("secret")})
 		var out ppp.Output
-		now := start
+		now := ppptest.Start
 		a.Start(now, &out)
 		p.Start(now, &out)
 		ups := 0
