@@ -95,6 +95,7 @@ func newSinkCall(t testing.TB, encrypted bool) (*Engine, gopptp.Call) {
 	}
 	require.NoError(t, c.Attach(testNetwork()))
 	require.Eventually(t, func() bool { return len(h.attaches()) > 0 }, 5*time.Second, time.Millisecond)
+	settle(c)
 	return e, c
 }
 

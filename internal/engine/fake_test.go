@@ -218,6 +218,15 @@ func (n *end) attach(change func(*gopptp.Network)) {
 	before := len(n.handler.attaches())
 	require.NoError(n.t, n.call.Attach(network))
 	n.eventually(func() bool { return len(n.handler.attaches()) > before })
+	settle(n.call)
+}
+
+// settle waits until the call has done what follows Attached: the handler is first
+// to know.
+func settle(c gopptp.Call) {
+	call := c.(*call)
+	call.mu.Lock()
+	defer call.mu.Unlock()
 }
 
 func (n *end) eventually(f func() bool) {

@@ -65,6 +65,7 @@ func TestPacketsWaitForTheHost(t *testing.T) {
 	require.Empty(t, n.host.take())
 	close(n.host.gate)
 	n.eventually(func() bool { return len(n.handler.attaches()) > 0 })
+	settle(n.call)
 	n.receive(n.packet(ipFrame(inPacket(3))...))
 	require.Equal(t, [][]byte{inPacket(1), inPacket(2), inPacket(3)}, n.host.take())
 	require.Zero(t, n.call.Counters().DroppedNetwork)

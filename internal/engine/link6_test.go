@@ -214,6 +214,7 @@ func TestReattachFamilies(t *testing.T) {
 	require.Equal(t, [][]byte{inPacket(1)}, n.host.take(), "the host is not yet ready for IPv6")
 	close(n.host.gate)
 	n.eventually(func() bool { return len(n.handler.attaches()) == 2 })
+	settle(n.call)
 	require.Equal(t, [][]byte{early}, n.host.take(), "was kept")
 	require.Equal(t, []string{"attach 10.0.0.2", "attach fe80::2:2"}, n.host.history())
 
@@ -242,6 +243,7 @@ func TestReattachFails(t *testing.T) {
 	n.host.mu.Unlock()
 	require.NoError(t, n.call.Attach(routerNetwork()))
 	n.eventually(func() bool { return len(n.handler.attaches()) == 2 })
+	settle(n.call)
 	require.ErrorIs(t, n.handler.attaches()[1], errCallClosed)
 	n.eventually(func() bool { return len(n.host.history()) == 3 })
 	require.Equal(t, []string{"attach 10.0.0.2", "attach fe80::2:2", "detach 10.0.0.2"}, n.host.history())
@@ -254,6 +256,7 @@ func TestNoAllocationsIPv6(t *testing.T) {
 		h := c.(*call).handler.(*fakeHandler)
 		require.NoError(t, c.Attach(routerNetwork()))
 		require.Eventually(t, func() bool { return len(h.attaches()) == 2 }, 5*time.Second, time.Millisecond)
+		settle(c)
 		in, out := newFlow(t, c.ID(), 100, 8, encrypted), newHostFlow(100, 8)
 		for i := range in.fresh {
 			p := in.fresh[i][len(in.fresh[i])-100:]

@@ -228,6 +228,7 @@ func TestBatchOfManyCalls(t *testing.T) {
 		network.Peer = peer(i)
 		require.NoError(t, c.Attach(network))
 		n.eventually(func() bool { return len(h.attaches()) > 0 })
+		settle(c)
 		all[i] = c
 	}
 	for sequence := range uint32(3) {
