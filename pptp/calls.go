@@ -159,15 +159,8 @@ func (c *Control) tickCalls(now time.Time, out *Output) {
 // MinimumBPS, MaximumBPS, BearerType, FramingType, PacketRecvWindowSize and
 // PacketProcessingDelay are given defaults.
 func (c *Control) PlaceCall(req OutgoingCallRequest, now time.Time, out *Output) error {
-	switch {
-	case c.cfg.Role != RolePNS:
-		return ErrRole
-	case c.state != Established:
-		return ErrState
-	case c.byID(req.CallID) >= 0:
-		return ErrCallIDInUse
-	case len(c.calls) >= c.cfg.MaxCalls:
-		return ErrTooManyCalls
+	if err := c.mayPlace(RolePNS, req.CallID); err != nil {
+		return err
 	}
 	c.defaultSerial(&req.CallSerialNumber)
 	req.MinimumBPS = orDefault(req.MinimumBPS, DefaultMinimumBPS)
@@ -191,17 +184,13 @@ func (c *Control) PlaceCall(req OutgoingCallRequest, now time.Time, out *Output)
 // The Result Code is set to Connected; zero values of ConnectSpeed,
 // PacketRecvWindowSize and PacketProcessingDelay are given defaults.
 func (c *Control) AcceptCall(reply OutgoingCallReply, out *Output) error {
-	i, err := c.waiting(RolePAC, reply.PeerCallID)
+	k, err := c.mayAccept(RolePAC, reply.PeerCallID, reply.CallID)
 	if err != nil {
 		return err
-	}
-	if c.byID(reply.CallID) >= 0 {
-		return ErrCallIDInUse
 	}
 	reply.ResultCode, reply.ErrorCode = OutgoingConnected, ErrorNone
 	reply.ConnectSpeed = orDefault(reply.ConnectSpeed, DefaultConnectSpeed)
 	c.defaultWindow(&reply.PacketRecvWindowSize, &reply.PacketProcessingDelay)
-	k := &c.calls[i]
 	k.id, k.idKnown = reply.CallID, true
 	k.window, k.delay = reply.PacketRecvWindowSize, reply.PacketProcessingDelay
 	k.info.ConnectSpeed = reply.ConnectSpeed
@@ -222,6 +211,35 @@ func (c *Control) RejectCall(peerCallID uint16, result OutgoingCallResult, code 
 	return nil
 }
 
+// mayPlace says why a call cannot be placed under our Call ID id, which is for
+// role to do.
+func (c *Control) mayPlace(role Role, id uint16) error {
+	switch {
+	case c.cfg.Role != role:
+		return ErrRole
+	case c.state != Established:
+		return ErrState
+	case c.byID(id) >= 0:
+		return ErrCallIDInUse
+	case len(c.calls) >= c.cfg.MaxCalls:
+		return ErrTooManyCalls
+	}
+	return nil
+}
+
+// mayAccept returns the call that waits for the owner's decision, if it can be
+// accepted under our Call ID id.
+func (c *Control) mayAccept(role Role, peerCallID, id uint16) (*call, error) {
+	i, err := c.waiting(role, peerCallID)
+	if err != nil {
+		return nil, err
+	}
+	if c.byID(id) >= 0 {
+		return nil, ErrCallIDInUse
+	}
+	return &c.calls[i], nil
+}
+
 // waiting returns the index of the call that waits for the owner's decision,
 // which is for role to make.
 func (c *Control) waiting(role Role, peerCallID uint16) (int, error) {
@@ -233,6 +251,24 @@ func (c *Control) waiting(role Role, peerCallID uint16) (int, error) {
 		return 0, ErrUnknownCall
 	}
 	return i, nil
+}
+
+// inState returns the call to which we gave id, which is in the given state. What
+// is to be done with it is for role to do.
+func (c *Control) inState(s callState, role Role, id uint16) (*call, error) {
+	if c.cfg.Role != role {
+		return nil, ErrRole
+	}
+	i := c.byID(id)
+	if i < 0 || c.calls[i].state != s {
+		return nil, ErrUnknownCall
+	}
+	return &c.calls[i], nil
+}
+
+func (c *Control) defaultWindow(window, delay *uint16) {
+	*window = orDefault(*window, c.cfg.PacketRecvWindowSize)
+	*delay = orDefault(*delay, c.cfg.PacketProcessingDelay)
 }
 
 func (c *Control) refuse(peerCallID uint16, result OutgoingCallResult, code ErrorCode, out *Output) {
@@ -283,14 +319,11 @@ func (c *Control) sendClearRequest(k *call, now time.Time, out *Output) {
 // SetLinkInfo tells the PAC the ACCMs of an established call, which is named
 // by our Call ID. Only a PNS can do so.
 func (c *Control) SetLinkInfo(callID uint16, sendACCM, receiveACCM uint32, out *Output) error {
-	if c.cfg.Role != RolePNS {
-		return ErrRole
+	k, err := c.inState(callEstablished, RolePNS, callID)
+	if err != nil {
+		return err
 	}
-	i := c.byID(callID)
-	if i < 0 || c.calls[i].state != callEstablished {
-		return ErrUnknownCall
-	}
-	c.send(&SetLinkInfo{PeerCallID: c.calls[i].peer, SendACCM: sendACCM, ReceiveACCM: receiveACCM}, out)
+	c.send(&SetLinkInfo{PeerCallID: k.peer, SendACCM: sendACCM, ReceiveACCM: receiveACCM}, out)
 	return nil
 }
 

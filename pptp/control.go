@@ -92,7 +92,13 @@ func (c *Control) Start(now time.Time, out *Output) {
 		return
 	}
 	c.state = WaitCtlReply
-	c.send(&StartControlConnectionRequest{
+	request := StartControlConnectionRequest(c.self())
+	c.send(&request, out)
+}
+
+// self is what the peer is told about us.
+func (c *Control) self() PeerInfo {
+	return PeerInfo{
 		ProtocolVersion:     ProtocolVersion,
 		FramingCapabilities: c.cfg.FramingCapabilities,
 		BearerCapabilities:  c.cfg.BearerCapabilities,
@@ -100,7 +106,7 @@ func (c *Control) Start(now time.Time, out *Output) {
 		FirmwareRevision:    c.cfg.FirmwareRevision,
 		HostName:            c.cfg.HostName,
 		VendorString:        c.cfg.VendorString,
-	}, out)
+	}
 }
 
 // Input takes octets that came over the TCP connection, cut in any way. An
@@ -143,8 +149,8 @@ func (c *Control) Deadline() time.Time {
 }
 
 // Tick does what is due at now. An error is ErrHandshakeTimeout,
-// ErrEchoTimeout, ErrStopTimeout, ErrCollision, or what made us stop a connection that the
-// peer has not confirmed.
+// ErrEchoTimeout, ErrStopTimeout, ErrCollision, or what made us stop a
+// connection that the peer has not confirmed.
 func (c *Control) Tick(now time.Time, out *Output) error {
 	c.tickCalls(now, out)
 	if c.deadline.IsZero() || now.Before(c.deadline) {
@@ -332,15 +338,7 @@ func (c *Control) onStartRequest(m *StartControlConnectionRequest, now time.Time
 			Err:     ErrVersion,
 		}, out)
 	}
-	peer := PeerInfo{
-		ProtocolVersion:     m.ProtocolVersion,
-		FramingCapabilities: m.FramingCapabilities,
-		BearerCapabilities:  m.BearerCapabilities,
-		MaximumChannels:     m.MaximumChannels,
-		FirmwareRevision:    m.FirmwareRevision,
-		HostName:            m.HostName,
-		VendorString:        m.VendorString,
-	}
+	peer := PeerInfo(*m)
 	if c.confirm {
 		c.asked = &peer
 		out.emit(StartRequested{Peer: peer})
@@ -352,17 +350,8 @@ func (c *Control) onStartRequest(m *StartControlConnectionRequest, now time.Time
 }
 
 func (c *Control) sendStartReply(result StartResult, code ErrorCode, out *Output) {
-	c.send(&StartControlConnectionReply{
-		ProtocolVersion:     ProtocolVersion,
-		ResultCode:          result,
-		ErrorCode:           code,
-		FramingCapabilities: c.cfg.FramingCapabilities,
-		BearerCapabilities:  c.cfg.BearerCapabilities,
-		MaximumChannels:     c.cfg.MaximumChannels,
-		FirmwareRevision:    c.cfg.FirmwareRevision,
-		HostName:            c.cfg.HostName,
-		VendorString:        c.cfg.VendorString,
-	}, out)
+	reply := startReply(result, code, c.self())
+	c.send(&reply, out)
 }
 
 func (c *Control) onStartReply(m *StartControlConnectionReply, now time.Time, out *Output) error {
@@ -390,15 +379,7 @@ func (c *Control) onStartReply(m *StartControlConnectionReply, now time.Time, ou
 		}, now, out)
 		return nil
 	}
-	c.establish(PeerInfo{
-		ProtocolVersion:     m.ProtocolVersion,
-		FramingCapabilities: m.FramingCapabilities,
-		BearerCapabilities:  m.BearerCapabilities,
-		MaximumChannels:     m.MaximumChannels,
-		FirmwareRevision:    m.FirmwareRevision,
-		HostName:            m.HostName,
-		VendorString:        m.VendorString,
-	}, now, out)
+	c.establish(m.peer(), now, out)
 	return nil
 }
 

@@ -6,15 +6,8 @@ import "time"
 // do so. The owner chooses req.CallID, which must not be in use. Zero values of
 // CallSerialNumber and CallBearerType are given defaults.
 func (c *Control) PlaceIncomingCall(req IncomingCallRequest, now time.Time, out *Output) error {
-	switch {
-	case c.cfg.Role != RolePAC:
-		return ErrRole
-	case c.state != Established:
-		return ErrState
-	case c.byID(req.CallID) >= 0:
-		return ErrCallIDInUse
-	case len(c.calls) >= c.cfg.MaxCalls:
-		return ErrTooManyCalls
+	if err := c.mayPlace(RolePAC, req.CallID); err != nil {
+		return err
 	}
 	c.defaultSerial(&req.CallSerialNumber)
 	req.CallBearerType = orDefault(req.CallBearerType, BearerDigital)
@@ -35,16 +28,12 @@ func (c *Control) PlaceIncomingCall(req IncomingCallRequest, now time.Time, out 
 // PacketRecvWindowSize and PacketTransmitDelay are given defaults. The call is
 // established when the PAC has connected it, and may be cleared before.
 func (c *Control) AcceptIncomingCall(reply IncomingCallReply, now time.Time, out *Output) error {
-	i, err := c.waiting(RolePNS, reply.PeerCallID)
+	k, err := c.mayAccept(RolePNS, reply.PeerCallID, reply.CallID)
 	if err != nil {
 		return err
 	}
-	if c.byID(reply.CallID) >= 0 {
-		return ErrCallIDInUse
-	}
 	reply.ResultCode, reply.ErrorCode = IncomingConnect, ErrorNone
 	c.defaultWindow(&reply.PacketRecvWindowSize, &reply.PacketTransmitDelay)
-	k := &c.calls[i]
 	k.id, k.idKnown = reply.CallID, true
 	k.window, k.delay = reply.PacketRecvWindowSize, reply.PacketTransmitDelay
 	k.state = callWaitConnect
@@ -71,14 +60,10 @@ func (c *Control) RejectIncomingCall(peerCallID uint16, result IncomingCallResul
 // values of ConnectSpeed, FramingType, PacketRecvWindowSize and
 // PacketTransmitDelay are given defaults.
 func (c *Control) ConnectIncomingCall(callID uint16, line IncomingCallConnected, out *Output) error {
-	if c.cfg.Role != RolePAC {
-		return ErrRole
+	k, err := c.inState(callWaitConnect, RolePAC, callID)
+	if err != nil {
+		return err
 	}
-	i := c.byID(callID)
-	if i < 0 || c.calls[i].state != callWaitConnect {
-		return ErrUnknownCall
-	}
-	k := &c.calls[i]
 	line.PeerCallID = k.peer
 	line.ConnectSpeed = orDefault(line.ConnectSpeed, DefaultConnectSpeed)
 	line.FramingType = orDefault(line.FramingType, FramingSynchronous)

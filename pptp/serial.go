@@ -32,8 +32,3 @@ func (c *Control) defaultSerial(n *uint16) {
 		*n = c.cfg.Serials.Next()
 	}
 }
-
-func (c *Control) defaultWindow(window, delay *uint16) {
-	*window = orDefault(*window, c.cfg.PacketRecvWindowSize)
-	*delay = orDefault(*delay, c.cfg.PacketProcessingDelay)
-}

@@ -30,27 +30,13 @@ func (m *StartControlConnectionRequest) Decode(b []byte) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	m.ProtocolVersion = be16(b[12:])
-	m.FramingCapabilities = Framing(be32(b[16:]))
-	m.BearerCapabilities = Bearer(be32(b[20:]))
-	m.MaximumChannels = be16(b[24:])
-	m.FirmwareRevision = be16(b[26:])
-	m.HostName = text(b[28 : 28+textLen])
-	m.VendorString = text(b[92 : 92+textLen])
+	*m = StartControlConnectionRequest(decodeStart(b))
 	return len(b), nil
 }
 
 // Append implements Message.
 func (m *StartControlConnectionRequest) Append(dst []byte) []byte {
-	dst = appendHeader(dst, TypeStartControlConnectionRequest, startLen)
-	dst = append16(dst, m.ProtocolVersion)
-	dst = append16(dst, 0)
-	dst = append32(dst, uint32(m.FramingCapabilities))
-	dst = append32(dst, uint32(m.BearerCapabilities))
-	dst = append16(dst, m.MaximumChannels)
-	dst = append16(dst, m.FirmwareRevision)
-	dst = appendText(dst, m.HostName, textLen)
-	return appendText(dst, m.VendorString, textLen)
+	return appendStart(dst, m.Type(), 0, 0, PeerInfo(*m))
 }
 
 // StartControlConnectionReply answers a StartControlConnectionRequest
@@ -77,27 +63,65 @@ func (m *StartControlConnectionReply) Decode(b []byte) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	m.ProtocolVersion = be16(b[12:])
-	m.ResultCode = StartResult(b[14])
-	m.ErrorCode = ErrorCode(b[15])
-	m.FramingCapabilities = Framing(be32(b[16:]))
-	m.BearerCapabilities = Bearer(be32(b[20:]))
-	m.MaximumChannels = be16(b[24:])
-	m.FirmwareRevision = be16(b[26:])
-	m.HostName = text(b[28 : 28+textLen])
-	m.VendorString = text(b[92 : 92+textLen])
+	*m = startReply(StartResult(b[14]), ErrorCode(b[15]), decodeStart(b))
 	return len(b), nil
 }
 
 // Append implements Message.
 func (m *StartControlConnectionReply) Append(dst []byte) []byte {
-	dst = appendHeader(dst, TypeStartControlConnectionReply, startLen)
-	dst = append16(dst, m.ProtocolVersion)
-	dst = append(dst, byte(m.ResultCode), byte(m.ErrorCode))
-	dst = append32(dst, uint32(m.FramingCapabilities))
-	dst = append32(dst, uint32(m.BearerCapabilities))
-	dst = append16(dst, m.MaximumChannels)
-	dst = append16(dst, m.FirmwareRevision)
-	dst = appendText(dst, m.HostName, textLen)
-	return appendText(dst, m.VendorString, textLen)
+	return appendStart(dst, m.Type(), m.ResultCode, m.ErrorCode, m.peer())
+}
+
+// startReply is the reply in which p speaks of itself.
+func startReply(result StartResult, code ErrorCode, p PeerInfo) StartControlConnectionReply {
+	return StartControlConnectionReply{
+		ProtocolVersion:     p.ProtocolVersion,
+		ResultCode:          result,
+		ErrorCode:           code,
+		FramingCapabilities: p.FramingCapabilities,
+		BearerCapabilities:  p.BearerCapabilities,
+		MaximumChannels:     p.MaximumChannels,
+		FirmwareRevision:    p.FirmwareRevision,
+		HostName:            p.HostName,
+		VendorString:        p.VendorString,
+	}
+}
+
+// peer is what the reply says of its sender.
+func (m *StartControlConnectionReply) peer() PeerInfo {
+	return PeerInfo{
+		ProtocolVersion:     m.ProtocolVersion,
+		FramingCapabilities: m.FramingCapabilities,
+		BearerCapabilities:  m.BearerCapabilities,
+		MaximumChannels:     m.MaximumChannels,
+		FirmwareRevision:    m.FirmwareRevision,
+		HostName:            m.HostName,
+		VendorString:        m.VendorString,
+	}
+}
+
+// decodeStart reads what the two messages have in common. They differ in octets
+// 14 and 15: result and error code of the reply, reserved in the request.
+func decodeStart(b []byte) PeerInfo {
+	return PeerInfo{
+		ProtocolVersion:     be16(b[12:]),
+		FramingCapabilities: Framing(be32(b[16:])),
+		BearerCapabilities:  Bearer(be32(b[20:])),
+		MaximumChannels:     be16(b[24:]),
+		FirmwareRevision:    be16(b[26:]),
+		HostName:            text(b[28 : 28+textLen]),
+		VendorString:        text(b[92 : 92+textLen]),
+	}
+}
+
+func appendStart(dst []byte, t MessageType, result StartResult, code ErrorCode, p PeerInfo) []byte {
+	dst = appendHeader(dst, t, startLen)
+	dst = append16(dst, p.ProtocolVersion)
+	dst = append(dst, byte(result), byte(code))
+	dst = append32(dst, uint32(p.FramingCapabilities))
+	dst = append32(dst, uint32(p.BearerCapabilities))
+	dst = append16(dst, p.MaximumChannels)
+	dst = append16(dst, p.FirmwareRevision)
+	dst = appendText(dst, p.HostName, textLen)
+	return appendText(dst, p.VendorString, textLen)
 }

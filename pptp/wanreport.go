@@ -26,14 +26,10 @@ func (w *wanReport) due() time.Time {
 // whenever they have changed: what comes within 60 s of the last message waits,
 // and only the latest is sent then. Nothing is sent if nothing has changed.
 func (c *Control) ReportWANErrors(callID uint16, report WANErrorNotify, now time.Time, out *Output) error {
-	if c.cfg.Role != RolePAC {
-		return ErrRole
+	k, err := c.inState(callEstablished, RolePAC, callID)
+	if err != nil {
+		return err
 	}
-	i := c.byID(callID)
-	if i < 0 || c.calls[i].state != callEstablished {
-		return ErrUnknownCall
-	}
-	k := &c.calls[i]
 	report.PeerCallID = k.peer
 	if k.wan == nil {
 		k.wan = &wanReport{sent: WANErrorNotify{PeerCallID: k.peer}, next: now}
