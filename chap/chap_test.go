@@ -133,6 +133,7 @@ func TestParseFailure(t *testing.T) {
 		var f failure
 		f.parse([]byte(in))
 		require.Equal(t, want, f.FailureError, "%q", in)
+		require.Equal(t, &want, ParseFailure([]byte(in)))
 	}
 	var f failure
 	f.parse([]byte("E=691 R=1 C=" + c + " V=3"))

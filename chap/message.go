@@ -53,6 +53,14 @@ func (e *FailureError) Error() string {
 	return s
 }
 
+// ParseFailure reads what the Failure of an MS-CHAP says, from the packet's
+// length field on. Peers write it in many ways, and no text is an error.
+func ParseFailure(b []byte) *FailureError {
+	var f failure
+	f.parse(b)
+	return &f.FailureError
+}
+
 // failure is the Message field of a Failure.
 type failure struct {
 	FailureError

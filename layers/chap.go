@@ -1,10 +1,8 @@
 package layers
 
 import (
-	"errors"
 	"fmt"
 	"strconv"
-	"time"
 
 	"github.com/google/gopacket"
 	"github.com/google/gopacket/layers"
@@ -111,18 +109,7 @@ func (c *CHAP) MSCHAPFailure() *chap.FailureError {
 	if c.Code != CHAPFailure {
 		return nil
 	}
-	// Peers write the text in many ways. What the package chap makes of it
-	// counts, so a peer of its own is refused with it.
-	challenge := chap.Value{Value: make([]byte, 16)}
-	p := ppp.Packet{Code: ppp.Code(CHAPChallenge), ID: c.ID, Data: challenge.Append(nil)}
-	var out ppp.Output
-	peer := chap.NewPeer(chap.PeerConfig{Rand: func([]byte) {}})
-	peer.Input(p.Append(nil), time.Time{}, &out)
-	p = ppp.Packet{Code: ppp.Code(CHAPFailure), ID: c.ID, Data: c.Message}
-	peer.Input(p.Append(nil), time.Time{}, &out)
-	failure := new(chap.FailureError)
-	errors.As(peer.Err(), &failure)
-	return failure
+	return chap.ParseFailure(c.Message)
 }
 
 // String says what the packet says. Challenges and responses are left out.
