@@ -37,7 +37,7 @@ const bootMark = "LAB-BOOTED"
 var modules = []string{
 	"drivers/net/slip/slhc", "drivers/net/ppp/ppp_generic", "drivers/net/ppp/pppox",
 	"net/ipv4/gre", "drivers/net/ppp/pptp", "lib/crypto/libarc4", "drivers/net/ppp/ppp_mppe",
-	"lib/crc-ccitt", "drivers/net/ppp/ppp_async", "drivers/net/ppp/ppp_synctty",
+	"drivers/net/ppp/bsd_comp", "drivers/net/ppp/ppp_deflate", "lib/crc-ccitt", "drivers/net/ppp/ppp_async", "drivers/net/ppp/ppp_synctty",
 	"drivers/net/tun", "drivers/net/veth", "drivers/net/dummy", "net/sched/sch_netem",
 }
 
