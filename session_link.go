@@ -2,7 +2,6 @@ package gopptp
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net/netip"
@@ -75,15 +74,6 @@ type sessionConfig struct {
 
 	// role completes what server and client do differently.
 	role sessionRole
-}
-
-// mru is what we let the peer send: as much as fits outside, or what keeps its
-// packets within the configured MTU when MPPE adds to them.
-func (c *sessionConfig) mru() int {
-	if c.mtu == 0 {
-		return outerMTU - overhead
-	}
-	return min(outerMTU-overhead, c.mtu+mppe.HeaderLen+2)
 }
 
 // sessionRole is the side of PPP that a session plays.
@@ -199,25 +189,6 @@ func (s *Session) connect(e *pptp.CallEstablished, now time.Time) error {
 	l.connected, l.greDeadline = now, now.Add(l.cfg.greTimeout)
 	s.run(now, func(out *ppp.Output) { l.ppp.Up(now, out) })
 	return nil
-}
-
-// keyedCCP asks for no more than there are keys for, which is known once
-// authentication is over.
-type keyedCCP struct {
-	*mppe.CCP
-	session *Session
-}
-
-// Up implements ppp.Layer.
-func (c keyedCCP) Up(now time.Time, out *ppp.Output) ppp.Signal {
-	l := &c.session.link
-	l.keys = l.cfg.role.keys(c.session)
-	available := mppe.KeyLengths(0)
-	if l.keys != nil {
-		available = l.keys.Lengths()
-	}
-	c.Limit(available)
-	return c.CCP.Up(now, out)
 }
 
 // The first LCP Configure-Request may be lost because the peer is not listening
@@ -405,24 +376,6 @@ func (l *sessionLink) proof() proof {
 	return l.proofs[i]
 }
 
-// authFailed notes why the link is about to end, if it is.
-func (s *Session) authFailed(err error, retry bool) {
-	l := &s.link
-	var refusal *AuthError
-	switch {
-	case errors.As(err, &refusal):
-		if retry {
-			return
-		}
-		l.cause = CauseAuthentication
-	case errors.Is(err, ErrPoolExhausted):
-		l.cause = CauseNoAddress
-	default:
-		l.cause = CauseAuthBackend
-	}
-	l.ended, l.err = true, err
-}
-
 // phase follows the phases of the link in the session's state.
 func (s *Session) phase(p ppp.Phase, now time.Time) {
 	l := &s.link
@@ -445,172 +398,6 @@ func (s *Session) phase(p ppp.Phase, now time.Time) {
 	}
 }
 
-// prepareReceive makes the data plane ready for what the peer may send once it
-// acks the CCP request that is about to go out.
-func (s *Session) prepareReceive(e mppe.PrepareReceive, now time.Time) {
-	l := &s.link
-	p, ok := l.keys.RecvParams(mppe.Agreed(e)) // CCP asks for nothing else
-	if !ok {
-		s.end(CauseEncryption, errNoKeys, now)
-		return
-	}
-	if err := l.call.PrepareReceive(p); err != nil {
-		s.end(CauseDataplane, err, now)
-	}
-}
-
-var errNoKeys = errors.New("gopptp: the authentication gave no keys for MPPE")
-
-// encrypt turns on what CCP has agreed on.
-func (s *Session) encrypt(now time.Time) {
-	l := &s.link
-	l.settled = true
-	var e Encryption
-	description := "none"
-	if send, ok := l.ccp.Send(); ok {
-		p, _ := l.keys.SendParams(send)
-		e.Send, description = &p, send.String()
-	}
-	if recv, ok := l.ccp.Recv(); ok {
-		p, _ := l.keys.RecvParams(recv)
-		e.Receive = &p
-	}
-	if err := l.call.SetEncryption(e); err != nil {
-		s.end(CauseDataplane, err, now)
-		return
-	}
-	s.update(func(i *sessionInfo) { i.encryption = description })
-}
-
-// requestReset asks the peer to begin its encryption anew.
-func (s *Session) requestReset(now time.Time) {
-	l := &s.link
-	if l.ccp != nil && !l.over {
-		s.run(now, func(out *ppp.Output) { l.ccp.RequestReset(now, out) })
-	}
-}
-
-// decryptNoMore follows a CCP that went down. Users' packets stop until it has
-// settled again.
-func (s *Session) decryptNoMore(now time.Time) {
-	l := &s.link
-	l.settled = false
-	l.attaching = false
-	l.call.Detach()
-	if err := l.call.SetEncryption(Encryption{}); err != nil {
-		s.end(CauseDataplane, err, now)
-	}
-}
-
-// attach lets users' packets flow once IPCP is open and CCP has settled. IPv6 may
-// join them later, and stays if IPCP is closed again.
-func (s *Session) attach(now time.Time) {
-	l := &s.link
-	four := l.ipcp.Opened()
-	if l.attaching || l.over || l.ended || !l.settled || l.ccpBegun() ||
-		!four && (!l.ipv6.open() || l.stage < StateUp) {
-		return
-	}
-	_, encrypted := l.ccpSend()
-	if l.cfg.encryption == EncryptionRequire && !encrypted {
-		return // the link is about to end for it
-	}
-	routes, routes6 := splitRoutes(l.cfg.role.routes(s))
-	n := Network{
-		MTU:    l.tunnelMTU(encrypted),
-		Header: l.lcp.HeaderCompression(),
-	}
-	if four {
-		n.Local, n.Peer, n.Routes = l.ipcp.Local(), l.ipcp.Peer(), routes
-	}
-	if n.IPv6 = s.ipv6Network(n.MTU, routes6); n.IPv6 == nil && !four {
-		return
-	}
-	l.attaching = true
-	s.update(func(i *sessionInfo) {
-		i.mtu = n.MTU
-		if four {
-			i.local, i.peer = n.Local, n.Peer
-			i.dns, i.nbns = l.cfg.role.nameServers(s)
-		}
-	})
-	l.ipv6.changed = s.publishIPv6(n.IPv6) || l.ipv6.changed
-	if err := l.call.Attach(n); err != nil {
-		s.end(CauseDataplane, err, now)
-	}
-}
-
-// ccpBegun reports whether CCP has been begun and not come to an end. Where MPPE
-// is left to the peer, that is the peer's doing, and users' packets must not go in
-// clear to one that has asked for encryption.
-func (l *sessionLink) ccpBegun() bool {
-	if l.ccp == nil {
-		return false
-	}
-	switch l.ccp.State() {
-	case ppp.ReqSent, ppp.AckRcvd, ppp.AckSent:
-		return true
-	}
-	return false
-}
-
-func (l *sessionLink) ccpSend() (mppe.Agreed, bool) {
-	if l.ccp == nil {
-		return mppe.Agreed{}, false
-	}
-	return l.ccp.Send()
-}
-
-// outerMTU is what the path outside the tunnel is taken to carry.
-const outerMTU = 1500
-
-// overhead is what a tunnel adds at the most: IP, GRE with both numbers, and a
-// PPP header that is not compressed.
-const overhead = 20 + 16 + ppp.MaxHeader
-
-// tunnelMTU is the largest IP packet that fits what the peer receives and the
-// path carries. MPPE adds its header and a second protocol field.
-func (l *sessionLink) tunnelMTU(encrypted bool) int {
-	mtu := min(outerMTU-overhead, l.lcp.PeerMRU())
-	if encrypted {
-		mtu -= mppe.HeaderLen + 2
-	}
-	if l.cfg.mtu > 0 {
-		mtu = min(mtu, l.cfg.mtu)
-	}
-	return mtu
-}
-
-// attached follows the data plane's answer to Attach.
-func (s *Session) attached(err error, now time.Time) {
-	l := &s.link
-	if l.over || l.ended || !l.attaching {
-		return
-	}
-	if err != nil {
-		s.end(CauseDataplane, err, now)
-		return
-	}
-	first := l.stage < StateUp
-	l.setupDeadline = time.Time{}
-	if first && l.granted != nil {
-		if d := l.granted.SessionTimeout; d > 0 {
-			l.sessionDeadline = now.Add(d)
-		}
-		if d := l.granted.IdleTimeout; d > 0 {
-			l.idleDeadline = now.Add(d)
-		}
-	}
-	if s.State() != StateUp || l.ipv6.changed {
-		l.ipv6.changed = false
-		s.enter(StateUp, now)
-	}
-	if first {
-		l.control.up(s)
-	}
-	s.arm()
-}
-
 // enter publishes a new state and tells the observer.
 func (s *Session) enter(state State, now time.Time) {
 	if state < StateTerminate {
@@ -623,131 +410,6 @@ func (s *Session) enter(state State, now time.Time) {
 		}
 	})
 	s.link.cfg.events.send(SessionEvent{Session: s, State: state, Time: now, Err: s.Err()})
-}
-
-// end begins an orderly end for the given cause. The first cause stands.
-func (s *Session) end(cause Cause, err error, now time.Time) {
-	l := &s.link
-	if l.over {
-		return
-	}
-	if !l.ended {
-		l.ended, l.cause, l.err = true, cause, err
-	}
-	if l.ppp == nil || l.ppp.Phase() == ppp.PhaseDead {
-		s.linkOver(now)
-		return
-	}
-	s.run(now, func(out *ppp.Output) { l.ppp.Close(err, now, out) })
-}
-
-// giveUp ends the session because whoever wanted it wants it no more. That there
-// was no GRE to be heard by then is worth more than the wait being over.
-func (s *Session) giveUp(err error, now time.Time) {
-	l := &s.link
-	switch {
-	case l.ppp != nil && !l.heard:
-		s.end(CauseGREBlocked, fmt.Errorf("%w: %w", ErrGREBlocked, err), now)
-	case errors.Is(err, context.Canceled):
-		s.end(CauseLocal, err, now)
-	default:
-		s.end(CauseTimeout, err, now)
-	}
-}
-
-// minSilence is how long nothing has come over GRE before a call that the peer
-// clears is taken for one whose GRE is blocked.
-const minSilence = 2 * time.Second
-
-// drop ends the session at once, without a word to the peer over PPP: the call
-// or the control connection is gone.
-func (s *Session) drop(cause Cause, err error, now time.Time) {
-	l := &s.link
-	if l.over {
-		return
-	}
-	if !l.ended {
-		if l.ppp != nil && !l.heard && now.Sub(l.connected) >= minSilence {
-			// The peer has given up, and most likely for the same reason.
-			cause, err = CauseGREBlocked, fmt.Errorf("%w: %w", ErrGREBlocked, err)
-		}
-		l.ended, l.cause, l.err = true, cause, err
-	}
-	s.linkOver(now)
-}
-
-// linkFinished follows the end of the PPP link.
-func (s *Session) linkFinished(err error, now time.Time) {
-	s.blame(err)
-	s.linkOver(now)
-}
-
-// blame notes why the link ends, unless that is known already.
-func (s *Session) blame(err error) {
-	l := &s.link
-	if l.ended {
-		return
-	}
-	l.ended, l.cause, l.err = true, causeOf(err), err
-	if errors.Is(err, ppp.ErrNoAnswer) && !l.heard {
-		l.cause, l.err = CauseGREBlocked, ErrGREBlocked
-	}
-}
-
-// causeOf sorts the errors of a link.
-func causeOf(err error) Cause {
-	var dial *chap.FailureError
-	switch {
-	case errors.Is(err, ppp.ErrAuthentication), errors.As(err, &dial), errors.Is(err, lcp.ErrAuthRefused):
-		return CauseAuthentication
-	case errors.Is(err, ppp.ErrCompression):
-		return CauseEncryption
-	case errors.Is(err, ipcp.ErrNoAddress):
-		return CauseNoAddress
-	case errors.Is(err, lcp.ErrPeerDead):
-		return CauseDeadPeer
-	case errors.Is(err, ppp.ErrTerminated):
-		return CausePeer
-	}
-	return CauseNegotiation
-}
-
-// linkOver frees what the session holds below the control connection.
-func (s *Session) linkOver(now time.Time) {
-	l := &s.link
-	if l.over {
-		return
-	}
-	l.over = true
-	l.cancel()
-	l.timer.Set(time.Time{})
-	if l.call != nil {
-		if err := l.call.Close(); err != nil {
-			l.log.Warn("data plane could not close the call", "error", err)
-		}
-	}
-	l.cfg.role.release(s)
-	if l.keys != nil {
-		l.keys.Wipe()
-	}
-	for _, p := range l.proofs {
-		if w, ok := p.Auth.(interface{ Wipe() }); ok {
-			w.Wipe()
-		}
-	}
-	l.control.linkOver(s, l.cause, now)
-}
-
-// closed is the session's last moment.
-func (s *Session) closed(now time.Time) {
-	l := &s.link
-	s.update(func(i *sessionInfo) {
-		if l.err != nil {
-			i.err = &SessionError{Stage: l.stage, Cause: l.cause, Err: l.err}
-		}
-	})
-	s.enter(StateClosed, now)
-	close(s.done)
 }
 
 func (s *Session) traceFrame(frame []byte, sent bool, now time.Time) {
