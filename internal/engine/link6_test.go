@@ -66,7 +66,7 @@ func TestLinkAdvertises(t *testing.T) {
 			synctest.Wait()
 			require.Empty(t, n.wire.take(), "too early")
 			sent := 0
-			for range (maxAdvertInterval - minAdvertInterval) / time.Second {
+			for range (maxAdvertInterval-minAdvertInterval)/time.Second + 1 {
 				time.Sleep(time.Second)
 				synctest.Wait()
 				if sent = len(n.linkPackets()); sent > 0 {
