@@ -55,11 +55,12 @@ func run(cfg *config.Config, store *users.Store, log *slog.Logger) error {
 		Signals: twoSignals(),
 		OpenDataplane: func() (gopptp.Dataplane, error) {
 			return userspace.Open(userspace.Options{
-				TUNName:   cfg.TUN,
-				MTU:       cfg.DeviceMTU(),
-				Addresses: cfg.Addresses(),
-				Prefixes:  cfg.Networks(),
-				Logger:    log,
+				TUNName:     cfg.TUN,
+				FlowControl: cfg.FlowControl,
+				MTU:         cfg.DeviceMTU(),
+				Addresses:   cfg.Addresses(),
+				Prefixes:    cfg.Networks(),
+				Logger:      log,
 			})
 		},
 	})

@@ -40,6 +40,7 @@ type Config struct {
 	Echo        Echo          `yaml:"echo"`
 	Limits      Limits        `yaml:"limits"`
 	TUN         string        `yaml:"tun"`
+	FlowControl bool          `yaml:"gre_flow_control"`
 	Loops       int           `yaml:"loops"`
 	StopTimeout time.Duration `yaml:"stop_timeout"`
 	Log         Log           `yaml:"log"`

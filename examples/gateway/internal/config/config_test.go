@@ -131,6 +131,7 @@ limits:
   setup_timeout: 2s
   gre_timeout: 1500ms
 tun: vpn
+gre_flow_control: true
 loops: 3
 stop_timeout: 0s
 log: {level: debug, format: json}
@@ -159,6 +160,7 @@ log: {level: debug, format: json}
 		Echo:           Echo{Interval: 90 * time.Second, Failures: 2},
 		Limits:         Limits{10, 20, 30, 40, time.Second, 2 * time.Second, 1500 * time.Millisecond},
 		TUN:            "vpn",
+		FlowControl:    true,
 		Loops:          3,
 		Log:            Log{Level: slog.LevelDebug, Format: LogJSON},
 	}
@@ -299,6 +301,7 @@ func TestProblems(t *testing.T) {
 		{"timeouts", "limits:\n  gre_timeout: 9s\n  setup_timeout: 8s\n", []string{`gw.yaml:2: warning: limits.gre_timeout: never comes to pass: setup_timeout, 8s, is shorter`}},
 		{"name", "name: ''\n", []string{`gw.yaml:1: name: must have 1 to 63 octets, not 0`}},
 		{"name with a space", "name: a b\n", []string{`gw.yaml:1: name: "a b" has other characters than printable ASCII ones`}},
+		{"flow control", "gre_flow_control: yes\n", []string{`gw.yaml:1: gre_flow_control: "yes" is neither true nor false`}},
 		{"tun", "tun: a/b\n", []string{`gw.yaml:1: tun: "a/b" cannot be the name of a network device`}},
 		{"log", "log:\n  level: loud\n  format: xml\n", []string{
 			`gw.yaml:2: log.level: "loud" is not one of debug, info, warn, error`,

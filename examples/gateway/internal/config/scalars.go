@@ -21,6 +21,7 @@ import (
 var scalars = map[reflect.Type]func(text string) (any, error){
 	reflect.TypeFor[string]():                  func(text string) (any, error) { return text, nil },
 	reflect.TypeFor[int]():                     func(text string) (any, error) { return parseInt(text) },
+	reflect.TypeFor[bool]():                    func(text string) (any, error) { return parseBool(text) },
 	reflect.TypeFor[time.Duration]():           func(text string) (any, error) { return parseDuration(text) },
 	reflect.TypeFor[netip.Addr]():              func(text string) (any, error) { return parseAddr(text) },
 	reflect.TypeFor[netip.AddrPort]():          func(text string) (any, error) { return parseListen(text) },
@@ -48,6 +49,18 @@ func parseInt(text string) (int, error) {
 		return 0, fmt.Errorf("%q is not a whole number", text)
 	}
 	return n, nil
+}
+
+// parseBool reads what YAML 1.2 takes for a truth value. The "yes" and "no" of
+// older YAML are not among them, and are named.
+func parseBool(text string) (bool, error) {
+	switch text {
+	case "true":
+		return true, nil
+	case "false":
+		return false, nil
+	}
+	return false, fmt.Errorf("%q is neither true nor false", text)
 }
 
 func parseDuration(text string) (time.Duration, error) {
