@@ -51,8 +51,7 @@ func parseInt(text string) (int, error) {
 	return n, nil
 }
 
-// parseBool reads what YAML 1.2 takes for a truth value. The "yes" and "no" of
-// older YAML are not among them, and are named.
+// parseBool reads what YAML 1.2 takes for a truth value: no "yes" and "no".
 func parseBool(text string) (bool, error) {
 	switch text {
 	case "true":
