@@ -20,8 +20,8 @@ type LocalUser struct {
 	// Secret is the password in clear, for those two only, and may be nil. It
 	// does not replace NTHash.
 	Secret ppp.Secret
-	// Expired refuses the password. A peer that uses MS-CHAPv2 and knows it may
-	// set a new one, where ChangePassword is not nil.
+	// Expired refuses the password. A peer that uses an MS-CHAP and knows it may
+	// set a new one, where ChangePassword is not nil. By EAP it cannot.
 	Expired bool
 	// ChangePassword stores a new password, or says why not. It must not keep
 	// new.Password, which is wiped.

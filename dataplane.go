@@ -12,7 +12,7 @@ import (
 // Dataplane carries the GRE side of PPTP calls: the PPP control frames between
 // a peer and its session, and the users' packets between the peer and the host.
 // Package userspace does it with a raw socket and one TUN device, package memory
-// within the process for tests, package kernel with Linux's own PPTP driver.
+// within the process, for tests.
 //
 // A Dataplane serves any number of calls and is safe for concurrent use.
 type Dataplane interface {

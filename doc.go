@@ -24,9 +24,9 @@
 // and a [TraceFunc] sees the control traffic.
 //
 // The protocols are packages of their own, usable alone: pptp (RFC 2637), gre
-// (its enhanced GRE), ppp (RFC 1661), lcp, chap (RFC 1994, RFC 2759), mppe
-// (RFC 3078, RFC 3079, RFC 1962) and ipcp (RFC 1332, RFC 1877, RFC 5072). They do no I/O
-// and keep no time.
+// (its enhanced GRE), ppp and lcp (RFC 1661), chap (RFC 1994, RFC 2433, RFC 2759),
+// pap (RFC 1334), eap (RFC 2284), mppe (RFC 3078, RFC 3079, RFC 1962) and ipcp
+// (RFC 1332, RFC 1877, RFC 5072). They do no I/O and keep no time.
 //
 // # IPv6
 //
@@ -38,8 +38,8 @@
 //
 // # Not done
 //
-// Incoming calls (RFC 2637 §2.9 to §2.11) are refused. Nothing listens on IPv6:
-// PPTP knows no such thing. Methods of
-// authentication other than MS-CHAPv2, and MPPE other than 128-bit stateless,
-// are there and have to be asked for.
+// Incoming calls (RFC 2637 §2.9 to §2.11) are refused; package pptp has them.
+// Nothing listens on IPv6: PPTP knows no such thing. Methods of authentication
+// other than MS-CHAPv2, and MPPE other than 128-bit stateless, are there and have
+// to be asked for.
 package gopptp

@@ -63,8 +63,8 @@ var _ AddressPool = (*Pool)(nil)
 const maxPoolRange = 1 << 24
 
 // NewPool returns a pool of the given ranges, which must be IPv4, must not
-// overlap and have at most 16,777,216 addresses each. Addresses in reserved are never given out: the gateway's own, and
-// those that are fixed to users.
+// overlap and have at most 16,777,216 addresses each. Addresses in reserved are
+// never given out: the gateway's own, and those that are fixed to users.
 func NewPool(ranges []PoolRange, reserved ...netip.Addr) (*Pool, error) {
 	p := new(Pool)
 	for i, r := range ranges {

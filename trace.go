@@ -5,9 +5,9 @@ import (
 	"time"
 )
 
-// TraceEvent is one control message or PPP control frame, as it passed. It
-// holds the hashes of an authentication, from which a password can be found:
-// treat a trace as a secret.
+// TraceEvent is one control message or PPP control frame, as it passed. Those of
+// an authentication hold what a password can be found from, with PAP the password
+// itself: treat a trace as a secret.
 type TraceEvent struct {
 	Time    time.Time
 	Session SessionID // empty before the call

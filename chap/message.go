@@ -53,8 +53,8 @@ func (e *FailureError) Error() string {
 	return s
 }
 
-// ParseFailure reads what the Failure of an MS-CHAP says, from the packet's
-// length field on. Peers write it in many ways, and no text is an error.
+// ParseFailure parses what follows the length field in a Failure of an MS-CHAP.
+// Peers write it in many ways, and none is an error.
 func ParseFailure(b []byte) *FailureError {
 	var f failure
 	f.parse(b)

@@ -1,7 +1,7 @@
 // Package layers has PPTP in the form of gopacket layers: control messages,
 // enhanced GRE, PPP, LCP, CHAP, PAP, IPCP, IPV6CP, CCP, and the compressed
 // datagrams that are MPPE. The decoding is that of this module's protocol
-// packages.
+// packages. EAP stays a payload.
 //
 // # In a program that uses gopacket
 //

@@ -3,9 +3,9 @@
 //
 // A [Network] joins any number of hosts. Each [Host] has a data plane, listens
 // for and makes control connections, and is the host on whose side users'
-// packets leave the tunnels: [Host.Send] puts one in, [Host.Packets] has
-// those that come out. Between data planes, the network loses, doubles, delays and reorders GRE
-// packets as told; control connections are reliable, as TCP is.
+// packets leave the tunnels: [Host.Send] puts one in, [Host.Packets] has those
+// that come out. Between data planes, the network loses, doubles, delays and
+// reorders GRE packets as told; control connections are reliable, as TCP is.
 //
 // What goes through a data plane here goes through the same code as in package
 // userspace, but for socket and TUN device. There is no privilege to have and

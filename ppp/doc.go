@@ -9,9 +9,9 @@
 // of links, and tests run in virtual time. A Link and its layers belong to one
 // goroutine at a time.
 //
-// LCP, PAP, CHAP, EAP, CCP with MPPE, and IPCP are packages of their own beside
-// this one.
-// They plug in through [LinkControl], [Auth] and [Layer]; a user may register
-// further protocols in the same way. Multilink, link quality monitoring and
-// asynchronous framing (RFC 1662) have no place in PPTP and none here.
+// LCP, PAP, CHAP, EAP, CCP with MPPE, IPCP and IPV6CP are in packages of their own
+// beside this one. They plug in through [LinkControl], [Auth] and [Layer]; a user
+// may register further protocols in the same way. Multilink, link quality
+// monitoring and asynchronous framing (RFC 1662) have no place in PPTP and none
+// here.
 package ppp

@@ -5,7 +5,7 @@ import (
 	"errors"
 )
 
-// Errors of DecodeFrame.
+// Errors of DecodeFrame and DecodeProtocol.
 var (
 	ErrShortFrame = errors.New("ppp: short frame")
 	ErrAddress    = errors.New("ppp: address and control are not ff 03")

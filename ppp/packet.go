@@ -62,8 +62,8 @@ func (c Code) String() string {
 // PacketHeader is the length of code, identifier and length.
 const PacketHeader = 4
 
-// Packet is a control packet of LCP, an NCP, CHAP or PAP: all have the form of
-// RFC 1661 §5.
+// Packet is a packet of LCP, of an NCP or of an authentication protocol: all have
+// the form of RFC 1661 §5.
 type Packet struct {
 	Code Code
 	ID   uint8
