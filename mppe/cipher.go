@@ -155,29 +155,50 @@ func (d *Decryptor) Wipe() { *d = Decryptor{} }
 // stateful mode: ErrReset there means that all packets are refused until the
 // peer has been reset.
 func (d *Decryptor) Open(b []byte, missing uint32) ([]byte, error) {
+	h, err := header(b)
+	if err != nil {
+		return nil, err
+	}
+	inner := b[HeaderLen:]
+	if d.stateful {
+		gap, old := d.gap(h, missing)
+		return d.openStateful(inner, h, gap, old)
+	}
+	gap, err := d.accept(h, missing)
+	if err != nil {
+		return nil, err
+	}
+	d.advance(gap + 1)
+	d.cipher.reset((*[16]byte)(&d.key))
+	d.cipher.xor(inner, inner)
+	return inner, nil
+}
+
+// header returns the header of a packet that is encrypted.
+func header(b []byte) (uint16, error) {
 	if len(b) <= HeaderLen {
-		return nil, ErrShort
+		return 0, ErrShort
 	}
 	h := binary.BigEndian.Uint16(b)
 	if h&bitEncrypted == 0 {
-		return nil, ErrNotEncrypted
+		return 0, ErrNotEncrypted
 	}
+	return h, nil
+}
+
+// accept returns how many packets are missing before the one with the header h,
+// in stateless mode, or why it is refused.
+func (d *Decryptor) accept(h uint16, missing uint32) (int, error) {
 	gap, old := d.gap(h, missing)
-	b = b[HeaderLen:]
 	switch {
-	case d.stateful:
-		return d.openStateful(b, h, gap, old)
 	case h&bitFlushed == 0:
-		return nil, ErrNotFlushed
+		return 0, ErrNotFlushed
 	case old:
-		return nil, ErrOld
+		return 0, ErrOld
 	case gap > maxSteps:
-		return nil, ErrGap
+		return 0, ErrGap
 	}
-	d.advance(int(gap) + 1)
-	d.cipher.reset((*[16]byte)(&d.key))
-	d.cipher.xor(b, b)
-	return b, nil
+	return int(gap), nil
 }
 
 // Fits reports whether Open would make an IP packet of b, which a wrong key hardly

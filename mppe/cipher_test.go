@@ -268,32 +268,3 @@ func FuzzDecryptor(f *testing.F) {
 		require.Equal(t, "good", string(got))
 	})
 }
-
-func BenchmarkSeal(b *testing.B) {
-	for _, size := range []int{64, 576, 1400} {
-		b.Run(fmt.Sprint(size), func(b *testing.B) {
-			e, _ := newPair(b)
-			buf := make([]byte, HeaderLen+size)
-			b.SetBytes(int64(size))
-			b.ReportAllocs()
-			for range b.N {
-				e.Seal(buf)
-			}
-		})
-	}
-}
-
-// BenchmarkReference is what BenchmarkSeal is to be compared with.
-func BenchmarkReference(b *testing.B) {
-	for _, size := range []int{64, 576, 1400} {
-		b.Run(fmt.Sprint(size), func(b *testing.B) {
-			r := newReference(testParams.Key)
-			buf := make([]byte, size)
-			b.SetBytes(int64(size))
-			b.ReportAllocs()
-			for range b.N {
-				r.seal(buf, buf)
-			}
-		})
-	}
-}
