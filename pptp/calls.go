@@ -108,49 +108,53 @@ func (c *Control) tickCalls(now time.Time, out *Output) {
 	for i := 0; i < len(c.calls); {
 		k := &c.calls[i]
 		c.tickWANErrors(k, now, out)
-		if k.deadline.IsZero() || now.Before(k.deadline) {
-			i++
-			continue
+		n := len(c.calls)
+		if !k.deadline.IsZero() && !now.Before(k.deadline) {
+			c.callTimedOut(i, now, out)
 		}
-		switch k.state {
-		case callWaitAnswer:
-			if k.incoming {
-				c.refuseIncoming(k.peer, IncomingDoNotAccept, ErrorNone, out)
-			} else {
-				c.refuse(k.peer, OutgoingTimeOut, ErrorNone, out)
-			}
-			c.cleared(i, CallCleared{Err: ErrCallTimeout}, out)
-		case callWaitReply:
-			if k.incoming {
-				out.emit(IncomingCallRefused{CallID: k.id, Err: ErrCallTimeout})
-				k.told = true
-				c.send(&CallDisconnectNotify{CallID: k.id, ResultCode: DisconnectAdminShutdown}, out)
-				c.abandon(i, now)
-				i++
-				continue
-			}
-			out.emit(CallRefused{CallID: k.id, Err: ErrCallTimeout})
-			k.told = true
-			c.sendClearRequest(k, now, out)
+		if len(c.calls) == n { // it is still there
 			i++
-		case callWaitConnect:
-			if c.cfg.Role == RolePNS {
-				out.emit(CallCleared{CallID: k.id, PeerCallID: k.peer, Incoming: true, Err: ErrCallTimeout})
-				k.told = true
-				c.sendClearRequest(k, now, out)
-				i++
-				continue
-			}
+		}
+	}
+}
+
+// callTimedOut gives up what call i waits for.
+func (c *Control) callTimedOut(i int, now time.Time, out *Output) {
+	k := &c.calls[i]
+	switch k.state {
+	case callWaitAnswer:
+		if k.incoming {
+			c.refuseIncoming(k.peer, IncomingDoNotAccept, ErrorNone, out)
+		} else {
+			c.refuse(k.peer, OutgoingTimeOut, ErrorNone, out)
+		}
+		c.cleared(i, CallCleared{Err: ErrCallTimeout}, out)
+	case callWaitReply:
+		k.told = true
+		if k.incoming {
+			out.emit(IncomingCallRefused{CallID: k.id, Err: ErrCallTimeout})
+			c.send(&CallDisconnectNotify{CallID: k.id, ResultCode: DisconnectAdminShutdown}, out)
+			c.abandon(i, now)
+		} else {
+			out.emit(CallRefused{CallID: k.id, Err: ErrCallTimeout})
+			c.sendClearRequest(k, now, out)
+		}
+	case callWaitConnect:
+		if c.cfg.Role == RolePNS {
+			k.told = true
+			out.emit(CallCleared{CallID: k.id, PeerCallID: k.peer, Incoming: true, Err: ErrCallTimeout})
+			c.sendClearRequest(k, now, out)
+		} else {
 			c.send(&CallDisconnectNotify{CallID: k.id, ResultCode: DisconnectAdminShutdown}, out)
 			c.cleared(i, CallCleared{ResultCode: DisconnectAdminShutdown, Err: ErrCallTimeout}, out)
-		case callAbandoned:
-			c.removeCall(i)
-		default:
-			// Section 3.2.1 would have the whole control connection closed.
-			// The Echo-Requests show whether it is alive, and its other calls
-			// are worth more than the peer's good manners.
-			c.cleared(i, CallCleared{Err: ErrClearTimeout}, out)
 		}
+	case callAbandoned:
+		c.removeCall(i)
+	default:
+		// Section 3.2.1 would have the whole control connection closed. The
+		// Echo-Requests show whether it is alive, and its other calls are worth
+		// more than the peer's good manners.
+		c.cleared(i, CallCleared{Err: ErrClearTimeout}, out)
 	}
 }
 
