@@ -50,7 +50,8 @@ func (s *outState) close() {
 type outBatch struct {
 	held      []*call // whose out.mu this batch holds
 	datagrams []Datagram
-	replies   [][]byte // to the host
+	mppe      mppe.Batch // encrypts what is in them, side by side
+	replies   [][]byte   // to the host
 	control   [Headroom + maxControlFrame]byte
 }
 
@@ -69,6 +70,7 @@ func (b *outBatch) enter(c *call) {
 
 // flush sends what there is, and gives all locks back.
 func (b *outBatch) flush(e *Engine) {
+	b.mppe.Flush()
 	if len(b.datagrams) > 0 {
 		e.cfg.Wire.Send(b.datagrams)
 		clear(b.datagrams)
@@ -168,7 +170,7 @@ func (c *call) carry(b *outBatch, n *network, f family, buf []byte) bool {
 		// for: not every peer looks for a compressed one here.
 		at -= mppe.HeaderLen + 2
 		binary.BigEndian.PutUint16(buf[at+mppe.HeaderLen:], uint16(protocols[f]))
-		c.out.encryptor.Seal(buf[at:])
+		b.mppe.Seal(c.out.encryptor, buf[at:])
 		header = n.encrypted
 	case c.cfg.RequireEncryption:
 		c.counts.clear.Add(1)
