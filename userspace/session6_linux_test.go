@@ -70,12 +70,43 @@ func ping6(t *testing.T, ns *namespace, from, to string, count, size int) {
 	}
 }
 
+// reach6 waits for the first reply: the other end may be up a little later, and
+// keeps only a few packets until then.
+func reach6(t *testing.T, ns *namespace, from, to string) {
+	t.Helper()
+	var c net.PacketConn
+	var err error
+	ns.do(func() { c, err = net.ListenPacket("ip6:ipv6-icmp", from) })
+	require.NoError(t, err)
+	defer c.Close()
+	addr, err := net.ResolveIPAddr("ip6", to)
+	require.NoError(t, err)
+	buf := make([]byte, 2000)
+	eventually(t, "a reply of "+to, func() bool {
+		_, err = c.WriteTo([]byte{128, 0, 0, 0, 0, 76, 0, 0}, addr)
+		require.NoError(t, err)
+		require.NoError(t, c.SetReadDeadline(time.Now().Add(100*time.Millisecond)))
+		for {
+			n, _, err := c.ReadFrom(buf)
+			if err != nil {
+				return false
+			}
+			if n >= 8 && buf[0] == 129 && buf[5] == 76 {
+				return true
+			}
+		}
+	})
+}
+
 // IPv6 with the kernel at both ends: the client gets its address by a Router
 // Advertisement, and all is gone afterwards.
 func TestSessionIPv6(t *testing.T) {
 	if _, err := os.Stat("/proc/net/if_inet6"); err != nil {
 		missing(t, "no IPv6 in this kernel: %v", err)
 	}
+	poller, err := net.Listen("tcp4", "127.0.0.1:0") // its descriptors come to stay
+	require.NoError(t, err)
+	poller.Close()
 	bothWays(t, func(t *testing.T, encrypted bool) {
 		goroutines, fds := 0, 0
 		t.Cleanup(func() {
@@ -139,6 +170,7 @@ func TestSessionIPv6(t *testing.T) {
 		})
 		require.ElementsMatch(t, want, a.addresses(t, client.DeviceName()))
 
+		reach6(t, a, address, inner6.String())
 		ping6(t, a, address, inner6.String(), 20, 1000)
 		ping6(t, b, inner6.String(), address, 20, 1000)
 		ping6(t, a, "::", session.PeerIPv6().String()+"%"+client.DeviceName(), 3, 56)
