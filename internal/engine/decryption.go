@@ -106,8 +106,8 @@ func (s *decryption) begins(packet []byte, header uint16) bool {
 	return s.next.Fits(packet, s.nextMissing)
 }
 
-// open decrypts a packet in place.
-func (s *decryption) open(packet []byte) ([]byte, error) {
+// open decrypts a packet in place, which is done when b is flushed.
+func (s *decryption) open(b *mppe.Batch, packet []byte) ([]byte, error) {
 	if len(packet) < mppe.HeaderLen {
 		return nil, mppe.ErrShort
 	}
@@ -124,7 +124,7 @@ func (s *decryption) open(packet []byte) ([]byte, error) {
 	if s.decryptor == nil {
 		return nil, errNoKey
 	}
-	inner, err := s.decryptor.Open(packet, s.missing)
+	inner, err := b.Open(s.decryptor, packet, s.missing)
 	if err != nil {
 		s.lost(1)
 		if err == mppe.ErrOld && s.params.Stateful && s.next != nil {

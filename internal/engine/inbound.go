@@ -37,6 +37,7 @@ type inState struct {
 	closed     bool
 	connected  bool
 	failed     bool         // the handler has been told
+	opened     bool         // the batch that holds mu has packets of the call to decrypt
 	resetAsked time.Time    // when it was last told that a reset is needed
 	early      []gre.Packet // that came before Connect
 	network    *network     // nil unless attached, and then what the host is ready for
@@ -57,13 +58,21 @@ func (s *inState) close() {
 type inBatch struct {
 	held    []*call // whose in.mu this batch holds
 	ready   []gre.Packet
-	packets [][]byte // to the host
-	control []byte   // a frame whose protocol field was compressed
+	mppe    mppe.Batch     // decrypts what is in opened, side by side
+	opened  []openedPacket // in the order in which they were sent
+	packets [][]byte       // to the host
+	control []byte         // a frame whose protocol field was compressed
 
 	replies []linkReply // to be sent once the locks are given back
 
 	acks    []Datagram
 	ackData [maxAcks][gre.MinHeaderLen + 4]byte
+}
+
+// openedPacket is an encrypted packet whose key is known.
+type openedPacket struct {
+	call  *call
+	inner []byte // not decrypted before inBatch.decrypt
 }
 
 // maxAcks is how many acknowledgements are sent at once.
@@ -84,6 +93,9 @@ func (b *inBatch) enter(c *call) {
 
 // flush hands out what there is, and gives all locks back.
 func (b *inBatch) flush(e *Engine) {
+	if len(b.opened) > 0 {
+		b.decrypt()
+	}
 	if len(b.packets) > 0 {
 		e.cfg.Host.Deliver(b.packets)
 		clear(b.packets)
@@ -211,6 +223,9 @@ func (c *call) frame(b *inBatch, p gre.Packet) {
 		c.counts.malformed.Add(1)
 		return
 	}
+	if protocol != ppp.ProtocolCompressed && c.in.opened {
+		b.decrypt() // what was sent before comes before
+	}
 	switch protocol {
 	case ppp.ProtocolCompressed:
 		c.encrypted(b, payload)
@@ -227,7 +242,7 @@ func (c *call) frame(b *inBatch, p gre.Packet) {
 
 // encrypted takes the payload of an encrypted frame.
 func (c *call) encrypted(b *inBatch, packet []byte) {
-	inner, err := c.in.decryption.open(packet)
+	inner, err := c.in.decryption.open(&b.mppe, packet)
 	if err != nil {
 		c.counts.encrypted.Add(1)
 		if err == mppe.ErrReset {
@@ -241,6 +256,24 @@ func (c *call) encrypted(b *inBatch, packet []byte) {
 		}
 		return
 	}
+	c.in.opened = true
+	b.opened = append(b.opened, openedPacket{c, inner})
+}
+
+// decrypt does the work on the octets of encrypted packets, side by side, and
+// goes on with what comes out.
+func (b *inBatch) decrypt() {
+	b.mppe.Flush()
+	for i, o := range b.opened {
+		b.opened[i] = openedPacket{}
+		o.call.in.opened = false
+		o.call.decrypted(b, o.inner)
+	}
+	b.opened = b.opened[:0]
+}
+
+// decrypted takes what was in an encrypted frame.
+func (c *call) decrypted(b *inBatch, inner []byte) {
 	protocol, payload, err := ppp.DecodeProtocol(inner)
 	switch {
 	case err != nil, !mppe.Encrypts(uint16(protocol)):
