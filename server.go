@@ -57,7 +57,7 @@ type ServerConfig struct {
 	// what fits an outer MTU of 1500, which is 1460 in clear and 1456 with
 	// MPPE.
 	MTU int
-	// Name is ours in MS-CHAPv2 and on the control connection, at most 63
+	// Name is ours in the challenges to peers and on the control connection, at most 63
 	// octets. Default "gopptp".
 	Name string
 	// Limits protect the server; zero fields take their defaults.

@@ -30,6 +30,6 @@
 //
 // Users' packets are IPv4 and IPv6. On the IPv6 link that a tunnel is, the engine
 // is a node itself, a router or a host (link6.go): what is to or from link-local
-// and multicast addresses ends there. The transmit window of the peer is ignored, as package
-// gre explains.
+// and multicast addresses ends there. The transmit window of the peer is ignored
+// unless Config.FlowControl is set; package gre explains why.
 package engine
