@@ -57,8 +57,8 @@ type ServerConfig struct {
 	// what fits an outer MTU of 1500, which is 1460 in clear and 1456 with
 	// MPPE.
 	MTU int
-	// Name is ours in the challenges to peers and on the control connection, at most 63
-	// octets. Default "gopptp".
+	// Name is ours in the challenges to peers and on the control connection,
+	// at most 63 octets. Default "gopptp".
 	Name string
 	// Limits protect the server; zero fields take their defaults.
 	Limits Limits
@@ -107,7 +107,7 @@ type Limits struct {
 
 // Defaults of ServerConfig, Limits and ClientConfig.
 const (
-	DefaultPort               = 1723 // RFC 2637 §1.3
+	DefaultPort               = 1723 // RFC 2637 §1.4
 	DefaultName               = "gopptp"
 	DefaultMaxSessions        = 65535
 	DefaultMaxHalfOpen        = 1024
