@@ -1,6 +1,7 @@
 package gopptp
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -92,24 +93,11 @@ type ClientConfig struct {
 }
 
 func (c *ClientConfig) setDefaults() {
-	if c.Name == "" {
-		c.Name = DefaultName
-	}
-	for _, d := range []struct {
-		v   *time.Duration
-		def time.Duration
-	}{
-		{&c.SetupTimeout, DefaultSetupTimeout},
-		{&c.GRETimeout, DefaultGRETimeout},
-		{&c.EchoInterval, DefaultEchoInterval},
-	} {
-		if *d.v == 0 {
-			*d.v = d.def
-		}
-	}
-	if c.EchoFailures == 0 {
-		c.EchoFailures = DefaultEchoFailures
-	}
+	c.Name = cmp.Or(c.Name, DefaultName)
+	c.SetupTimeout = cmp.Or(c.SetupTimeout, DefaultSetupTimeout)
+	c.GRETimeout = cmp.Or(c.GRETimeout, DefaultGRETimeout)
+	c.EchoInterval = cmp.Or(c.EchoInterval, DefaultEchoInterval)
+	c.EchoFailures = cmp.Or(c.EchoFailures, DefaultEchoFailures)
 	if len(c.AuthMethods) == 0 {
 		c.AuthMethods = defaultAuthMethods
 	}
@@ -140,19 +128,12 @@ func (c *ClientConfig) validate() error {
 	if c.IPv6 {
 		(&IPv6Config{}).validate(bad, c.MTU)
 	}
-	for _, l := range []struct {
-		field string
-		value int64
-	}{
+	validateNotNegative(bad, []number{
 		{"SetupTimeout", int64(c.SetupTimeout)},
 		{"GRETimeout", int64(c.GRETimeout)},
 		{"EchoInterval", int64(c.EchoInterval)},
 		{"EchoFailures", int64(c.EchoFailures)},
-	} {
-		if l.value < 0 {
-			bad(l.field, "must not be negative")
-		}
-	}
+	})
 	validateCommon(bad, c.Name, c.MTU, c.Encryption, c.KeyLengths, c.EncryptionModes)
 	return errors.Join(errs...)
 }

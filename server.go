@@ -1,6 +1,7 @@
 package gopptp
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -194,29 +195,18 @@ func NewServer(cfg ServerConfig) (*Server, error) {
 }
 
 func (c *ServerConfig) setDefaults() {
-	def := func(v *int, d int) {
-		if *v == 0 {
-			*v = d
-		}
-	}
-	defDur := func(v *time.Duration, d time.Duration) {
-		if *v == 0 {
-			*v = d
-		}
-	}
-	def(&c.Limits.MaxSessions, DefaultMaxSessions)
-	def(&c.Limits.MaxHalfOpen, DefaultMaxHalfOpen)
-	def(&c.Limits.MaxPerSource, DefaultMaxPerSource)
-	def(&c.Limits.MaxAuthentications, DefaultMaxAuthentications)
-	def(&c.EchoFailures, DefaultEchoFailures)
-	def(&c.Loops, runtime.GOMAXPROCS(0))
-	defDur(&c.Limits.HandshakeTimeout, DefaultHandshakeTimeout)
-	defDur(&c.Limits.SetupTimeout, DefaultSetupTimeout)
-	defDur(&c.Limits.GRETimeout, DefaultGRETimeout)
-	defDur(&c.EchoInterval, DefaultEchoInterval)
-	if c.Name == "" {
-		c.Name = DefaultName
-	}
+	l := &c.Limits
+	l.MaxSessions = cmp.Or(l.MaxSessions, DefaultMaxSessions)
+	l.MaxHalfOpen = cmp.Or(l.MaxHalfOpen, DefaultMaxHalfOpen)
+	l.MaxPerSource = cmp.Or(l.MaxPerSource, DefaultMaxPerSource)
+	l.MaxAuthentications = cmp.Or(l.MaxAuthentications, DefaultMaxAuthentications)
+	l.HandshakeTimeout = cmp.Or(l.HandshakeTimeout, DefaultHandshakeTimeout)
+	l.SetupTimeout = cmp.Or(l.SetupTimeout, DefaultSetupTimeout)
+	l.GRETimeout = cmp.Or(l.GRETimeout, DefaultGRETimeout)
+	c.EchoInterval = cmp.Or(c.EchoInterval, DefaultEchoInterval)
+	c.EchoFailures = cmp.Or(c.EchoFailures, DefaultEchoFailures)
+	c.Loops = cmp.Or(c.Loops, runtime.GOMAXPROCS(0))
+	c.Name = cmp.Or(c.Name, DefaultName)
 	if len(c.AuthMethods) == 0 {
 		c.AuthMethods = defaultAuthMethods
 	}
@@ -262,10 +252,7 @@ func (c *ServerConfig) validate() error {
 	if c.IPv6 != nil {
 		c.IPv6.validate(bad, c.MTU)
 	}
-	for _, l := range []struct {
-		field string
-		value int64
-	}{
+	validateNotNegative(bad, []number{
 		{"Limits.MaxSessions", int64(c.Limits.MaxSessions)},
 		{"Limits.MaxHalfOpen", int64(c.Limits.MaxHalfOpen)},
 		{"Limits.MaxPerSource", int64(c.Limits.MaxPerSource)},
@@ -277,12 +264,22 @@ func (c *ServerConfig) validate() error {
 		{"EchoFailures", int64(c.EchoFailures)},
 		{"Reauthenticate", int64(c.Reauthenticate)},
 		{"Loops", int64(c.Loops)},
-	} {
-		if l.value < 0 {
-			bad(l.field, "must not be negative")
+	})
+	return errors.Join(errs...)
+}
+
+// number is a field of a configuration.
+type number struct {
+	field string
+	value int64
+}
+
+func validateNotNegative(bad func(field, format string, args ...any), numbers []number) {
+	for _, n := range numbers {
+		if n.value < 0 {
+			bad(n.field, "must not be negative")
 		}
 	}
-	return errors.Join(errs...)
 }
 
 func validateCommon(bad func(field, format string, args ...any), name string, mtu int, enc EncryptionPolicy, lengths mppe.KeyLengths, modes mppe.Modes) {
