@@ -1,7 +1,6 @@
 package userspace
 
 import (
-	"context"
 	"encoding/binary"
 	"net"
 	"net/netip"
@@ -14,7 +13,6 @@ import (
 	"github.com/vishvananda/netlink"
 
 	"github.com/gopptp/gopptp"
-	"github.com/gopptp/gopptp/chap"
 )
 
 var (
@@ -121,47 +119,12 @@ func TestSessionIPv6(t *testing.T) {
 			Prefixes:  []netip.Prefix{pool, prefix6},
 		})
 		require.True(t, client.network.ipv6)
-		policy := gopptp.EncryptionDeny
-		if encrypted {
-			policy = gopptp.EncryptionRequire
-		}
-		addresses, err := gopptp.NewPool([]gopptp.PoolRange{{First: innerClient, Last: innerClient}})
-		require.NoError(t, err)
 		prefixes, err := gopptp.NewIPv6Pool(prefix6, netip.PrefixFrom(inner6, 64))
 		require.NoError(t, err)
 		free := prefixes.Free()
-		s, err := gopptp.NewServer(gopptp.ServerConfig{
-			Dataplane: server,
-			Authenticator: gopptp.NewLocalAuthenticator(func(context.Context, string) (*gopptp.LocalUser, error) {
-				return &gopptp.LocalUser{NTHash: chap.NTPasswordHash("correct horse")}, nil
-			}),
-			Pool:         addresses,
-			LocalAddress: innerServer,
-			Encryption:   policy,
-			IPv6:         &gopptp.IPv6Config{Pool: prefixes},
-		})
-		require.NoError(t, err)
-		t.Cleanup(func() { s.Close() })
-		var listener net.Listener
-		b.do(func() { listener, err = net.Listen("tcp4", secondB.String()+":0") })
-		require.NoError(t, err)
-		go s.Serve(context.Background(), listener)
-
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-		defer cancel()
-		session, err := gopptp.Dial(ctx, listener.Addr().String(), gopptp.ClientConfig{
-			Dataplane:  client,
-			User:       "alice",
-			Password:   "correct horse",
-			Encryption: policy,
-			IPv6:       true,
-			Routes:     []netip.Prefix{prefix6},
-			DialContext: func(_ context.Context, network, address string) (c net.Conn, err error) {
-				a.do(func() { c, err = net.DialTimeout(network, address, 5*time.Second) })
-				return c, err
-			},
-		})
-		require.NoError(t, err)
+		session := serveAndDial(t, a, b, server, client, encrypted,
+			func(c *gopptp.ServerConfig) { c.IPv6 = &gopptp.IPv6Config{Pool: prefixes} },
+			func(c *gopptp.ClientConfig) { c.IPv6, c.Routes = true, []netip.Prefix{prefix6} })
 		eventually(t, "an IPv6 address", func() bool { return session.IPv6Address().IsValid() })
 		address := session.IPv6Address().String()
 		want := []string{"10.99.0.2/32", session.LocalIPv6().String() + "/128", address + "/128"}
