@@ -17,6 +17,7 @@ type call struct {
 	cfg     gopptp.CallConfig
 	handler gopptp.CallHandler
 	id      uint16
+	via     any
 	timer   *loop.Timer // belongs to engine.deadlines
 
 	counts callCounters
@@ -114,7 +115,7 @@ func (c *call) WriteControl(frame []byte) error {
 	b := c.engine.outbound.get()
 	defer c.engine.outbound.put(b)
 	b.enter(c)
-	defer b.flush(c.engine)
+	defer b.flush()
 	return c.control(b, frame)
 }
 

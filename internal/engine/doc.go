@@ -2,11 +2,11 @@
 // packets on a wire and IP packets of the host. It has no I/O. Package userspace
 // puts a raw socket and a TUN device to it, package memory an in-process network.
 //
-// Three kinds of goroutines enter it: who reads the wire calls [Engine.Inbound],
-// who reads the host [Engine.Outbound], and the sessions call what
-// [gopptp.Dataplane] and [gopptp.Call] have. The engine adds two of its own,
-// whatever the number of calls: one for deadlines, and one for what may block
-// ([Host].Attach and Detach).
+// Two kinds of goroutines enter it: workers read wire and host, and call
+// [Port.Inbound] and [Port.Outbound], each on a port of its own; sessions call what
+// [gopptp.Dataplane] and [gopptp.Call] have. The engine adds two, whatever the
+// number of calls: one for deadlines, and one for what may block ([Host].Attach
+// and Detach).
 //
 // # Locks
 //
@@ -22,6 +22,11 @@
 // next packet out of the cipher, and be first on the wire. A batch that finds a
 // lock taken first sends what it has and lets go of everything, so that nobody
 // waits while holding a lock of another call.
+//
+// Data planes with several workers lead the packets of a call to one of them.
+// Then locks are free whenever they are taken, once for a call and batch. They are
+// there for what cannot be led: the frames of sessions, deadlines, a packet that
+// comes by another way.
 //
 // Methods of a [gopptp.CallHandler] are called under mu or in. They do not block,
 // and must not call the engine back.

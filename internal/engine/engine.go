@@ -22,7 +22,9 @@ const Headroom = 32
 // Datagram is a GRE packet without its IP header, on its way to or from a peer.
 type Datagram struct {
 	Local, Peer netip.Addr
-	Data        []byte
+	// Via is what [Engine.OpenVia] was given, on the way to a peer.
+	Via  any
+	Data []byte
 }
 
 // Wire sends GRE packets.
@@ -32,12 +34,17 @@ type Wire interface {
 	Send(batch []Datagram)
 }
 
+// Deliverer takes the users' packets out of the tunnels.
+type Deliverer interface {
+	// Deliver hands IP packets to the host. It may change them in place, is
+	// called from several goroutines, must not keep packets nor call the engine
+	// back, and must not block for long.
+	Deliver(packets [][]byte)
+}
+
 // Host takes the users' packets out of the tunnels, and sets up addresses.
 type Host interface {
-	// Deliver hands IP packets to the host. It is called from several
-	// goroutines, must not keep packets nor call the engine back, and must not
-	// block for long.
-	Deliver(packets [][]byte)
+	Deliverer
 	// Attach makes the host route n.Peer and n.Routes to the data plane, with
 	// n.Local as its own address. It may block: the engine calls it, and
 	// Detach, on a goroutine of its own, one at a time. IPv4 and IPv6 of a call
@@ -99,19 +106,26 @@ func New(cfg Config) *Engine {
 		cfg:       cfg,
 		deadlines: loop.New(),
 		hosts:     loop.New(),
-		inbound:   make(freeList[inBatch], maxFree),
-		outbound:  make(freeList[outBatch], maxFree),
+		inbound:   newFreeList(func() *inBatch { return &inBatch{wire: cfg.Wire, host: cfg.Host} }),
+		outbound:  newFreeList(func() *outBatch { return &outBatch{wire: cfg.Wire, host: cfg.Host} }),
 		calls:     make(map[*call]struct{}),
 	}
 }
 
 // Open implements [gopptp.Dataplane].
 func (e *Engine) Open(cfg gopptp.CallConfig, h gopptp.CallHandler) (gopptp.Call, error) {
+	return e.OpenVia(nil, cfg, h)
+}
+
+// OpenVia is Open of a call about which the Wire has something to remember: via
+// is in each Datagram to the peer.
+func (e *Engine) OpenVia(via any, cfg gopptp.CallConfig, h gopptp.CallHandler) (gopptp.Call, error) {
 	cfg.Local, cfg.Peer = cfg.Local.Unmap(), cfg.Peer.Unmap()
 	if !cfg.Local.Is4() || !cfg.Peer.Is4() {
 		return nil, errAddress
 	}
 	c := newCall(e, cfg, h)
+	c.via = via
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.closed {
@@ -155,22 +169,29 @@ func (e *Engine) forget(c *call) {
 // freeList keeps the memory of batches that are not under way. There are as many
 // batches as goroutines in the engine, which are few. Unlike a sync.Pool it is
 // not emptied by each garbage collection.
-type freeList[T any] chan *T
+type freeList[T any] struct {
+	free chan *T
+	make func() *T
+}
 
 const maxFree = 8
 
+func newFreeList[T any](f func() *T) freeList[T] {
+	return freeList[T]{free: make(chan *T, maxFree), make: f}
+}
+
 func (l freeList[T]) get() *T {
 	select {
-	case t := <-l:
+	case t := <-l.free:
 		return t
 	default:
-		return new(T)
+		return l.make()
 	}
 }
 
 func (l freeList[T]) put(t *T) {
 	select {
-	case l <- t:
+	case l.free <- t:
 	default:
 	}
 }

@@ -85,7 +85,7 @@ func (c *call) sendWaiting() {
 	c.num.waiting, c.num.goingOn = len(c.out.waiting) > 0, false
 	c.goOn()
 	c.num.mu.Unlock()
-	b.flush(c.engine)
+	b.flush()
 	c.engine.outbound.put(b)
 }
 

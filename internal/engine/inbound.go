@@ -3,8 +3,6 @@ package engine
 import (
 	"encoding/binary"
 	"slices"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/gopptp/gopptp/gre"
@@ -31,13 +29,12 @@ type heldPacket struct {
 
 // inState is the direction from the peer to the host.
 type inState struct {
-	mu    sync.Mutex
-	owner atomic.Pointer[inBatch] // that holds mu; changed under mu
+	direction
 
 	closed     bool
 	connected  bool
 	failed     bool         // the handler has been told
-	opened     bool         // the batch that holds mu has packets of the call to decrypt
+	opened     bool         // the batch that holds the lock has packets of the call to decrypt
 	resetAsked time.Time    // when it was last told that a reset is needed
 	early      []gre.Packet // that came before Connect
 	network    *network     // nil unless attached, and then what the host is ready for
@@ -56,7 +53,10 @@ func (s *inState) close() {
 
 // inBatch is what packets from the wire come to. It belongs to one goroutine.
 type inBatch struct {
-	held    []*call // whose in.mu this batch holds
+	wire Wire
+	host Deliverer
+
+	locks   locks // of calls' in
 	ready   []gre.Packet
 	mppe    mppe.Batch     // decrypts what is in opened, side by side
 	opened  []openedPacket // in the order in which they were sent
@@ -80,15 +80,10 @@ const maxAcks = 64
 
 // enter takes the lock of c's direction.
 func (b *inBatch) enter(c *call) {
-	if c.in.owner.Load() == b {
-		return
-	}
-	if !c.in.mu.TryLock() {
+	if !b.locks.try(&c.in.direction) {
 		b.flush(c.engine)
-		c.in.mu.Lock()
+		b.locks.lock(&c.in.direction)
 	}
-	c.in.owner.Store(b)
-	b.held = append(b.held, c)
 }
 
 // flush hands out what there is, and gives all locks back.
@@ -97,17 +92,12 @@ func (b *inBatch) flush(e *Engine) {
 		b.decrypt()
 	}
 	if len(b.packets) > 0 {
-		e.cfg.Host.Deliver(b.packets)
+		b.host.Deliver(b.packets)
 		clear(b.packets)
 		b.packets = b.packets[:0]
 	}
-	for i, c := range b.held {
-		c.in.owner.Store(nil)
-		c.in.mu.Unlock()
-		b.held[i] = nil
-	}
-	b.held = b.held[:0]
-	b.sendAcks(e)
+	b.locks.release()
+	b.sendAcks()
 	if len(b.replies) > 0 {
 		b.sendReplies(e)
 	}
@@ -115,17 +105,21 @@ func (b *inBatch) flush(e *Engine) {
 
 // sendAcks needs no lock: an acknowledgement that a later one overtakes says
 // nothing new.
-func (b *inBatch) sendAcks(e *Engine) {
+func (b *inBatch) sendAcks() {
 	if len(b.acks) > 0 {
-		e.cfg.Wire.Send(b.acks)
+		b.wire.Send(b.acks)
 		b.acks = b.acks[:0]
 	}
 }
 
-// Inbound takes packets that were read from the wire. Data may be changed in
-// place; nothing of batch is kept.
+// Inbound is [Port.Inbound] for any goroutine.
 func (e *Engine) Inbound(batch []Datagram) {
 	b := e.inbound.get()
+	e.receive(b, batch)
+	e.inbound.put(b)
+}
+
+func (e *Engine) receive(b *inBatch, batch []Datagram) {
 	now := time.Now()
 	for i := range batch {
 		d := &batch[i]
@@ -146,7 +140,6 @@ func (e *Engine) Inbound(batch []Datagram) {
 		}
 	}
 	b.flush(e)
-	e.inbound.put(b)
 }
 
 // receive reports false if the call is closed.
@@ -178,12 +171,12 @@ func (c *call) acknowledge(b *inBatch, now time.Time) {
 		return
 	}
 	if len(b.acks) == maxAcks {
-		b.sendAcks(c.engine)
+		b.sendAcks()
 	}
 	ack, _ := c.num.receiver.TakeAck()
 	h := gre.Header{CallID: c.num.peerID, HasAck: true, Ack: ack}
 	data := h.Append(b.ackData[len(b.acks)][:0])
-	b.acks = append(b.acks, Datagram{Local: c.cfg.Local, Peer: c.cfg.Peer, Data: data})
+	b.acks = append(b.acks, Datagram{Local: c.cfg.Local, Peer: c.cfg.Peer, Via: c.via, Data: data})
 }
 
 // frames goes on with what the receiver has put in order.

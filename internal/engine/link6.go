@@ -177,7 +177,7 @@ func (b *inBatch) sendReplies(e *Engine) {
 		b.replies[i] = linkReply{}
 	}
 	b.replies = b.replies[:0]
-	out.flush(e)
+	out.flush()
 	e.outbound.put(out)
 }
 
@@ -263,7 +263,7 @@ func (c *call) linkTick(now time.Time) {
 	if n := c.out.network; n != nil && n.ip[ipv6].there {
 		c.sendLink(out, packet(n))
 	}
-	out.flush(c.engine)
+	out.flush()
 	c.engine.outbound.put(out)
 	if l.timer == nil {
 		l.timer = c.engine.deadlines.NewTimer(c.linkTick)

@@ -2,8 +2,6 @@ package engine
 
 import (
 	"encoding/binary"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/gopptp/gopptp/gre"
@@ -21,8 +19,7 @@ const maxTooBig = 50
 
 // outState is the direction from the host to the peer.
 type outState struct {
-	mu    sync.Mutex
-	owner atomic.Pointer[outBatch] // that holds mu; changed under mu
+	direction
 
 	closed    bool
 	network   *network // nil unless attached
@@ -48,7 +45,10 @@ func (s *outState) close() {
 
 // outBatch is what packets to the wire come from. It belongs to one goroutine.
 type outBatch struct {
-	held      []*call // whose out.mu this batch holds
+	wire Wire
+	host Deliverer
+
+	locks     locks // of calls' out
 	datagrams []Datagram
 	mppe      mppe.Batch // encrypts what is in them, side by side
 	replies   [][]byte   // to the host
@@ -57,42 +57,36 @@ type outBatch struct {
 
 // enter takes the lock of c's direction.
 func (b *outBatch) enter(c *call) {
-	if c.out.owner.Load() == b {
-		return
+	if !b.locks.try(&c.out.direction) {
+		b.flush()
+		b.locks.lock(&c.out.direction)
 	}
-	if !c.out.mu.TryLock() {
-		b.flush(c.engine)
-		c.out.mu.Lock()
-	}
-	c.out.owner.Store(b)
-	b.held = append(b.held, c)
 }
 
 // flush sends what there is, and gives all locks back.
-func (b *outBatch) flush(e *Engine) {
+func (b *outBatch) flush() {
 	b.mppe.Flush()
 	if len(b.datagrams) > 0 {
-		e.cfg.Wire.Send(b.datagrams)
+		b.wire.Send(b.datagrams)
 		clear(b.datagrams)
 		b.datagrams = b.datagrams[:0]
 	}
-	for i, c := range b.held {
-		c.out.owner.Store(nil)
-		c.out.mu.Unlock()
-		b.held[i] = nil
-	}
-	b.held = b.held[:0]
+	b.locks.release()
 	if len(b.replies) > 0 {
-		e.cfg.Host.Deliver(b.replies)
+		b.host.Deliver(b.replies)
 		clear(b.replies)
 		b.replies = b.replies[:0]
 	}
 }
 
-// Outbound takes IP packets from the host. Each slice begins [Headroom] octets
-// before its packet. It may be changed in place, and is not kept.
+// Outbound is [Port.Outbound] for any goroutine.
 func (e *Engine) Outbound(packets [][]byte) {
 	b := e.outbound.get()
+	e.send(b, packets)
+	e.outbound.put(b)
+}
+
+func (e *Engine) send(b *outBatch, packets [][]byte) {
 	for _, p := range packets {
 		f, packet, c := e.route(p)
 		switch {
@@ -107,8 +101,7 @@ func (e *Engine) Outbound(packets [][]byte) {
 			c.send(b, f, p[:Headroom+len(packet)])
 		}
 	}
-	b.flush(e)
-	e.outbound.put(b)
+	b.flush()
 }
 
 // route finds the packet that buf has behind its headroom, and the call that it
@@ -216,7 +209,7 @@ func (c *call) transmit(b *outBatch, buf []byte, at int) bool {
 	}
 	c.num.mu.Unlock()
 	b.datagrams = append(b.datagrams, Datagram{
-		Local: c.cfg.Local, Peer: c.cfg.Peer, Data: buf[h.Prepend(buf, at):],
+		Local: c.cfg.Local, Peer: c.cfg.Peer, Via: c.via, Data: buf[h.Prepend(buf, at):],
 	})
 	return true
 }
