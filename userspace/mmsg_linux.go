@@ -10,16 +10,6 @@ import (
 	"github.com/gopptp/gopptp/internal/engine"
 )
 
-const (
-	// batchLen is how many packets go through one system call. Larger batches
-	// gain little, as the kernel's own work per packet dominates, and delay the
-	// first packet of each.
-	batchLen = 64
-	// slotLen holds any packet of a tunnel: IP headers with all options, GRE,
-	// PPP and MPPE headers around 1,500 octets, and some to spare.
-	slotLen = 2048
-)
-
 // mmsghdr is the kernel's struct mmsghdr. Its padding, on 64-bit systems, comes
 // from the alignment of the pointers in Msghdr, as it does in C.
 type mmsghdr struct {
@@ -27,48 +17,69 @@ type mmsghdr struct {
 	n   uint32 // octets moved
 }
 
-// recvmmsg and sendmmsg return the number of messages moved. They are never
-// interrupted by another goroutine's need of the processor for long: a batch
-// takes some ten microseconds.
-func recvmmsg(fd uintptr, msgs []mmsghdr) (int, syscall.Errno) {
-	n, _, errno := unix.Syscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(unsafe.SliceData(msgs))),
+// recvmmsg and sendmmsg return the number of messages moved. They do not wait, and
+// so are not announced to the scheduler: a batch takes some ten microseconds.
+func recvmmsg(fd int, msgs []mmsghdr) (int, syscall.Errno) {
+	n, _, errno := unix.RawSyscall6(unix.SYS_RECVMMSG, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(msgs))),
 		uintptr(len(msgs)), unix.MSG_DONTWAIT, 0, 0)
 	return int(n), errno
 }
 
-func sendmmsg(fd uintptr, msgs []mmsghdr) (int, syscall.Errno) {
-	n, _, errno := unix.Syscall6(unix.SYS_SENDMMSG, fd, uintptr(unsafe.Pointer(unsafe.SliceData(msgs))),
+func sendmmsg(fd int, msgs []mmsghdr) (int, syscall.Errno) {
+	n, _, errno := unix.RawSyscall6(unix.SYS_SENDMMSG, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(msgs))),
 		uintptr(len(msgs)), unix.MSG_DONTWAIT, 0, 0)
 	return int(n), errno
 }
 
 // receiveBatch is the memory of one reader of a raw socket.
 type receiveBatch struct {
-	msgs  [batchLen]mmsghdr
-	iovs  [batchLen]unix.Iovec
-	slots [batchLen * slotLen]byte
+	msgs  []mmsghdr
+	iovs  []unix.Iovec
+	bufs  [][]byte // of the messages: nil where one has been taken
+	slots *slots
 }
 
-func newReceiveBatch() *receiveBatch {
-	b := new(receiveBatch)
+// newReceiveBatch returns one of n messages a system call, into buffers of s.
+func newReceiveBatch(n int, s *slots) *receiveBatch {
+	b := &receiveBatch{msgs: make([]mmsghdr, n), iovs: make([]unix.Iovec, n), bufs: make([][]byte, n), slots: s}
 	for i := range b.msgs {
-		b.iovs[i].Base = &b.slots[i*slotLen]
-		b.iovs[i].SetLen(slotLen)
 		b.msgs[i].hdr.Iov = &b.iovs[i]
 		b.msgs[i].hdr.SetIovlen(1)
 	}
 	return b
 }
 
-// datagram returns the i-th message received. It reports false for one that was
-// cut, or is not IPv4. There is no sender address to ask the kernel for: a raw
-// socket delivers the IP header, which has both.
-func (b *receiveBatch) datagram(i int) (engine.Datagram, bool) {
-	m := &b.msgs[i]
-	if m.hdr.Flags&unix.MSG_TRUNC != 0 || m.n > slotLen {
-		return engine.Datagram{}, false
+// ready has buffers for as many messages as it returns, from the first on.
+func (b *receiveBatch) ready() int {
+	for i := range b.bufs {
+		if b.bufs[i] != nil {
+			continue
+		}
+		buf := b.slots.take()
+		if buf == nil {
+			return i
+		}
+		b.bufs[i] = buf
+		b.iovs[i].Base = unsafe.SliceData(buf)
+		b.iovs[i].SetLen(len(buf))
 	}
-	return stripIPv4(b.slots[i*slotLen:][:m.n:slotLen])
+	return len(b.bufs)
+}
+
+// take returns the i-th message received, which has its buffer from then on. It
+// reports false for one that was cut, or is not IPv4. There is no sender address
+// to ask the kernel for: a raw socket delivers the IP header, which has both.
+func (b *receiveBatch) take(i int) (a arrival, ok bool) {
+	m := &b.msgs[i]
+	buf := b.bufs[i]
+	if m.hdr.Flags&unix.MSG_TRUNC != 0 || int(m.n) > len(buf) {
+		return arrival{}, false
+	}
+	if a.datagram, ok = stripIPv4(buf[:m.n]); !ok {
+		return arrival{}, false
+	}
+	b.bufs[i], a.buf = nil, buf
+	return a, true
 }
 
 // stripIPv4 takes the IP header, of any length, off a packet.
@@ -96,14 +107,20 @@ type pktinfo struct {
 
 // sendBatch is the memory of one writer of a raw socket.
 type sendBatch struct {
-	msgs  [batchLen]mmsghdr
-	iovs  [batchLen]unix.Iovec
-	names [batchLen]unix.RawSockaddrInet4
-	infos [batchLen]pktinfo
+	msgs  []mmsghdr
+	iovs  []unix.Iovec
+	names []unix.RawSockaddrInet4
+	infos []pktinfo
 }
 
-func newSendBatch() *sendBatch {
-	b := new(sendBatch)
+// newSendBatch returns one of n messages a system call.
+func newSendBatch(n int) *sendBatch {
+	b := &sendBatch{
+		msgs:  make([]mmsghdr, n),
+		iovs:  make([]unix.Iovec, n),
+		names: make([]unix.RawSockaddrInet4, n),
+		infos: make([]pktinfo, n),
+	}
 	for i := range b.msgs {
 		b.names[i].Family = unix.AF_INET
 		info := &b.infos[i]
@@ -126,7 +143,7 @@ func newSendBatch() *sendBatch {
 // sent: no data, or an address that is not IPv4.
 func (b *sendBatch) pack(datagrams []engine.Datagram) (taken, packed int) {
 	for i := range datagrams {
-		if packed == batchLen {
+		if packed == len(b.msgs) {
 			return i, packed
 		}
 		d := &datagrams[i]

@@ -60,6 +60,9 @@ func TestStripIPv4(t *testing.T) {
 	}
 }
 
+// batchLen is how many packets go through one system call here.
+const batchLen = defaultBatch
+
 func FuzzStripIPv4(f *testing.F) {
 	f.Add(ipPacket(20, 1, 2, 3))
 	f.Add(ipPacket(60))
@@ -75,12 +78,14 @@ func TestReceiveBatch(t *testing.T) {
 	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
 	require.NoError(t, err)
 	t.Cleanup(func() { unix.Close(fds[0]); unix.Close(fds[1]) })
-	batch := newReceiveBatch()
-
-	_, errno := recvmmsg(uintptr(fds[1]), batch.msgs[:])
+	buffers := newSlots(9)
+	batch := newReceiveBatch(8, buffers)
+	require.Equal(t, 8, batch.ready())
+	_, errno := recvmmsg(fds[1], batch.msgs)
 	require.Equal(t, unix.EAGAIN, errno)
 
 	for round := range 3 {
+		var taken []arrival
 		packets := [][]byte{
 			ipPacket(20, byte(round)),
 			ipPacket(60, bytes.Repeat([]byte{2}, slotLen-60)...), // just fits
@@ -92,15 +97,21 @@ func TestReceiveBatch(t *testing.T) {
 			_, err := unix.Write(fds[0], p)
 			require.NoError(t, err)
 		}
-		n, errno := recvmmsg(uintptr(fds[1]), batch.msgs[:])
+		require.Equal(t, 8, batch.ready())
+		n, errno := recvmmsg(fds[1], batch.msgs)
 		require.Zero(t, errno)
 		require.Equal(t, len(packets), n)
 		for i, want := range packets {
-			d, ok := batch.datagram(i)
+			a, ok := batch.take(i)
 			require.Equal(t, i != 2 && i != 3, ok, i)
 			if ok {
-				require.Equal(t, want[int(want[0]&15)*4:], d.Data)
+				require.Equal(t, want[int(want[0]&15)*4:], a.datagram.Data)
+				taken = append(taken, a)
 			}
+		}
+		require.Equal(t, 1, batch.ready(), "the others are with those taken")
+		for _, a := range taken {
+			buffers.put(a.buf)
 		}
 	}
 }
@@ -115,7 +126,7 @@ func TestSendBatch(t *testing.T) {
 	require.NoError(t, err)
 	defer unix.Close(fd)
 
-	batch := newSendBatch()
+	batch := newSendBatch(batchLen)
 	port := receiver.LocalAddr().(*net.UDPAddr).AddrPort().Port()
 	for i := range batch.names {
 		p := (*[2]byte)(unsafe.Pointer(&batch.names[i].Port))
@@ -133,7 +144,7 @@ func TestSendBatch(t *testing.T) {
 		}
 		taken, packed := batch.pack(datagrams)
 		require.Equal(t, []int{5, 5}, []int{taken, packed})
-		n, errno := sendmmsg(uintptr(fd), batch.msgs[:packed])
+		n, errno := sendmmsg(fd, batch.msgs[:packed])
 		require.Zero(t, errno)
 		require.Equal(t, 5, n)
 		for i := range 5 {
@@ -147,7 +158,7 @@ func TestSendBatch(t *testing.T) {
 }
 
 func TestPackLeavesOut(t *testing.T) {
-	batch := newSendBatch()
+	batch := newSendBatch(batchLen)
 	a, b := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.2")
 	good := engine.Datagram{Local: a, Peer: b, Data: []byte{1}}
 	taken, packed := batch.pack([]engine.Datagram{

@@ -105,7 +105,9 @@ func (ns *namespace) openSocket(t testing.TB) *greSocket {
 	t.Helper()
 	var s *greSocket
 	var err error
-	ns.do(func() { s, err = openGRESocket(defaultReceiveBuffer, defaultSendBuffer) })
+	ns.do(func() {
+		s, err = openGRESocket(share{0, 1}, batchLen, newSlots(2*batchLen), defaultReceiveBuffer, defaultSendBuffer)
+	})
 	require.NoError(t, err)
 	t.Cleanup(func() { s.Close() })
 	return s

@@ -217,7 +217,7 @@ func TestNetlink(t *testing.T) {
 	var c *netlinkConfig
 	var err error
 	ns.do(func() {
-		if d, err = openTUN("pptp7"); err == nil {
+		if d, err = openTUN("pptp7", 1); err == nil {
 			c, err = openNetlink(d.name)
 		}
 	})

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"runtime"
 	"slices"
 	"strings"
 )
@@ -45,6 +46,14 @@ type Options struct {
 	// SendBuffer is how much may wait for the network device, counted alike.
 	// 256 KiB to 1 GiB. Zero: 2 MiB.
 	SendBuffer int
+	// Workers is how many goroutines move packets, 1 to 64, each with a queue of
+	// the TUN device and a socket of its own; a call belongs to one of them. Zero:
+	// one for each processor that the process may use, four at the most.
+	Workers int
+	// Batch is how many packets go through one system call, and are encrypted or
+	// decrypted side by side, 1 to 256. A worker never waits for a batch to fill.
+	// Zero: 64.
+	Batch int
 	// Logger is told what goes wrong outside of any call. Nil: silent.
 	Logger *slog.Logger
 }
@@ -55,6 +64,9 @@ const (
 	minBuffer, maxBuffer = 256 << 10, 1 << 30
 	defaultReceiveBuffer = 4 << 20
 	defaultSendBuffer    = 2 << 20
+
+	maxWorkers, maxDefaultWorkers = 64, 4
+	maxBatch, defaultBatch        = 256, 64
 
 	maxNameLen = 15 // IFNAMSIZ without its NUL
 )
@@ -114,6 +126,17 @@ func (o *Options) Validate() error {
 			bad(b.field, "%d is not within %d and %d", b.size, minBuffer, maxBuffer)
 		}
 	}
+	for _, n := range []struct {
+		field        string
+		number, most int
+	}{
+		{"Workers", o.Workers, maxWorkers},
+		{"Batch", o.Batch, maxBatch},
+	} {
+		if n.number < 0 || n.number > n.most {
+			bad(n.field, "%d is not within 1 and %d", n.number, n.most)
+		}
+	}
 	return errors.Join(errs...)
 }
 
@@ -130,6 +153,12 @@ func (o Options) withDefaults() Options {
 	}
 	if o.SendBuffer == 0 {
 		o.SendBuffer = defaultSendBuffer
+	}
+	if o.Workers == 0 {
+		o.Workers = min(runtime.GOMAXPROCS(0), maxDefaultWorkers)
+	}
+	if o.Batch == 0 {
+		o.Batch = defaultBatch
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)

@@ -1,33 +1,29 @@
 package userspace
 
 import (
-	"errors"
 	"fmt"
 	"log/slog"
 	"net"
-	"os"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/gopptp/gopptp"
 	"github.com/gopptp/gopptp/internal/engine"
 )
 
-// Plane is a data plane of a raw GRE socket and a TUN device. It is safe for
-// concurrent use.
+// Plane is a data plane of GRE sockets and a TUN device. It is safe for concurrent
+// use.
 type Plane struct {
 	log     *slog.Logger
 	engine  *engine.Engine
-	socket  *greSocket
+	workers []*worker
 	tun     *tunDevice
 	netlink *netlinkConfig
 	network *network
 	outer   peerSet
 
-	closing   chan struct{}
 	closeOnce sync.Once
-	readers   sync.WaitGroup
+	running   sync.WaitGroup // workers
 
 	looped, oversize atomic.Uint64
 
@@ -55,16 +51,20 @@ func Open(opts Options) (*Plane, error) {
 		}
 		return nil, err
 	}
-	p := &Plane{log: opts.Logger, closing: make(chan struct{}), calls: make(map[*call]struct{})}
+	p := &Plane{log: opts.Logger, calls: make(map[*call]struct{})}
 	var err error
-	if p.socket, err = openGRESocket(opts.ReceiveBuffer, opts.SendBuffer); err != nil {
+	if p.tun, err = openTUN(opts.TUNName, opts.Workers); err != nil {
 		return fail(err)
 	}
-	undo = append(undo, func() { p.socket.Close() })
-	if p.tun, err = openTUN(opts.TUNName); err != nil {
-		return fail(err)
+	undo = append(undo, p.tun.Close)
+	for i, queue := range p.tun.queues {
+		w, err := p.newWorker(share{i, len(p.tun.queues)}, queue, &opts)
+		if err != nil {
+			return fail(err)
+		}
+		p.workers = append(p.workers, w)
+		undo = append(undo, w.close)
 	}
-	undo = append(undo, func() { p.tun.Close() })
 	if p.netlink, err = openNetlink(p.tun.name); err != nil {
 		return fail(err)
 	}
@@ -77,24 +77,37 @@ func Open(opts Options) (*Plane, error) {
 	if err := p.network.keep(opts.Addresses); err != nil {
 		return fail(err)
 	}
-	p.engine = engine.New(engine.Config{Wire: p.socket, Host: host{p}, NoMSSClamp: opts.NoMSSClamp, FlowControl: opts.FlowControl})
-
-	p.readers.Go(p.readSocket)
-	p.readers.Go(p.readTUN)
+	p.engine = engine.New(engine.Config{
+		// What belongs to no worker is little.
+		Wire: p.workers[0].outer, Host: host{p.workers[0].tun, p.network},
+		NoMSSClamp: opts.NoMSSClamp, FlowControl: opts.FlowControl,
+	})
+	for _, w := range p.workers {
+		w.port = p.engine.NewPort(w.outer, w.tun)
+		p.running.Go(w.run)
+	}
 	return p, nil
 }
 
+// newWorker makes a worker, which does not run yet.
+func (p *Plane) newWorker(calls share, queue *tunQueue, opts *Options) (*worker, error) {
+	o := &outer{plane: p, slots: newSlots(backlogFactor * opts.Batch)}
+	var err error
+	if o.raw, err = openGRESocket(calls, opts.Batch, o.slots, opts.ReceiveBuffer, opts.SendBuffer); err != nil {
+		return nil, err
+	}
+	w, err := newWorker(p, o, queue, opts.Batch)
+	if err != nil {
+		o.raw.Close()
+	}
+	return w, err
+}
+
 // host is the engine's way to the host.
-type host struct{ *Plane }
-
-// Deliver implements engine.Host.
-func (h host) Deliver(packets [][]byte) { h.tun.Write(packets, 0) }
-
-// Attach implements engine.Host.
-func (h host) Attach(n gopptp.Network) error { return h.network.Attach(n) }
-
-// Detach implements engine.Host.
-func (h host) Detach(n gopptp.Network) { h.network.Detach(n) }
+type host struct {
+	*tunQueue
+	*network
+}
 
 // Open implements gopptp.Dataplane.
 func (p *Plane) Open(cfg gopptp.CallConfig, h gopptp.CallHandler) (gopptp.Call, error) {
@@ -124,14 +137,18 @@ func (p *Plane) Close() error {
 		p.mu.Lock()
 		p.failed = errPlaneClosed
 		p.mu.Unlock()
-		close(p.closing)
 		// Removing what sessions added one by one would take seconds at scale,
 		// and the kernel does it when the device goes.
 		p.network.close()
 		_ = p.engine.Close()
-		_ = p.tun.Close()
-		_ = p.socket.Close()
-		p.readers.Wait()
+		for _, w := range p.workers {
+			w.stop()
+		}
+		p.running.Wait()
+		for _, w := range p.workers {
+			w.close()
+		}
+		p.tun.Close()
 		p.netlink.close()
 	})
 	return nil
@@ -145,92 +162,19 @@ func (p *Plane) DeviceName() string { return p.tun.name }
 // Stats returns the counters. After Close, those of the kernel are zero.
 func (p *Plane) Stats() Stats {
 	e := p.engine.Stats()
-	return Stats{
+	s := Stats{
 		Calls: e.Calls,
-		GRE: GREStats{
-			Received:          p.socket.received.Load(),
-			Sent:              p.socket.sent.Load(),
-			UnknownCall:       e.UnknownCall,
-			ReceivedMalformed: e.Malformed.Total() + p.socket.malformed.Load(),
-			ReceiveQueueFull:  p.socket.queueDrops(),
-			SendQueueFull:     p.socket.sendQueue.Load(),
-			SendTooLarge:      p.socket.sendTooLarge.Load(),
-			SendRefused:       p.socket.sendErr.Load(),
-		},
+		GRE:   GREStats{UnknownCall: e.UnknownCall, ReceivedMalformed: e.Malformed.Total()},
 		TUN: TUNStats{
-			Received: p.tun.read.Load(),
-			Sent:     p.tun.written.Load(),
 			NoCall:   e.NoCall,
 			NotIP:    e.NotIP,
 			Link:     e.Link,
 			TooLarge: p.oversize.Load(),
 			Looped:   p.looped.Load(),
-			Refused:  p.tun.writeErr.Load(),
 		},
 	}
-}
-
-// readSocket moves packets from the peers to the engine, in order.
-func (p *Plane) readSocket() {
-	for {
-		batch, err := p.socket.receive()
-		switch {
-		case err == nil:
-			if len(batch) > 0 {
-				p.engine.Inbound(batch)
-			}
-		case errors.Is(err, os.ErrClosed):
-			return
-		default:
-			// A raw socket that is not connected has no lasting errors, but for
-			// the host's memory running short.
-			p.log.Warn("userspace: raw GRE socket", "err", err)
-			select {
-			case <-p.closing:
-				return
-			case <-time.After(10 * time.Millisecond):
-			}
-		}
+	for _, w := range p.workers {
+		w.count(&s)
 	}
-}
-
-// readTUN moves packets from the host to the engine, in order.
-func (p *Plane) readTUN() {
-	// One octet more than any packet: so one that was cut shows.
-	const size = engine.Headroom + maxMTU + 1
-	memory := make([]byte, batchLen*slotLen)
-	bufs := make([][]byte, batchLen)
-	for i := range bufs {
-		bufs[i] = memory[i*slotLen:][:size:slotLen]
-	}
-	sizes := make([]int, batchLen)
-	packets := make([][]byte, 0, batchLen)
-	for {
-		p.socket.awaitRoom(batchLen)
-		n, err := p.tun.Read(bufs, sizes, engine.Headroom)
-		switch {
-		case err == nil:
-		case errors.Is(err, os.ErrClosed):
-			return
-		default:
-			// Somebody removed the device.
-			p.fail(fmt.Errorf("userspace: TUN device %s: %w", p.tun.name, err))
-			return
-		}
-		packets = packets[:0]
-		for i, size := range sizes[:n] {
-			packet := bufs[i][:engine.Headroom+size]
-			switch {
-			case size > maxMTU:
-				p.oversize.Add(1)
-			case p.loops(packet[engine.Headroom:]):
-				p.looped.Add(1)
-			default:
-				packets = append(packets, packet)
-			}
-		}
-		if len(packets) > 0 {
-			p.engine.Outbound(packets)
-		}
-	}
+	return s
 }

@@ -14,17 +14,14 @@ import (
 	"github.com/gopptp/gopptp/internal/engine"
 )
 
-// greSocket is a raw socket for the GRE packets of all calls. One goroutine
-// receives; any may send.
-//
-// Nothing in it is shared but by way of the kernel, so that a plane may come to
-// have several, each with its own reader.
+// greSocket is a worker's raw socket for GRE packets. The worker receives; any
+// goroutine may send.
 type greSocket struct {
 	descriptor
 
-	// Only the goroutine in receive touches these.
+	// Only the worker touches these.
 	in      *receiveBatch
-	batch   [batchLen]engine.Datagram
+	inMsgs  []mmsghdr
 	inCount int
 	inErr   syscall.Errno
 
@@ -33,10 +30,9 @@ type greSocket struct {
 	out        *sendBatch
 	outPending []mmsghdr
 
-	// Only the goroutine that calls awaitRoom touches these.
+	// Only the worker touches these.
 	poll      [1]unix.PollFd
 	pollReady bool
-	pollWait  int // milliseconds
 
 	// room is how many packets surely fit the send queue, half of which is
 	// capacity packets.
@@ -44,15 +40,18 @@ type greSocket struct {
 	capacity int64
 
 	// Bound once: a method value made at each call would be an allocation.
-	receiveFunc func(fd uintptr) bool
-	sendFunc    func(fd uintptr)
-	pollFunc    func(fd uintptr)
+	receiveFunc, sendFunc, pollFunc func(fd int)
 
 	received, malformed                    atomic.Uint64
 	sent, sendQueue, sendTooLarge, sendErr atomic.Uint64
 }
 
-func openGRESocket(receiveBuffer, sendBuffer int) (*greSocket, error) {
+// share is the part of all calls that a worker has.
+type share struct{ index, of int }
+
+// openGRESocket opens the socket for the calls of a share, which moves batch
+// packets in a system call, those received into buffers of s.
+func openGRESocket(calls share, batch int, s *slots, receiveBuffer, sendBuffer int) (*greSocket, error) {
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, unix.IPPROTO_GRE)
 	if err != nil {
 		if errors.Is(err, os.ErrPermission) {
@@ -60,21 +59,18 @@ func openGRESocket(receiveBuffer, sendBuffer int) (*greSocket, error) {
 		}
 		return nil, fmt.Errorf("userspace: raw GRE socket: %w", err)
 	}
-	s := &greSocket{in: newReceiveBatch(), out: newSendBatch()}
-	s.receiveFunc, s.sendFunc, s.pollFunc = s.receiveOnce, s.sendPending, s.pollOnce
-	if err := s.descriptor.init(fd, "raw GRE socket"); err != nil {
+	g := &greSocket{descriptor: newDescriptor(fd), in: newReceiveBatch(batch, s), out: newSendBatch(batch)}
+	g.receiveFunc, g.sendFunc, g.pollFunc = g.receiveOnce, g.sendPending, g.pollOnce
+	if err := g.configure(fd, calls, receiveBuffer, sendBuffer); err != nil {
+		g.Close()
 		return nil, fmt.Errorf("userspace: raw GRE socket: %w", err)
 	}
-	if err := s.configure(fd, receiveBuffer, sendBuffer); err != nil {
-		s.Close()
-		return nil, fmt.Errorf("userspace: raw GRE socket: %w", err)
-	}
-	return s, nil
+	return g, nil
 }
 
-func (s *greSocket) configure(fd, receiveBuffer, sendBuffer int) error {
+func (s *greSocket) configure(fd int, calls share, receiveBuffer, sendBuffer int) error {
 	// The filter is first, as packets are queued from the beginning.
-	if err := attachFilter(fd, greFilter[:]); err != nil {
+	if err := attachFilter(fd, greFilter(calls)); err != nil {
 		return fmt.Errorf("filter: %w", err)
 	}
 	// Packets leave without DF and are fragmented where the path demands it. A
@@ -110,40 +106,41 @@ func setBuffer(fd, force, plain, size int) error {
 	return unix.SetsockoptInt(fd, unix.SOL_SOCKET, plain, size)
 }
 
-// receive waits for packets and returns them. They are valid until the next
-// call. After Close it returns os.ErrClosed.
-func (s *greSocket) receive() ([]engine.Datagram, error) {
-	if err := s.wait(s.receiveFunc); err != nil {
-		return nil, err
+// receive appends the packets that have come, a batch at the most. It does not
+// wait. After Close it returns os.ErrClosed.
+func (s *greSocket) receive(arrivals []arrival) ([]arrival, error) {
+	s.inMsgs = s.in.msgs[:s.in.ready()]
+	s.inCount, s.inErr = 0, 0
+	if len(s.inMsgs) == 0 {
+		return arrivals, nil
+	}
+	if err := s.use(s.receiveFunc); err != nil {
+		return arrivals, err
 	}
 	if s.inErr != 0 {
-		return nil, s.inErr
+		return arrivals, s.inErr
 	}
-	n := 0
 	for i := range s.inCount {
-		d, ok := s.in.datagram(i)
+		a, ok := s.in.take(i)
 		if !ok {
 			s.malformed.Add(1)
 			continue
 		}
-		s.batch[n] = d
-		n++
+		s.received.Add(1)
+		arrivals = append(arrivals, a)
 	}
-	s.received.Add(uint64(n))
-	return s.batch[:n], nil
+	return arrivals, nil
 }
 
-func (s *greSocket) receiveOnce(fd uintptr) bool {
-	for {
-		n, errno := recvmmsg(fd, s.in.msgs[:])
-		switch errno {
-		case unix.EINTR:
-			continue
-		case unix.EAGAIN:
-			return false
-		}
-		s.inCount, s.inErr = n, errno
-		return true
+func (s *greSocket) receiveOnce(fd int) {
+	n, errno := recvmmsg(fd, s.inMsgs)
+	for errno == unix.EINTR {
+		n, errno = recvmmsg(fd, s.inMsgs)
+	}
+	if errno == 0 {
+		s.inCount = n
+	} else if errno != unix.EAGAIN {
+		s.inErr = errno
 	}
 }
 
@@ -174,7 +171,7 @@ func (s *greSocket) Send(batch []engine.Datagram) {
 
 // sendPending tries each pending message once. It leaves those that a full
 // queue has no place for.
-func (s *greSocket) sendPending(fd uintptr) {
+func (s *greSocket) sendPending(fd int) {
 	for len(s.outPending) > 0 {
 		n, errno := sendmmsg(fd, s.outPending)
 		switch errno {
@@ -197,26 +194,24 @@ func (s *greSocket) sendPending(fd uintptr) {
 	}
 }
 
-// awaitRoom waits, for a bounded time, until n packets fit the send queue, and
-// leave half of it free. Who sends users' packets calls it before taking them
-// from where they wait: so they wait there, where their senders notice, rather
-// than get lost here, and frames of the control protocols still find a place.
-func (s *greSocket) awaitRoom(n int) {
+// hasRoom reports whether n packets fit the send queue, and leave half of it free.
+// Who sends users' packets asks it before taking them from where they wait: so they
+// wait there, where their senders notice, rather than get lost here, and frames of
+// the control protocols still find a place.
+func (s *greSocket) hasRoom(n int) bool {
 	if s.room.Load() >= int64(n) {
-		return
+		return true
 	}
-	// A device that stands still holds up packets to all others. That is worth
-	// a pause, not a stop.
-	s.pollWait = 20
 	if s.use(s.pollFunc) == nil && s.pollReady {
 		// The kernel calls a socket writable when half of its queue is free.
 		s.room.Store(s.capacity)
 	}
+	return s.pollReady
 }
 
-func (s *greSocket) pollOnce(fd uintptr) {
+func (s *greSocket) pollOnce(fd int) {
 	s.poll[0] = unix.PollFd{Fd: int32(fd), Events: unix.POLLOUT}
-	n, err := unix.Poll(s.poll[:], s.pollWait)
+	n, err := unix.Poll(s.poll[:], 0)
 	s.pollReady = err == nil && n == 1
 }
 
@@ -224,10 +219,10 @@ func (s *greSocket) pollOnce(fd uintptr) {
 // was full.
 func (s *greSocket) queueDrops() uint64 {
 	var info [unix.SK_MEMINFO_DROPS + 1]uint32
-	_ = s.use(func(fd uintptr) {
+	_ = s.use(func(fd int) {
 		const soMemInfo = 55 // SO_MEMINFO, missing from package unix
 		size := uint32(unsafe.Sizeof(info))
-		_, _, errno := unix.Syscall6(unix.SYS_GETSOCKOPT, fd, unix.SOL_SOCKET, soMemInfo,
+		_, _, errno := unix.Syscall6(unix.SYS_GETSOCKOPT, uintptr(fd), unix.SOL_SOCKET, soMemInfo,
 			uintptr(unsafe.Pointer(&info)), uintptr(unsafe.Pointer(&size)), 0)
 		if errno != 0 {
 			info = [len(info)]uint32{}

@@ -8,38 +8,40 @@ import (
 	"sync/atomic"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/gopptp/gopptp/internal/engine"
 )
 
 const tunPath = "/dev/net/tun"
 
-// tunDevice is the TUN device of all sessions. When it is closed, the kernel
-// removes the device with all its addresses and routes. One goroutine reads; any
-// may write.
+// tunDevice is the TUN device of all sessions, with a queue for each worker. When
+// its last queue is closed, the kernel removes the device with all its addresses
+// and routes.
+//
+// The kernel reads which queue a flow's packets are written to, and sends what
+// answers them to the same one: so what a session's peer and the host say to each
+// other comes to one worker.
 type tunDevice struct {
-	descriptor
-	name string
-
-	// Only the goroutine in Read touches these.
-	bufs      [][]byte
-	sizes     []int
-	offset    int
-	readCount int
-	readErr   error
-
-	// writeMu guards these. It is held for system calls that do not wait.
-	writeMu    sync.Mutex
-	pending    [][]byte
-	writeStart int
-
-	readFunc  func(fd uintptr) bool
-	writeFunc func(fd uintptr)
-
-	read, written, writeErr atomic.Uint64
+	name   string
+	queues []*tunQueue
 }
 
 // openTUN makes a new device. It never takes over one that is there, whose
 // addresses and routes would be somebody else's.
-func openTUN(name string) (*tunDevice, error) {
+func openTUN(name string, queues int) (*tunDevice, error) {
+	d := &tunDevice{name: name}
+	for i := range queues {
+		q, err := d.openQueue(i == 0, queues > 1)
+		if err != nil {
+			d.Close()
+			return nil, err
+		}
+		d.queues = append(d.queues, q)
+	}
+	return d, nil
+}
+
+func (d *tunDevice) openQueue(first, several bool) (*tunQueue, error) {
 	fd, err := unix.Open(tunPath, unix.O_RDWR|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
 	switch {
 	case errors.Is(err, os.ErrNotExist) || err == unix.ENODEV:
@@ -47,98 +49,132 @@ func openTUN(name string) (*tunDevice, error) {
 	case err != nil:
 		return nil, fmt.Errorf("userspace: %s: %w", tunPath, err)
 	}
-	d := new(tunDevice)
-	d.readFunc, d.writeFunc = d.readPending, d.writePending
-	if d.name, err = createTUN(fd, name); err != nil {
-		unix.Close(fd)
-		return nil, fmt.Errorf("userspace: TUN device %q: %w", name, err)
+	q := newTUNQueue(fd)
+	if err := d.attach(fd, first, several); err != nil {
+		q.Close()
+		return nil, fmt.Errorf("userspace: TUN device %q: %w", d.name, err)
 	}
-	// Only now, with a device to it, can the descriptor be polled.
-	if err := d.init(fd, tunPath); err != nil {
-		return nil, fmt.Errorf("userspace: TUN device %q: %w", name, err)
-	}
-	return d, nil
+	return q, nil
 }
 
-// createTUN makes a device that belongs to fd, and returns its name.
-func createTUN(fd int, name string) (string, error) {
-	req, err := unix.NewIfreq(name)
+// attach makes fd a queue of the device, which the first makes.
+func (d *tunDevice) attach(fd int, first, several bool) error {
+	req, err := unix.NewIfreq(d.name)
 	if err != nil {
-		return "", err
+		return err
 	}
-	req.SetUint16(unix.IFF_TUN | unix.IFF_NO_PI | unix.IFF_TUN_EXCL)
+	flags := uint16(unix.IFF_TUN | unix.IFF_NO_PI)
+	if first {
+		flags |= unix.IFF_TUN_EXCL
+	}
+	if several {
+		flags |= unix.IFF_MULTI_QUEUE
+	}
+	req.SetUint16(flags)
 	switch err := unix.IoctlIfreq(fd, unix.TUNSETIFF, req); {
 	case errors.Is(err, os.ErrPermission):
-		return "", fmt.Errorf("needs CAP_NET_ADMIN: %w", err)
+		return fmt.Errorf("needs CAP_NET_ADMIN: %w", err)
 	case err == unix.EBUSY, err == unix.EEXIST:
-		return "", fmt.Errorf("a device of that name is there already: %w", err)
+		return fmt.Errorf("a device of that name is there already: %w", err)
 	case err != nil:
-		return "", err
+		return err
 	}
-	return req.Name(), nil
+	d.name = req.Name()
+	return nil
 }
 
-// Read waits for packets and reads as many as there are, at most one into each
-// of bufs, from offset on. It sets the sizes, without the offset, and returns
-// how many there are. After Close it returns os.ErrClosed.
-func (d *tunDevice) Read(bufs [][]byte, sizes []int, offset int) (int, error) {
-	d.bufs, d.sizes, d.offset = bufs, sizes, offset
-	d.readCount, d.readErr = 0, nil
-	if err := d.wait(d.readFunc); err != nil {
-		return 0, err
+// Close closes all queues.
+func (d *tunDevice) Close() {
+	for _, q := range d.queues {
+		q.Close()
 	}
-	d.read.Add(uint64(d.readCount))
-	return d.readCount, d.readErr
 }
 
-func (d *tunDevice) readPending(fd uintptr) bool {
-	for d.readCount < len(d.bufs) {
-		n, err := unix.Read(int(fd), d.bufs[d.readCount][d.offset:])
-		switch {
-		case err == nil:
-			d.sizes[d.readCount] = n
-			d.readCount++
-			continue
-		case err == unix.EINTR:
-			continue
-		case err == unix.EAGAIN:
-			return d.readCount > 0
-		case d.readCount > 0:
-		case err == unix.EBADFD:
-			d.readErr = fmt.Errorf("somebody removed it: %w", err)
-		default:
-			d.readErr = err
+// tunQueue is a queue of the device. The worker reads; any goroutine may write.
+type tunQueue struct {
+	descriptor
+
+	// Only the worker touches these.
+	buf      []byte
+	readSize int
+	readErr  error
+
+	// writeMu guards these. It is held for system calls that do not wait.
+	writeMu sync.Mutex
+	pending [][]byte
+
+	// Bound once: a method value made at each call would be an allocation.
+	readFunc, writeFunc func(fd int)
+
+	read, written, writeErr atomic.Uint64
+}
+
+func newTUNQueue(fd int) *tunQueue {
+	q := &tunQueue{descriptor: newDescriptor(fd)}
+	q.readFunc, q.writeFunc = q.readOne, q.writePending
+	return q
+}
+
+// Read appends what the host sends, up to a number of packets in all, each in a
+// buffer of s with engine.Headroom in front. It does not wait. After Close it
+// returns os.ErrClosed. A packet that is larger than a buffer is cut.
+func (q *tunQueue) Read(packets [][]byte, s *slots, limit int) ([][]byte, error) {
+	for len(packets) < limit {
+		if q.buf == nil {
+			if q.buf = s.take(); q.buf == nil {
+				return packets, nil
+			}
 		}
-		// An error comes back at the next call, after what was read before it.
-		return true
+		if err := q.use(q.readFunc); err != nil {
+			return packets, err
+		}
+		switch q.readErr {
+		case nil:
+			q.read.Add(1)
+			packets = append(packets, q.buf[:engine.Headroom+q.readSize])
+			q.buf = nil
+		case unix.EAGAIN:
+			return packets, nil
+		case unix.EBADFD:
+			return packets, fmt.Errorf("somebody removed it: %w", q.readErr)
+		default:
+			return packets, q.readErr
+		}
 	}
-	return true
+	return packets, nil
 }
 
-// Write gives packets to the host, each of bufs from offset on. What the host
-// does not take is counted, and lost.
-func (d *tunDevice) Write(bufs [][]byte, offset int) {
-	d.writeMu.Lock()
-	defer d.writeMu.Unlock()
-	d.pending, d.writeStart = bufs, offset
-	_ = d.use(d.writeFunc) // fails when closed only
-	d.pending = nil
+func (q *tunQueue) readOne(fd int) {
+	q.readSize, q.readErr = unix.Read(fd, q.buf[engine.Headroom:])
+	for q.readErr == unix.EINTR {
+		q.readSize, q.readErr = unix.Read(fd, q.buf[engine.Headroom:])
+	}
+}
+
+// Deliver implements engine.Deliverer. What the host does not take is counted, and
+// lost.
+func (q *tunQueue) Deliver(packets [][]byte) {
+	q.writeMu.Lock()
+	defer q.writeMu.Unlock()
+	q.pending = packets
+	_ = q.use(q.writeFunc) // fails when closed only
+	q.pending = nil
 }
 
 // writePending takes no turns with the poller: a TUN device has no queue in this
 // direction, the packet goes through the host's network stack before the system
 // call returns.
-func (d *tunDevice) writePending(fd uintptr) {
+func (q *tunQueue) writePending(fd int) {
 	written := uint64(0)
-	for _, b := range d.pending {
-		_, err := unix.Write(int(fd), b[d.writeStart:])
+	for _, b := range q.pending {
+		_, err := unix.Write(fd, b)
 		for err == unix.EINTR {
-			_, err = unix.Write(int(fd), b[d.writeStart:])
+			_, err = unix.Write(fd, b)
 		}
 		if err == nil {
 			written++
 		}
 	}
-	d.written.Add(written)
-	d.writeErr.Add(uint64(len(d.pending)) - written)
+	q.written.Add(written)
+	q.writeErr.Add(uint64(len(q.pending)) - written)
 }

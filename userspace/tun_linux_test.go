@@ -1,15 +1,15 @@
 package userspace
 
 import (
-	"errors"
 	"net/netip"
 	"os"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"github.com/gopptp/gopptp/internal/engine"
 )
 
 // newTUNDevice opens a device in the namespace, up, with 10.99.0.1/24.
@@ -17,9 +17,9 @@ func newTUNDevice(t *testing.T, ns *namespace) *tunDevice {
 	t.Helper()
 	var d *tunDevice
 	var err error
-	ns.do(func() { d, err = openTUN("tun%d") })
+	ns.do(func() { d, err = openTUN("tun%d", 1) })
 	require.NoError(t, err)
-	t.Cleanup(func() { d.Close() })
+	t.Cleanup(d.Close)
 	link, err := ns.nl.LinkByName(d.name)
 	require.NoError(t, err)
 	require.NoError(t, ns.nl.LinkSetUp(link))
@@ -27,12 +27,12 @@ func newTUNDevice(t *testing.T, ns *namespace) *tunDevice {
 	return d
 }
 
-func newBufs(offset int) ([][]byte, []int) {
-	bufs := make([][]byte, batchLen)
-	for i := range bufs {
-		bufs[i] = make([]byte, offset+slotLen)
-	}
-	return bufs, make([]int, batchLen)
+// await returns when something is to be read, or wrong.
+func (q *tunQueue) await(t testing.TB) {
+	poll := []unix.PollFd{{Fd: int32(q.fd), Events: unix.POLLIN}}
+	n, err := unix.Poll(poll, 5000)
+	require.NoError(t, err)
+	require.Equal(t, 1, n, "nothing to read")
 }
 
 // swap turns an IPv4 UDP packet around, which leaves its checksums right.
@@ -49,31 +49,35 @@ func TestTUNBatches(t *testing.T) {
 	ns := newNamespace(t)
 	d := newTUNDevice(t, ns)
 	c := ns.listenUDP(t, "10.99.0.1:0")
-	const offset, count = 24, 100
+	const count = 100
 	to := netip.MustParseAddrPort("10.99.0.2:9")
 	for i := range count {
 		_, err := c.WriteToUDPAddrPort(make([]byte, 1+i), to)
 		require.NoError(t, err)
 	}
 
-	bufs, sizes := newBufs(offset)
+	q, buffers := d.queues[0], newSlots(batchLen)
 	var largest int
 	for got := 0; got < count; {
-		n, err := d.Read(bufs, sizes, offset)
+		q.await(t)
+		read, err := q.Read(nil, buffers, batchLen)
 		require.NoError(t, err)
-		largest = max(largest, n)
+		largest = max(largest, len(read))
 		var packets [][]byte
-		for i, size := range sizes[:n] {
-			p := bufs[i][:offset+size]
-			if p[offset]>>4 != 4 {
+		for _, p := range read {
+			packet := p[engine.Headroom:]
+			if packet[0]>>4 != 4 {
 				continue // the host's IPv6
 			}
-			require.Equal(t, 20+8+1+got, size)
-			swap(p[offset:])
-			packets = append(packets, p)
+			require.Equal(t, 20+8+1+got, len(packet))
+			swap(packet)
+			packets = append(packets, packet)
 			got++
 		}
-		d.Write(packets, offset)
+		q.Deliver(packets)
+		for _, p := range read {
+			buffers.put(p[:slotLen])
+		}
 	}
 	require.Equal(t, batchLen, largest)
 	for i := range count {
@@ -83,86 +87,64 @@ func TestTUNBatches(t *testing.T) {
 		require.Equal(t, to, from)
 		require.Equal(t, 1+i, n)
 	}
-	require.EqualValues(t, count, d.written.Load())
-	require.GreaterOrEqual(t, d.read.Load(), uint64(count))
-	require.Zero(t, d.writeErr.Load())
+	require.EqualValues(t, count, q.written.Load())
+	require.GreaterOrEqual(t, q.read.Load(), uint64(count))
+	require.Zero(t, q.writeErr.Load())
 }
 
 // What the host refuses is counted, and harms no other packet.
 func TestTUNRefused(t *testing.T) {
 	ns := newNamespace(t)
-	d := newTUNDevice(t, ns)
+	q := newTUNDevice(t, ns).queues[0]
 	good := ipPacket(20, 0, 9, 0, 9, 0, 8, 0, 0)
-	d.Write([][]byte{good, {0x10, 2, 3}, good, {}}, 0)
-	require.EqualValues(t, 2, d.written.Load())
-	require.EqualValues(t, 2, d.writeErr.Load())
+	q.Deliver([][]byte{good, {0x10, 2, 3}, good, {}})
+	require.EqualValues(t, 2, q.written.Load())
+	require.EqualValues(t, 2, q.writeErr.Load())
 }
 
 func TestTUNIsNew(t *testing.T) {
 	ns := newNamespace(t)
 	d := newTUNDevice(t, ns)
 	ns.do(func() {
-		_, err := openTUN(d.name)
+		_, err := openTUN(d.name, 1)
 		require.ErrorIs(t, err, unix.EBUSY)
 		require.ErrorContains(t, err, `userspace: TUN device "tun0": a device of that name is there already`)
 	})
-	require.NoError(t, d.Close())
+	d.Close()
 	_, err := ns.nl.LinkByName(d.name)
 	require.ErrorAs(t, err, new(netlink.LinkNotFoundError))
 }
 
-func readUntilError(d *tunDevice) <-chan error {
-	ended := make(chan error, 1)
-	go func() {
-		bufs, sizes := newBufs(0)
-		for {
-			if _, err := d.Read(bufs, sizes, 0); err != nil {
-				ended <- err
-				return
-			}
-		}
-	}()
-	return ended
-}
-
 func TestTUNClose(t *testing.T) {
 	ns := newNamespace(t)
-	d := newTUNDevice(t, ns)
-	ended := readUntilError(d)
-	time.Sleep(10 * time.Millisecond) // let it wait
-	require.NoError(t, d.Close())
-	require.ErrorIs(t, <-ended, os.ErrClosed)
-	bufs, sizes := newBufs(0)
-	_, err := d.Read(bufs, sizes, 0)
+	q := newTUNDevice(t, ns).queues[0]
+	require.NoError(t, q.Close())
+	_, err := q.Read(nil, newSlots(1), 1)
 	require.ErrorIs(t, err, os.ErrClosed)
-	d.Write([][]byte{ipPacket(20)}, 0)
-	require.Zero(t, d.written.Load())
+	q.Deliver([][]byte{ipPacket(20)})
+	require.Zero(t, q.written.Load())
 }
 
 // A reader learns that the device is gone.
 func TestTUNRemoved(t *testing.T) {
 	ns := newNamespace(t)
 	d := newTUNDevice(t, ns)
-	ended := readUntilError(d)
-	time.Sleep(10 * time.Millisecond) // let it wait
 	link, err := ns.nl.LinkByName(d.name)
 	require.NoError(t, err)
 	require.NoError(t, ns.nl.LinkDel(link))
-	select {
-	case err := <-ended:
-		require.False(t, errors.Is(err, os.ErrClosed), err)
-	case <-time.After(5 * time.Second):
-		t.Fatal("still waits")
-	}
+	d.queues[0].await(t)
+	_, err = d.queues[0].Read(nil, newSlots(1), 1)
+	require.ErrorIs(t, err, unix.EBADFD)
 }
 
 func TestTUNAllocatesNothing(t *testing.T) {
 	ns := newNamespace(t)
-	d := newTUNDevice(t, ns)
+	q := newTUNDevice(t, ns).queues[0]
 	c := ns.listenUDP(t, "10.99.0.1:0")
 
 	dst := netip.MustParseAddrPort("10.99.0.2:9")
-	bufs, sizes := newBufs(0)
+	buffers := newSlots(batchLen)
+	read := make([][]byte, 0, batchLen)
 	packets := make([][]byte, 0, batchLen)
 	payload := make([]byte, 100)
 	require.Zero(t, testing.AllocsPerRun(100, func() {
@@ -172,16 +154,17 @@ func TestTUNAllocatesNothing(t *testing.T) {
 			}
 		}
 		for got := 0; got < 4; {
-			n, err := d.Read(bufs, sizes, 0)
-			if err != nil {
+			var err error
+			if read, err = q.Read(read[:0], buffers, batchLen); err != nil {
 				panic(err)
 			}
 			packets = packets[:0]
-			for i, size := range sizes[:n] {
-				packets = append(packets, bufs[i][:size])
+			for _, p := range read {
+				packets = append(packets, p[engine.Headroom:])
+				buffers.put(p[:slotLen])
 			}
-			d.Write(packets, 0)
-			got += n
+			q.Deliver(packets)
+			got += len(read)
 		}
 	}))
 }

@@ -1,0 +1,36 @@
+package userspace
+
+const (
+	// slotLen holds any packet of a tunnel: IP headers with all options, GRE,
+	// PPP and MPPE headers around 1,500 octets, and some to spare.
+	slotLen = 2048
+	// backlogFactor is how many batches a worker keeps in each direction. More
+	// would only delay what gets through.
+	backlogFactor = 8
+)
+
+// slots are buffers of slotLen octets. They belong to one goroutine.
+type slots struct{ free [][]byte }
+
+func newSlots(n int) *slots {
+	s := &slots{free: make([][]byte, 0, n)}
+	memory := make([]byte, n*slotLen)
+	for i := range n {
+		s.free = append(s.free, memory[i*slotLen:][:slotLen:slotLen])
+	}
+	return s
+}
+
+// take returns nil when there is none.
+func (s *slots) take() []byte {
+	last := len(s.free) - 1
+	if last < 0 {
+		return nil
+	}
+	buf := s.free[last]
+	s.free = s.free[:last]
+	return buf
+}
+
+// put takes back what take returned.
+func (s *slots) put(buf []byte) { s.free = append(s.free, buf) }

@@ -1,0 +1,191 @@
+package userspace
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/gopptp/gopptp/internal/engine"
+)
+
+// worker moves the packets of its calls, both ways, from where they wait to where
+// they go: a batch from the peers, decrypted and given to the host, then one from
+// the host. Nothing is handed to another goroutine on the way. It waits only when
+// there is nothing to do, and never for a batch to fill.
+type worker struct {
+	plane  *Plane
+	outer  *outer
+	tun    *tunQueue
+	port   *engine.Port
+	batch  int
+	wakeup descriptor // an eventfd
+	ended  atomic.Bool
+
+	arrivals []arrival
+	inbound  []engine.Datagram
+
+	slots    *slots // of packets from the host
+	read     [][]byte
+	outbound [][]byte
+
+	poll []unix.PollFd
+}
+
+// arrival is a packet from a peer, and the buffer that it is in.
+type arrival struct {
+	datagram engine.Datagram
+	buf      []byte
+}
+
+func newWorker(p *Plane, o *outer, t *tunQueue, batch int) (*worker, error) {
+	fd, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
+	if err != nil {
+		return nil, fmt.Errorf("userspace: eventfd: %w", err)
+	}
+	return &worker{
+		plane: p, outer: o, tun: t, batch: batch,
+		wakeup: newDescriptor(fd),
+		slots:  newSlots(backlogFactor * batch),
+	}, nil
+}
+
+// run works until stop, or until the device is gone.
+func (w *worker) run() {
+	for !w.ended.Load() {
+		in, err := w.in()
+		out := false
+		if err == nil {
+			out, err = w.out()
+		}
+		switch {
+		case errors.Is(err, os.ErrClosed):
+			return
+		case err != nil:
+			// Somebody removed the device.
+			w.plane.fail(fmt.Errorf("userspace: TUN device %s: %w", w.plane.tun.name, err))
+			return
+		case !in && !out:
+			w.wait()
+		default:
+			// A worker that is never idle leaves room for sessions all the same.
+			runtime.Gosched()
+		}
+	}
+}
+
+// stop ends run, from any goroutine.
+func (w *worker) stop() {
+	w.ended.Store(true)
+	w.wake()
+}
+
+// close frees what the worker has, when it does not run.
+func (w *worker) close() {
+	w.wakeup.Close()
+	w.outer.raw.Close()
+}
+
+// count adds the worker's counters to s.
+func (w *worker) count(s *Stats) {
+	raw := w.outer.raw
+	s.GRE.Received += raw.received.Load()
+	s.GRE.Sent += raw.sent.Load()
+	s.GRE.ReceivedMalformed += raw.malformed.Load()
+	s.GRE.ReceiveQueueFull += raw.queueDrops()
+	s.GRE.SendQueueFull += raw.sendQueue.Load()
+	s.GRE.SendTooLarge += raw.sendTooLarge.Load()
+	s.GRE.SendRefused += raw.sendErr.Load()
+	s.TUN.Received += w.tun.read.Load()
+	s.TUN.Sent += w.tun.written.Load()
+	s.TUN.Refused += w.tun.writeErr.Load()
+}
+
+// wake ends a wait.
+func (w *worker) wake() {
+	_ = w.wakeup.use(func(fd int) {
+		_, _ = unix.Write(fd, []byte{0, 0, 0, 0, 0, 0, 0, 1})
+	})
+}
+
+// in moves a batch from the peers to the host. It reports whether there was any.
+func (w *worker) in() (bool, error) {
+	var err error
+	if w.arrivals, err = w.outer.receive(w.arrivals[:0]); err != nil {
+		return false, err
+	}
+	if len(w.arrivals) == 0 {
+		return false, nil
+	}
+	w.inbound = w.inbound[:0]
+	for i := range w.arrivals {
+		w.inbound = append(w.inbound, w.arrivals[i].datagram)
+	}
+	w.port.Inbound(w.inbound)
+	for i := range w.arrivals {
+		w.outer.free(&w.arrivals[i])
+	}
+	return true, nil
+}
+
+// out moves a batch from the host to the peers. It reports whether there was any.
+func (w *worker) out() (bool, error) {
+	if !w.outer.hasRoom(w.batch) {
+		return false, nil
+	}
+	var err error
+	if w.read, err = w.tun.Read(w.read[:0], w.slots, w.batch); err != nil {
+		return false, err
+	}
+	if len(w.read) == 0 {
+		return false, nil
+	}
+	w.outbound = w.outbound[:0]
+	for _, packet := range w.read {
+		switch inner := packet[engine.Headroom:]; {
+		case len(inner) > maxMTU:
+			w.plane.oversize.Add(1)
+		case w.plane.loops(inner):
+			w.plane.looped.Add(1)
+		default:
+			w.outbound = append(w.outbound, packet)
+		}
+	}
+	if len(w.outbound) > 0 {
+		w.port.Outbound(w.outbound)
+	}
+	for _, packet := range w.read {
+		w.slots.put(packet[:slotLen])
+	}
+	return true, nil
+}
+
+// maxStandstill is how long packets from the host wait for a network device that
+// takes nothing. It holds up packets by all others, which is worth a pause, not a
+// stop.
+const maxStandstill = 20 * time.Millisecond
+
+// wait returns when there may be something to do.
+func (w *worker) wait() {
+	w.poll = append(w.poll[:0], unix.PollFd{Fd: int32(w.wakeup.fd), Events: unix.POLLIN})
+	w.poll = w.outer.pollFor(w.poll)
+	timeout := -1
+	if w.outer.hasRoom(w.batch) {
+		w.poll = append(w.poll, unix.PollFd{Fd: int32(w.tun.fd), Events: unix.POLLIN})
+	} else {
+		w.poll = w.outer.pollForRoom(w.poll)
+		timeout = int(maxStandstill / time.Millisecond)
+	}
+	n, _ := unix.Poll(w.poll, timeout)
+	if n == 0 {
+		w.outer.assumeRoom()
+	}
+	if w.poll[0].Revents != 0 {
+		var b [8]byte
+		_, _ = unix.Read(w.wakeup.fd, b[:])
+	}
+}
