@@ -50,12 +50,8 @@ func (o *outer) hasRoom(n int) bool { return o.raw.hasRoom(n) }
 // assumeRoom lets packets be sent, and if need be dropped.
 func (o *outer) assumeRoom() { o.raw.room.Store(o.raw.capacity) }
 
-// pollFor appends what receive takes packets from.
-func (o *outer) pollFor(poll []unix.PollFd) []unix.PollFd {
-	return append(poll, unix.PollFd{Fd: int32(o.raw.fd), Events: unix.POLLIN})
-}
+// armReceive has p tell when receive has something.
+func (o *outer) armReceive(p *poller) { p.arm(o.raw.fd, unix.EPOLLIN) }
 
-// pollForRoom appends what hasRoom depends on.
-func (o *outer) pollForRoom(poll []unix.PollFd) []unix.PollFd {
-	return append(poll, unix.PollFd{Fd: int32(o.raw.fd), Events: unix.POLLOUT})
-}
+// armRoom has p tell when receive has something, or hasRoom may have changed.
+func (o *outer) armRoom(p *poller) { p.arm(o.raw.fd, unix.EPOLLIN|unix.EPOLLOUT) }

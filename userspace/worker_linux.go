@@ -23,7 +23,7 @@ type worker struct {
 	tun    *tunQueue
 	port   *engine.Port
 	batch  int
-	wakeup descriptor // an eventfd
+	poller *poller
 	ended  atomic.Bool
 
 	arrivals []arrival
@@ -32,8 +32,6 @@ type worker struct {
 	slots    *slots // of packets from the host
 	read     [][]byte
 	outbound [][]byte
-
-	poll []unix.PollFd
 }
 
 // arrival is a packet from a peer, and the buffer that it is in.
@@ -43,13 +41,13 @@ type arrival struct {
 }
 
 func newWorker(p *Plane, o *outer, t *tunQueue, batch int) (*worker, error) {
-	fd, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
+	poller, err := newPoller()
 	if err != nil {
-		return nil, fmt.Errorf("userspace: eventfd: %w", err)
+		return nil, err
 	}
 	return &worker{
 		plane: p, outer: o, tun: t, batch: batch,
-		wakeup: newDescriptor(fd),
+		poller: poller,
 		slots:  newSlots(backlogFactor * batch),
 	}, nil
 }
@@ -81,12 +79,12 @@ func (w *worker) run() {
 // stop ends run, from any goroutine.
 func (w *worker) stop() {
 	w.ended.Store(true)
-	w.wake()
+	w.poller.wake()
 }
 
 // close frees what the worker has, when it does not run.
 func (w *worker) close() {
-	w.wakeup.Close()
+	w.poller.Close()
 	w.outer.raw.Close()
 }
 
@@ -103,13 +101,6 @@ func (w *worker) count(s *Stats) {
 	s.TUN.Received += w.tun.read.Load()
 	s.TUN.Sent += w.tun.written.Load()
 	s.TUN.Refused += w.tun.writeErr.Load()
-}
-
-// wake ends a wait.
-func (w *worker) wake() {
-	_ = w.wakeup.use(func(fd int) {
-		_, _ = unix.Write(fd, []byte{0, 0, 0, 0, 0, 0, 0, 1})
-	})
 }
 
 // in moves a batch from the peers to the host. It reports whether there was any.
@@ -171,21 +162,14 @@ const maxStandstill = 20 * time.Millisecond
 
 // wait returns when there may be something to do.
 func (w *worker) wait() {
-	w.poll = append(w.poll[:0], unix.PollFd{Fd: int32(w.wakeup.fd), Events: unix.POLLIN})
-	w.poll = w.outer.pollFor(w.poll)
-	timeout := -1
+	w.outer.armReceive(w.poller)
 	if w.outer.hasRoom(w.batch) {
-		w.poll = append(w.poll, unix.PollFd{Fd: int32(w.tun.fd), Events: unix.POLLIN})
-	} else {
-		w.poll = w.outer.pollForRoom(w.poll)
-		timeout = int(maxStandstill / time.Millisecond)
+		w.poller.arm(w.tun.fd, unix.EPOLLIN)
+		w.poller.wait(0)
+		return
 	}
-	n, _ := unix.Poll(w.poll, timeout)
-	if n == 0 {
+	w.outer.armRoom(w.poller)
+	if w.poller.wait(maxStandstill) {
 		w.outer.assumeRoom()
-	}
-	if w.poll[0].Revents != 0 {
-		var b [8]byte
-		_, _ = unix.Read(w.wakeup.fd, b[:])
 	}
 }

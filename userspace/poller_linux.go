@@ -1,0 +1,116 @@
+package userspace
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// poller waits for several descriptors at once, for one goroutine. It is an epoll
+// instance that the runtime's poller has for a descriptor. To wait in a system call
+// instead would keep the thread's claim on a processor from other goroutines until
+// the runtime takes it back, which lasts up to milliseconds.
+//
+// A descriptor tells of itself once for each time that it is armed, so that a
+// goroutine that is busy is not told of every packet.
+type poller struct {
+	epoll  int
+	file   *os.File
+	conn   syscall.RawConn
+	known  map[int]struct{}
+	wakeup descriptor // an eventfd
+	count  [8]byte    // read from it
+	event  unix.EpollEvent
+	events [8]unix.EpollEvent
+
+	pollFunc func(fd uintptr) bool // bound once
+}
+
+func newPoller() (*poller, error) {
+	fd, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	if err != nil {
+		return nil, fmt.Errorf("userspace: epoll: %w", err)
+	}
+	// It never blocks, but package os takes no other to its poller.
+	if err := unix.SetNonblock(fd, true); err != nil {
+		unix.Close(fd)
+		return nil, fmt.Errorf("userspace: epoll: %w", err)
+	}
+	event, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
+	if err != nil {
+		unix.Close(fd)
+		return nil, fmt.Errorf("userspace: eventfd: %w", err)
+	}
+	p := &poller{
+		epoll: fd, file: os.NewFile(uintptr(fd), "epoll"),
+		known: make(map[int]struct{}), wakeup: newDescriptor(event),
+	}
+	p.pollFunc = p.poll
+	if p.conn, err = p.file.SyscallConn(); err == nil {
+		// What cannot be polled has no deadlines.
+		err = p.file.SetReadDeadline(time.Time{})
+	}
+	if err != nil {
+		p.Close()
+		return nil, fmt.Errorf("userspace: epoll: %w", err)
+	}
+	return p, nil
+}
+
+// arm has wait return when fd is ready for events, or has an error.
+func (p *poller) arm(fd int, events uint32) {
+	op := unix.EPOLL_CTL_MOD
+	if _, ok := p.known[fd]; !ok {
+		op = unix.EPOLL_CTL_ADD
+		p.known[fd] = struct{}{}
+	}
+	p.event = unix.EpollEvent{Events: events | unix.EPOLLONESHOT, Fd: int32(fd)}
+	_ = unix.EpollCtl(p.epoll, op, fd, &p.event)
+}
+
+// forget must be called before an fd that was armed is closed, since its number may
+// come back.
+func (p *poller) forget(fd int) {
+	delete(p.known, fd)
+	_ = unix.EpollCtl(p.epoll, unix.EPOLL_CTL_DEL, fd, nil)
+}
+
+// wait returns when a descriptor that is armed is ready, after wake, and after
+// timeout unless that is zero. It reports whether it was the time.
+func (p *poller) wait(timeout time.Duration) (late bool) {
+	p.arm(p.wakeup.fd, unix.EPOLLIN)
+	if timeout != 0 {
+		_ = p.file.SetReadDeadline(time.Now().Add(timeout))
+	}
+	err := p.conn.Read(p.pollFunc)
+	if timeout != 0 {
+		_ = p.file.SetReadDeadline(time.Time{})
+	}
+	if err == nil {
+		_, _ = unix.Read(p.wakeup.fd, p.count[:])
+	}
+	return errors.Is(err, os.ErrDeadlineExceeded)
+}
+
+func (p *poller) poll(uintptr) bool {
+	n, _ := unix.EpollWait(p.epoll, p.events[:], 0)
+	return n > 0
+}
+
+// wake ends a wait, also the next if there is none now. Any goroutine may call it.
+func (p *poller) wake() {
+	_ = p.wakeup.use(func(fd int) {
+		one := [8]byte{7: 1} // not zero, in either order of octets
+		_, _ = unix.Write(fd, one[:])
+	})
+}
+
+// Close frees what p has, when nobody waits.
+func (p *poller) Close() {
+	p.wakeup.Close()
+	p.file.Close()
+}
