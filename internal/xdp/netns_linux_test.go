@@ -1,0 +1,202 @@
+package xdp
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"runtime"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// missing ends a test that lacks something: with a skip, or with a failure where
+// everything must be there.
+func missing(t testing.TB, format string, args ...any) {
+	t.Helper()
+	if ci, _ := strconv.ParseBool(os.Getenv("CI")); ci {
+		t.Fatalf(format, args...)
+	}
+	t.Skipf(format, args...)
+}
+
+// namespace is a network namespace of its own, and a thread in it.
+type namespace struct {
+	work chan func()
+	fd   int
+	nl   *netlink.Handle
+}
+
+func newNamespace(t testing.TB) *namespace {
+	t.Helper()
+	ns := &namespace{work: make(chan func())}
+	ready := make(chan error)
+	go func() {
+		runtime.LockOSThread() // for good: the thread ends with the goroutine
+		ready <- ns.enter()
+		for f := range ns.work {
+			f()
+		}
+	}()
+	err := <-ready
+	if err == unix.EPERM {
+		close(ns.work)
+		missing(t, "network namespaces need CAP_SYS_ADMIN: %v", err)
+	}
+	require.NoError(t, err)
+	t.Cleanup(func() {
+		ns.nl.Close()
+		unix.Close(ns.fd)
+		close(ns.work)
+	})
+	return ns
+}
+
+func (ns *namespace) enter() (err error) {
+	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
+		return err
+	}
+	if ns.fd, err = unix.Open("/proc/thread-self/ns/net", unix.O_RDONLY|unix.O_CLOEXEC, 0); err != nil {
+		return err
+	}
+	ns.nl, err = netlink.NewHandle(unix.NETLINK_ROUTE)
+	return err
+}
+
+// do runs f on the thread in the namespace.
+func (ns *namespace) do(f func()) {
+	done := make(chan struct{})
+	ns.work <- func() { defer close(done); f() }
+	<-done
+}
+
+// host is one end of a veth pair, alone in a namespace.
+type host struct {
+	*namespace
+	index   int
+	mac     net.HardwareAddr
+	address string
+}
+
+// newPair makes two hosts, with the interface eth0.
+func newPair(t testing.TB) (a, b *host) {
+	t.Helper()
+	if err := Probe(); err != nil {
+		missing(t, "no AF_XDP: %v", err)
+	}
+	a = &host{namespace: newNamespace(t), address: "192.0.2.1"}
+	b = &host{namespace: newNamespace(t), address: "192.0.2.2"}
+	attrs := netlink.NewLinkAttrs()
+	attrs.Name = "eth0"
+	attrs.MTU = 3000
+	require.NoError(t, a.nl.LinkAdd(&netlink.Veth{LinkAttrs: attrs, PeerName: "eth0", PeerNamespace: netlink.NsFd(b.fd), PeerMTU: 3000}))
+	for _, h := range []*host{a, b} {
+		link, err := h.nl.LinkByName("eth0")
+		require.NoError(t, err)
+		h.index, h.mac = link.Attrs().Index, link.Attrs().HardwareAddr
+		addr, err := netlink.ParseAddr(h.address + "/24")
+		require.NoError(t, err)
+		require.NoError(t, h.nl.AddrAdd(link, addr))
+		require.NoError(t, h.nl.LinkSetUp(link))
+	}
+	for _, h := range []*host{a, b} {
+		eventually(t, "eth0 is up", func() bool { return h.link(t).Attrs().OperState == netlink.OperUp })
+	}
+	return a, b
+}
+
+func (h *host) link(t testing.TB) netlink.Link {
+	t.Helper()
+	link, err := h.nl.LinkByIndex(h.index)
+	require.NoError(t, err)
+	return link
+}
+
+// attached is true if there is an XDP program.
+func (h *host) attached(t testing.TB) bool {
+	t.Helper()
+	x := h.link(t).Attrs().Xdp
+	return x != nil && x.Attached
+}
+
+// open opens the interface until the end of the test.
+func (h *host) open(t testing.TB, f *Filter, o Options) *Interface {
+	t.Helper()
+	var i *Interface
+	var err error
+	h.do(func() { i, err = OpenInterface(f, h.index, o) })
+	require.NoError(t, err)
+	t.Cleanup(func() { i.Close() })
+	return i
+}
+
+// tap is a packet socket, which sees what the stack gets, and sends.
+func (h *host) tap(t testing.TB) int {
+	t.Helper()
+	var fd int
+	var err error
+	h.do(func() {
+		protocol := uint16(network(unix.ETH_P_ALL))
+		fd, err = unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+		if err == nil {
+			err = unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: protocol, Ifindex: h.index})
+		}
+	})
+	require.NoError(t, err)
+	t.Cleanup(func() { unix.Close(fd) })
+	return fd
+}
+
+func newFilter(t testing.TB, calls ...Key) *Filter {
+	t.Helper()
+	f, err := NewFilter(1024)
+	if err != nil {
+		missing(t, "no filter: %v", err)
+	}
+	t.Cleanup(func() { f.Close() })
+	for _, k := range calls {
+		require.NoError(t, f.Add(k))
+	}
+	return f
+}
+
+func eventually(t testing.TB, what string, f func() bool) {
+	t.Helper()
+	for end := time.Now().Add(5 * time.Second); !f(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("in vain: ", what)
+		}
+	}
+}
+
+// readable waits for one of the descriptors.
+func readable(fds ...int) bool {
+	var list []unix.PollFd
+	for _, fd := range fds {
+		list = append(list, unix.PollFd{Fd: int32(fd), Events: unix.POLLIN})
+	}
+	for {
+		n, err := unix.Poll(list, 5000)
+		if err != unix.EINTR {
+			return n > 0
+		}
+	}
+}
+
+func descriptors(t testing.TB) int {
+	t.Helper()
+	list, err := os.ReadDir("/proc/self/fd")
+	require.NoError(t, err)
+	return len(list)
+}
+
+// modes runs a test in each mode that veth has.
+func modes(t *testing.T, f func(t *testing.T, o Options)) {
+	for _, generic := range []bool{false, true} {
+		t.Run(fmt.Sprintf("generic=%v", generic), func(t *testing.T) { f(t, Options{Generic: generic}) })
+	}
+}
