@@ -107,8 +107,8 @@ func (q *querier) add(kind uint16, flags uint16, body []byte) {
 }
 
 // ask sends what was added and reports the answer to each question that got one.
-// An answer is valid until answered returns.
-func (q *querier) ask(answered func(i int, m message)) {
+// An answer is valid until answered returns. It returns false if some are missing.
+func (q *querier) ask(answered func(i int, m message)) bool {
 	first, open := q.seq, q.count
 	err := unix.Sendto(q.fd, q.out, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK})
 	q.seq, q.count, q.out = q.seq+uint32(q.count), 0, q.out[:0]
@@ -126,6 +126,7 @@ func (q *querier) ask(answered func(i int, m message)) {
 			}
 		}
 	}
+	return open == 0
 }
 
 // ask1 asks one question. The answer is valid until the next.

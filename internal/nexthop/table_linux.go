@@ -284,7 +284,9 @@ func (t *Table) lookUp() {
 		t.queries.add(unix.RTM_GETROUTE, 0, t.scratch)
 	}
 	var routes [batchSize]route
-	t.queries.ask(func(i int, m message) { routes[i] = parseRoute(m, batch[i].peer) })
+	if !t.queries.ask(func(i int, m message) { routes[i] = parseRoute(m, batch[i].peer) }) {
+		t.changed = true // another try
+	}
 	ipsec := t.ipsec.inUse()
 	for i, p := range batch {
 		if p.index < 0 {

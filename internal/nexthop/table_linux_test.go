@@ -206,6 +206,7 @@ func TestNeighbourGoes(t *testing.T) {
 
 // The kernel asks a stale neighbour for those that use it, and only for them.
 func TestStale(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	mac := w.router.link(t, "eth0").Attrs().HardwareAddr
 	// Watched from before it became stale, and never used: Load is use.
@@ -247,12 +248,14 @@ func TestVerifyRefused(t *testing.T) {
 }
 
 func TestDeviceGoes(t *testing.T) {
+	t.Parallel()
 	for name, down := range map[string]func(*testing.T, *world){
 		"down":    func(t *testing.T, w *world) { require.NoError(t, w.host.nl.LinkSetDown(w.host.link(t, "eth0"))) },
 		"carrier": func(t *testing.T, w *world) { require.NoError(t, w.router.nl.LinkSetDown(w.router.link(t, "eth0"))) },
 		"deleted": func(t *testing.T, w *world) { require.NoError(t, w.host.nl.LinkDel(w.host.link(t, "eth0"))) },
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel() // the kernel takes a second to see a carrier again
 			w := newWorld(t)
 			p := w.connect(t, localA, routerA)
 			down(t, w)
