@@ -11,8 +11,8 @@ import (
 // What errors of this package wrap, beside what the kernel said.
 var (
 	// ErrNotSupported says that the kernel was built without something, or is
-	// too old.
-	ErrNotSupported = errors.New("not supported by this kernel")
+	// too old, or that the interface's driver cannot do it.
+	ErrNotSupported = errors.New("not supported by the kernel or the driver")
 	// ErrPermission says that the process lacks a capability.
 	ErrPermission = errors.New("needs CAP_BPF, CAP_NET_ADMIN and CAP_NET_RAW (or CAP_SYS_ADMIN)")
 	// ErrLockedMemory says that RLIMIT_MEMLOCK is too low.
@@ -37,7 +37,13 @@ func explain(op string, err error) error {
 	switch err {
 	case unix.EPERM, unix.EACCES:
 		meaning = ErrPermission
-	case unix.ENOSYS, unix.EAFNOSUPPORT, unix.EOPNOTSUPP, unix.EINVAL, unix.ENOPROTOOPT:
+	case unix.EAFNOSUPPORT:
+		op += " (CONFIG_XDP_SOCKETS)"
+		meaning = ErrNotSupported
+	case unix.ENOSYS:
+		op += " (CONFIG_BPF_SYSCALL)"
+		meaning = ErrNotSupported
+	case unix.EOPNOTSUPP, unix.EINVAL, unix.ENOPROTOOPT:
 		meaning = ErrNotSupported
 	case unix.ENOBUFS:
 		meaning = ErrLockedMemory

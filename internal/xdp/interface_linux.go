@@ -1,7 +1,6 @@
 package xdp
 
 import (
-	"errors"
 	"fmt"
 	"net"
 	"unsafe"
@@ -9,6 +8,35 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
+
+// Mode is who runs the program on an interface.
+type Mode int
+
+const (
+	// Auto is the driver if it can, and the network stack if not. It is the
+	// network stack for two kinds of interfaces: for a bond, which hands the
+	// program to the interfaces below it, whose queues are not those of our
+	// sockets; and for veth, which takes segmentation offload from its peer if it
+	// runs programs, so that TCP loses more than GRE gains.
+	Auto Mode = iota
+	// Native is the driver.
+	Native
+	// Generic is the network stack, for any interface.
+	Generic
+)
+
+// String returns the name.
+func (m Mode) String() string {
+	switch m {
+	case Auto:
+		return "auto"
+	case Native:
+		return "native"
+	case Generic:
+		return "generic"
+	}
+	return fmt.Sprintf("Mode(%d)", int(m))
+}
 
 // Options configures an [Interface]. Zero values are defaults.
 type Options struct {
@@ -19,13 +47,10 @@ type Options struct {
 	// and with the caller together. The default is twice RxRing. Each queue
 	// locks FrameSize octets of memory for each of RxFrames and TxRing.
 	RxFrames int
-	// Generic takes the packets from the network stack even if the driver has a
-	// way of its own.
-	Generic bool
+	// Mode is who runs the program.
+	Mode Mode
 	// Copy copies frames even if the driver can do without.
 	Copy bool
-	// AlwaysKick makes calls also where the driver says that it does without.
-	AlwaysKick bool
 }
 
 const (
@@ -56,16 +81,10 @@ func (o *Options) setDefaults() error {
 
 // Interface is a network interface whose packets of known calls come by AF_XDP.
 type Interface struct {
-	native  bool
-	link    int // the descriptor that keeps the program attached
+	mode    Mode // Native or Generic
+	link    int  // the descriptor that keeps the program attached
 	sockets []*Socket
 }
-
-// Flags of BPF_LINK_CREATE.
-const (
-	generic = unix.XDP_FLAGS_SKB_MODE
-	native  = unix.XDP_FLAGS_DRV_MODE
-)
 
 // OpenInterface attaches the program to an interface, and opens a socket for each
 // of its receive queues.
@@ -84,16 +103,13 @@ func OpenInterface(f *Filter, ifindex int, o Options) (_ *Interface, err error) 
 		}
 	}()
 	if attrs.Flags&net.FlagUp == 0 || attrs.EncapType != "ether" {
-		return nil, ErrInterface
+		return nil, fmt.Errorf("xdp: %w", ErrInterface)
 	}
-	queues := attrs.NumRxQueues
-	exact := false
-	if n := channels(attrs.Name); n > 0 {
-		queues, exact = n, true
+	queues, senders, exact := channels(attrs.Name)
+	if !exact {
+		queues, senders = attrs.NumRxQueues, attrs.NumTxQueues
 	}
-	if queues < 1 {
-		queues = 1
-	}
+	queues = max(queues, 1)
 
 	program, socketMap, err := f.load(queues)
 	if err != nil {
@@ -109,31 +125,31 @@ func OpenInterface(f *Filter, ifindex int, o Options) (_ *Interface, err error) 
 			i.Close()
 		}
 	}()
-	// A bond hands its program to the interfaces below it, whose queues are not
-	// those of our sockets.
-	if !o.Generic && device.Type() != "bond" {
-		i.link, err = createLink(program, ifindex, native)
-		i.native = err == nil
+	kind := device.Type()
+	if o.Mode == Native || o.Mode == Auto && kind != "bond" && kind != "veth" {
+		i.mode = Native
+		i.link, err = createLink(program, ifindex, unix.XDP_FLAGS_DRV_MODE)
 	}
-	if i.link < 0 && (err == nil || !busy(err)) {
-		i.link, err = createLink(program, ifindex, generic)
+	if o.Mode != Native && i.link < 0 && err != unix.EBUSY && err != unix.EEXIST {
+		i.mode = Generic
+		i.link, err = createLink(program, ifindex, unix.XDP_FLAGS_SKB_MODE)
 	}
 	if err != nil {
-		return nil, explain("attach XDP program", err)
+		return nil, explain(fmt.Sprintf("attach XDP program, %v mode", i.mode), err)
 	}
 
 	// Without XDP_COPY the kernel tries without copying first.
 	flags := uint16(unix.XDP_USE_NEED_WAKEUP)
-	if o.AlwaysKick {
-		flags = 0
-	}
-	if o.Copy || !i.native {
+	if o.Copy || i.mode == Generic {
 		flags |= unix.XDP_COPY
 	}
 	for queue := range queues {
 		s, err := openSocket(&o)
 		if err != nil {
 			return nil, err
+		}
+		if queue >= senders {
+			s.free = nil
 		}
 		if err := s.bind(ifindex, queue, flags); err != nil {
 			s.close()
@@ -151,14 +167,12 @@ func OpenInterface(f *Filter, ifindex int, o Options) (_ *Interface, err error) 
 	return i, nil
 }
 
-func busy(err error) bool { return errors.Is(err, unix.EBUSY) || errors.Is(err, unix.EEXIST) }
-
-// channels returns how many receive queues an interface has, or 0 if its driver
-// does not say.
-func channels(name string) int {
+// channels returns how many queues for receiving and sending an interface has, if
+// its driver says so.
+func channels(name string) (rx, tx int, ok bool) {
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
-		return 0
+		return 0, 0, false
 	}
 	defer unix.Close(fd)
 	// The kernel's struct ethtool_channels.
@@ -177,17 +191,17 @@ func channels(name string) int {
 	request.data = unsafe.Pointer(&data)
 	_, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), unix.SIOCETHTOOL, uintptr(unsafe.Pointer(&request)))
 	if errno != 0 {
-		return 0
+		return 0, 0, false
 	}
-	return int(data.rxCount + data.combinedCount)
+	rx, tx = int(data.rxCount+data.combinedCount), int(data.txCount+data.combinedCount)
+	return rx, tx, rx > 0 && tx > 0
 }
 
 // Sockets returns the sockets, one for each receive queue.
 func (i *Interface) Sockets() []*Socket { return i.sockets }
 
-// Native is true if the driver runs the program, and false if the network stack
-// does.
-func (i *Interface) Native() bool { return i.native }
+// Mode is who runs the program: Native or Generic.
+func (i *Interface) Mode() Mode { return i.mode }
 
 // ZeroCopy is true if the driver reads and writes the frames of all queues itself.
 func (i *Interface) ZeroCopy() bool {
@@ -201,14 +215,11 @@ func (i *Interface) ZeroCopy() bool {
 
 // String says how the interface is used.
 func (i *Interface) String() string {
-	mode, copying := "generic", "copy"
-	if i.native {
-		mode = "native"
-	}
+	copying := "copy"
 	if i.ZeroCopy() {
 		copying = "zero-copy"
 	}
-	return fmt.Sprintf("%s XDP, %s, queues: %d", mode, copying, len(i.sockets))
+	return fmt.Sprintf("%v, %s, %d queues", i.mode, copying, len(i.sockets))
 }
 
 // Close detaches the program and closes the sockets.

@@ -1,7 +1,6 @@
 package xdp
 
 import (
-	"fmt"
 	"net"
 	"os"
 	"runtime"
@@ -85,6 +84,12 @@ type host struct {
 // newPair makes two hosts, with the interface eth0.
 func newPair(t testing.TB) (a, b *host) {
 	t.Helper()
+	return newPairOf(t, 1, 1)
+}
+
+// newPairOf gives eth0 queues for receiving and sending.
+func newPairOf(t testing.TB, rx, tx int) (a, b *host) {
+	t.Helper()
 	if err := Probe(); err != nil {
 		missing(t, "no AF_XDP: %v", err)
 	}
@@ -93,7 +98,9 @@ func newPair(t testing.TB) (a, b *host) {
 	attrs := netlink.NewLinkAttrs()
 	attrs.Name = "eth0"
 	attrs.MTU = 3000
-	require.NoError(t, a.nl.LinkAdd(&netlink.Veth{LinkAttrs: attrs, PeerName: "eth0", PeerNamespace: netlink.NsFd(b.fd), PeerMTU: 3000}))
+	attrs.NumRxQueues, attrs.NumTxQueues = rx, tx
+	require.NoError(t, a.nl.LinkAdd(&netlink.Veth{LinkAttrs: attrs, PeerName: "eth0", PeerNamespace: netlink.NsFd(b.fd), PeerMTU: 3000,
+		PeerNumRxQueues: uint32(rx), PeerNumTxQueues: uint32(tx)}))
 	for _, h := range []*host{a, b} {
 		link, err := h.nl.LinkByName("eth0")
 		require.NoError(t, err)
@@ -196,7 +203,7 @@ func descriptors(t testing.TB) int {
 
 // modes runs a test in each mode that veth has.
 func modes(t *testing.T, f func(t *testing.T, o Options)) {
-	for _, generic := range []bool{false, true} {
-		t.Run(fmt.Sprintf("generic=%v", generic), func(t *testing.T) { f(t, Options{Generic: generic}) })
+	for _, mode := range []Mode{Native, Generic} {
+		t.Run(mode.String(), func(t *testing.T) { f(t, Options{Mode: mode}) })
 	}
 }

@@ -64,7 +64,7 @@ type Stats struct {
 func openSocket(o *Options) (_ *Socket, err error) {
 	fd, err := unix.Socket(unix.AF_XDP, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
-		return nil, explain("AF_XDP socket (CONFIG_XDP_SOCKETS)", err)
+		return nil, explain("AF_XDP socket", err)
 	}
 	s := &Socket{fd: fd}
 	defer func() {
@@ -180,12 +180,15 @@ func (s *Socket) close() {
 	*s = Socket{fd: -1}
 }
 
-// FD is the descriptor, to poll for frames that came, and to wait for the room
-// that a [ErrPending] says is missing.
+// FD is the descriptor, to poll for frames that came.
 func (s *Socket) FD() int { return s.fd }
 
 // ZeroCopy is true if the driver reads and writes the frames itself.
 func (s *Socket) ZeroCopy() bool { return s.zeroCopy }
+
+// Sends is false if the queue is for receiving only, where an interface has more
+// queues for that than for sending. Frame returns nil then.
+func (s *Socket) Sends() bool { return cap(s.free) > 0 }
 
 // Receive gets the next Ethernet frames, and returns how many there are. They
 // belong to the caller until Free. It never blocks.
@@ -294,11 +297,13 @@ func (s *Socket) Pending() int {
 }
 
 // Flush sends what was submitted. It never blocks: [ErrPending] says that the
-// interface has no room for some of it. That stays queued for the next Flush.
+// interface has no room for some of it. That stays queued for the next Flush,
+// which nothing but time announces: poll does not tell of room in the interface.
 func (s *Socket) Flush() error {
 	if s.fd < 0 {
 		return errClosed
 	}
+	s.reap() // early, to send what is in the cache
 	s.tx.publish()
 	pending := s.tx.unconsumed()
 	if pending == 0 || !s.tx.needsWakeup() {

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
 
@@ -96,7 +97,7 @@ func TestFilterProgram(t *testing.T) {
 		a, b := newPair(t)
 		f := newFilter(t, known(a, b))
 		i := b.open(t, f, o)
-		require.Equal(t, !o.Generic, i.Native())
+		require.Equal(t, o.Mode, i.Mode())
 		require.False(t, i.ZeroCopy())
 		require.Len(t, i.Sockets(), 1)
 		s, from, stack := i.Sockets()[0], a.tap(t), b.tap(t)
@@ -143,6 +144,38 @@ func TestFilterProgram(t *testing.T) {
 		require.ErrorIs(t, err, net.ErrClosed)
 		require.Zero(t, stats)
 	})
+}
+
+// Kernels before 5.18 take a program that knows nothing of several buffers.
+func TestFilterProgramOneBuffer(t *testing.T) {
+	if err := Probe(); err != nil {
+		missing(t, "no AF_XDP: %v", err)
+	}
+	f := newFilter(t)
+	sockets, err := createMap(unix.BPF_MAP_TYPE_XSKMAP, 4, 4, 1, 0)
+	require.NoError(t, err)
+	defer unix.Close(sockets)
+	program, err := loadProgram(filterProgram(f.fd, sockets, false), 0)
+	require.NoError(t, err)
+	unix.Close(program)
+}
+
+func TestExplain(t *testing.T) {
+	for errno, meaning := range map[error]error{
+		unix.ENOSYS:       ErrNotSupported,
+		unix.EAFNOSUPPORT: ErrNotSupported,
+		unix.EOPNOTSUPP:   ErrNotSupported,
+		unix.EPERM:        ErrPermission,
+		unix.ENOBUFS:      ErrLockedMemory,
+		unix.EBUSY:        ErrBusy,
+		unix.ENODEV:       ErrInterface,
+		unix.ENOMEM:       unix.ENOMEM,
+	} {
+		err := explain("operation", errno)
+		require.ErrorIs(t, err, meaning)
+		require.ErrorIs(t, err, errno)
+		require.ErrorContains(t, err, "xdp: operation")
+	}
 }
 
 func TestFilter(t *testing.T) {
@@ -411,8 +444,8 @@ func TestErrors(t *testing.T) {
 
 		a.open(t, f, o)
 		before = descriptors(t)
-		for _, generic := range []bool{false, true} {
-			err := open(f, a.index, Options{Generic: generic})
+		for _, mode := range []Mode{Auto, Native, Generic} {
+			err := open(f, a.index, Options{Mode: mode})
 			require.ErrorIs(t, err, ErrBusy)
 			require.ErrorContains(t, err, "eth0")
 		}
@@ -424,12 +457,119 @@ func TestErrors(t *testing.T) {
 	})
 }
 
+// Without a way to choose, it is the stack for veth.
+func TestAuto(t *testing.T) {
+	a, _ := newPair(t)
+	i := a.open(t, newFilter(t), Options{})
+	require.Equal(t, Generic, i.Mode())
+	require.Equal(t, "generic, copy, 1 queues", i.String())
+}
+
+// A bridge cannot run programs.
+func TestNoNativeMode(t *testing.T) {
+	a, _ := newPair(t)
+	attrs := netlink.NewLinkAttrs()
+	attrs.Name = "br0"
+	if err := a.nl.LinkAdd(&netlink.Bridge{LinkAttrs: attrs}); err != nil {
+		missing(t, "no bridge: %v", err)
+	}
+	bridge, err := a.nl.LinkByName("br0")
+	require.NoError(t, err)
+	require.NoError(t, a.nl.LinkSetUp(bridge))
+	a.index = bridge.Attrs().Index
+	a.do(func() { _, err = OpenInterface(newFilter(t), a.index, Options{Mode: Native}) })
+	require.ErrorIs(t, err, ErrNotSupported)
+	require.ErrorContains(t, err, "br0: xdp: attach XDP program, native mode")
+	require.Equal(t, Generic, a.open(t, newFilter(t), Options{}).Mode())
+}
+
+// Each queue has its socket.
+func TestQueues(t *testing.T) {
+	modes(t, func(t *testing.T, o Options) {
+		a, b := newPairOf(t, 4, 3)
+		f := newFilter(t, known(a, b))
+		ia, ib := a.open(t, f, o), b.open(t, f, o)
+		require.Len(t, ia.Sockets(), 4)
+		require.Len(t, ib.Sockets(), 4)
+		frames := make([][]byte, 1)
+		for queue, s := range ia.Sockets() {
+			require.Equal(t, queue < 3, s.Sends())
+			if !s.Sends() {
+				require.Nil(t, s.Frame())
+				continue
+			}
+			c := channel{a: a, b: b, sa: s}
+			require.True(t, c.send(uint32(queue), 100))
+			require.NoError(t, s.Flush())
+			eventually(t, "the frame", func() bool {
+				for q, s := range ib.Sockets() {
+					if s.Receive(frames) == 1 {
+						if o.Mode == Native { // the stack counts in another way
+							require.Equal(t, queue, q)
+						}
+						require.EqualValues(t, queue, number(t, frames[0]))
+						s.Free(frames[0])
+						return true
+					}
+				}
+				return false
+			})
+		}
+	})
+}
+
+// What the errors say is needed is enough, and less is not.
+func TestPrivileges(t *testing.T) {
+	tests := []struct {
+		name string
+		caps []int
+		o    Options
+		err  error
+	}{
+		{"enough", []int{unix.CAP_BPF, unix.CAP_NET_ADMIN, unix.CAP_NET_RAW}, Options{}, nil},
+		{"too much memory", []int{unix.CAP_BPF, unix.CAP_NET_ADMIN, unix.CAP_NET_RAW}, Options{RxRing: 1 << 16}, ErrLockedMemory},
+		{"no CAP_BPF", []int{unix.CAP_NET_ADMIN, unix.CAP_NET_RAW}, Options{}, ErrPermission},
+		{"no CAP_NET_ADMIN", []int{unix.CAP_BPF, unix.CAP_NET_RAW}, Options{}, ErrPermission},
+		{"no CAP_NET_RAW", []int{unix.CAP_BPF, unix.CAP_NET_ADMIN}, Options{}, ErrPermission},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			a, _ := newPair(t)
+			o := test.o
+			if o.RxRing == 0 {
+				o = Options{RxRing: 64, TxRing: 64}
+			}
+			var err error
+			a.do(func() { // on a thread that ends with the test
+				var data [2]unix.CapUserData
+				for _, c := range test.caps {
+					data[c/32].Effective |= 1 << (c % 32)
+				}
+				data[0].Permitted, data[1].Permitted = data[0].Effective, data[1].Effective
+				if err = unix.Capset(&unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}, &data[0]); err != nil {
+					return
+				}
+				var f *Filter
+				if f, err = NewFilter(1); err != nil {
+					return
+				}
+				defer f.Close()
+				var i *Interface
+				if i, err = OpenInterface(f, a.index, o); err == nil {
+					i.Close()
+				}
+			})
+			require.ErrorIs(t, err, test.err)
+		})
+	}
+}
+
 func TestLeaks(t *testing.T) {
 	modes(t, func(t *testing.T, o Options) {
 		a, _ := newPair(t)
 		before := descriptors(t)
 		o.RxRing, o.TxRing = 16, 16
-		for range 100 {
+		for range 15 { // the kernel takes its time to let go
 			f := newFilter(t)
 			require.NoError(t, a.open(t, f, o).Close())
 			require.NoError(t, f.Close())
