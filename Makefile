@@ -4,7 +4,7 @@
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 FUZZTIME = 10m
 
-.PHONY: demo test lint cross unit fuzz-short lab fuzz
+.PHONY: demo test lint cross unit fuzz-short lab fuzz bench-dataplane
 
 demo:
 	scripts/demo.sh
@@ -45,3 +45,9 @@ lab:
 # Longer fuzzing: make fuzz FUZZTIME=1h
 fuzz:
 	scripts/fuzz.sh $(FUZZTIME)
+
+# What the userspace data plane does, beside others: ten minutes at the most, on a
+# machine that has nothing else to do. Writes the figures into BENCHMARKS.md.
+bench-dataplane:
+	@scripts/apt.sh iperf3
+	cd examples && go run ./bench -results bench/results -document ../BENCHMARKS.md

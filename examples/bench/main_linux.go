@@ -1,0 +1,119 @@
+// Command bench measures the userspace data plane end to end, beside wireguard-go,
+// a naive PPTP and no tunnel at all, in network namespaces of its own: see make
+// bench-dataplane. It needs root, iperf3 and Go, and leaves nothing behind.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/gopptp/gopptp/examples/bench/internal/child"
+	"github.com/gopptp/gopptp/examples/bench/internal/report"
+	"github.com/gopptp/gopptp/examples/bench/internal/tunnels"
+)
+
+func main() {
+	child.Main(tunnels.Roles)
+
+	o := full
+	smoke := flag.Bool("smoke", false, "measure little of everything, to see that it works")
+	flag.IntVar(&o.rounds, "rounds", o.rounds, "how often each way is measured")
+	flag.DurationVar(&o.limit, "limit", o.limit, "of the time that all takes")
+	ways := flag.String("ways", "", "measure those ways only whose names match the `regexp`")
+	measures := flag.String("measures", "", "measure that only which matches the `regexp`: "+strings.Join(stageNames(), ", "))
+	results := flag.String("results", "", "the `directory` for dataplane.json and dataplane.svg")
+	document := flag.String("document", "", "the Markdown `file` to write the results into")
+	flag.Parse()
+	if *smoke {
+		o = small
+	}
+	var err error
+	if o.ways, err = regexp.Compile(*ways); err == nil {
+		o.stages, err = regexp.Compile(*measures)
+	}
+	if err != nil || flag.NArg() > 0 {
+		fmt.Fprintln(os.Stderr, "bench:", errors.Join(err, flag.CommandLine.Parse([]string{"-h"})))
+		os.Exit(2)
+	}
+	o.progress = os.Stdout
+
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	r, err := o.run(ctx)
+	stop()
+	if err == nil {
+		err = write(r, *results, *document)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+// write writes the results to where they are wanted, and always to the terminal.
+func write(r *report.Report, results, document string) error {
+	fmt.Println("\n" + r.Markdown(bars, ""))
+	var errs []error
+	put := func(path string, text []byte) {
+		errs = append(errs, os.WriteFile(path, text, 0o644))
+	}
+	plot := ""
+	if results != "" {
+		plot = filepath.Join(results, "dataplane.svg")
+		text, err := r.JSON()
+		errs = append(errs, err, os.MkdirAll(results, 0o755))
+		put(filepath.Join(results, "dataplane.json"), text)
+		put(plot, []byte(r.Plot(plotted, ours)))
+	}
+	if document != "" {
+		if plot != "" {
+			// As seen from the document.
+			var err error
+			if plot, err = relative(document, plot); err != nil {
+				errs = append(errs, err)
+			}
+		}
+		old, err := os.ReadFile(document)
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
+		put(document, report.Insert(old, []byte(r.Markdown(bars, plot))))
+	}
+	return errors.Join(errs...)
+}
+
+func relative(document, path string) (string, error) {
+	from, err := filepath.Abs(filepath.Dir(document))
+	if err != nil {
+		return "", err
+	}
+	to, err := filepath.Abs(path)
+	if err != nil {
+		return "", err
+	}
+	return filepath.Rel(from, to)
+}
+
+// full is what make bench-dataplane measures, small is enough to see that it works.
+var (
+	full = options{
+		rounds: 3, limit: 10 * time.Minute,
+		tcp: 2 * time.Second, udp: 700 * time.Millisecond, firstTrials: 8, trials: 5,
+		echo: 1500 * time.Millisecond, profile: 2 * time.Second,
+		load: 3 * time.Second, sessions: []int{1, 100, 10000},
+	}
+	small = options{
+		rounds: 1, limit: 2 * time.Minute,
+		tcp: time.Second, udp: 200 * time.Millisecond, firstTrials: 2, trials: 2,
+		echo: 200 * time.Millisecond, profile: time.Second,
+		load: 300 * time.Millisecond, sessions: []int{1, 20},
+	}
+)
