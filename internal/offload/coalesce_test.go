@@ -49,7 +49,7 @@ func TestCoalesce(t *testing.T) {
 				want := h
 				want.HdrLen = uint16(len(packets[0]) - tt.length)
 				require.Equal(t, []Header{want}, headers)
-				require.Equal(t, [][]byte{whole.build(true)}, packets)
+				requirePackets(t, [][]byte{whole.build(true)}, packets)
 			}
 		})
 	}

@@ -160,3 +160,16 @@ func drain(t testing.TB, c *Coalescer) (headers []Header, packets [][]byte) {
 	}
 	return headers, packets
 }
+
+// requirePackets compares packets, and says no more of large ones than their headers.
+func requirePackets(t testing.TB, want, got [][]byte) {
+	t.Helper()
+	require.Len(t, got, len(want))
+	for i := range want {
+		if !bytes.Equal(want[i], got[i]) {
+			const n = 100
+			t.Fatalf("packet %d: want %d octets\n% x\ngot %d\n% x", i, len(want[i]), want[i][:min(n, len(want[i]))],
+				len(got[i]), got[i][:min(n, len(got[i]))])
+		}
+	}
+}

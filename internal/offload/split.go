@@ -189,7 +189,8 @@ func (s *Splitter) Next(dst []byte) int {
 	}
 	dst = dst[:s.payload+len(payload)]
 	copy(dst, s.packet[:s.payload])
-	payloadSum := wireOrder(copySum(dst[s.payload:], payload))
+	copy(dst[s.payload:], payload)
+	payloadSum := Sum(payload, 0)
 
 	if s.ipv6 {
 		binary.BigEndian.PutUint16(dst[payloadLength6:], uint16(len(dst)-headerLen6))

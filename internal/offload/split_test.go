@@ -32,6 +32,7 @@ func TestSplit(t *testing.T) {
 			whole := tt.packet
 			whole.payload = octets(tt.length)
 			got := splitAll(t, whole.header(tt.size), whole.build(true))
+			var wanted [][]byte
 			for i := 0; i*tt.size < tt.length; i++ {
 				want := tt.packet
 				rest := whole.payload[i*tt.size:]
@@ -44,19 +45,19 @@ func TestSplit(t *testing.T) {
 				if i > 0 {
 					want.flags &^= flagCWR
 				}
-				require.Equal(t, want.build(false), got[i], "packet %d", i)
+				wanted = append(wanted, want.build(false))
 			}
-			require.Len(t, got, (tt.length+tt.size-1)/tt.size)
+			requirePackets(t, wanted, got)
 		})
 	}
 }
 
 // Whatever the sum comes to, carries and zeros are right.
 func TestSplitChecksums(t *testing.T) {
-	for _, p := range []packet{{flags: flagACK}, {udp: true}, {ipv6: true, udp: true}} {
+	for _, p := range []packet{{flags: flagACK}, {ipv6: true, udp: true}} {
 		var s Splitter
 		var dst [100]byte
-		for i := 0; i < 0x10000; i += 3 {
+		for i := range 0x10000 {
 			p.payload = []byte{byte(i >> 8), byte(i), 1}
 			if err := s.Reset(p.header(2), p.build(true), len(dst)); err != nil {
 				t.Fatal(err)
@@ -170,10 +171,14 @@ func FuzzSplit(f *testing.F) {
 		}
 		var payload []byte
 		for n := s.Next(dst); n > 0; n = s.Next(dst) {
-			require.LessOrEqual(t, n-s.payload, int(h.GSOSize))
+			if n-s.payload > int(h.GSOSize) {
+				t.Fatal(n)
+			}
 			payload = append(payload, dst[s.payload:n]...)
 		}
-		require.Equal(t, p[s.payload:], payload)
+		if !bytes.Equal(p[s.payload:], payload) {
+			t.Fatal("not the same payload")
+		}
 	})
 }
 
