@@ -15,6 +15,7 @@ type call struct {
 	plane   *Plane
 	peer    netip.Addr
 	handler gopptp.CallHandler
+	path    *callPath // nil without AF_XDP
 
 	mu     sync.Mutex // guards closed, and is held while handler is told
 	closed bool
@@ -37,6 +38,9 @@ func (c *call) forget() {
 		delete(c.plane.calls, c)
 		c.plane.mu.Unlock()
 		c.plane.outer.remove(c.peer)
+		if c.path != nil {
+			c.path.close(c.Call != nil)
+		}
 	}
 }
 

@@ -217,7 +217,7 @@ func TestNetlink(t *testing.T) {
 	var c *netlinkConfig
 	var err error
 	ns.do(func() {
-		if d, err = openTUN("pptp7", 1); err == nil {
+		if d, err = openTUN(tunConfig{"pptp7", 1, batchLen, false}); err == nil {
 			c, err = openNetlink(d.name)
 		}
 	})

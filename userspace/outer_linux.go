@@ -2,29 +2,137 @@ package userspace
 
 import (
 	"errors"
+	"math/rand/v2"
 	"os"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/gopptp/gopptp/internal/engine"
+	"github.com/gopptp/gopptp/internal/xdp"
 )
 
-// outer is a worker's way to the peers.
+// outer is a worker's way to the peers: its raw socket, and AF_XDP where that can
+// be used. The worker receives, any goroutine may send.
 type outer struct {
-	plane *Plane
-	raw   *greSocket
-	slots *slots // of the raw socket
+	plane  *Plane
+	worker int
+	raw    *greSocket
+	slots  *slots    // of the raw socket
+	fast   *fastPath // nil without
 
-	failedAt time.Time // of the raw socket
+	// Only the worker touches these.
+	set       *portSet
+	receivers []*fastSocket
+	frames    [][]byte
+	rawTurns  int // since the raw socket was looked at
+	failedAt  time.Time
+
+	// mu guards these.
+	mu   sync.Mutex
+	id   uint16            // of the last packet that was sent by AF_XDP
+	slow []engine.Datagram // for the raw socket
+	full *fastSocket       // which waits for its interface
+}
+
+func newOuter(p *Plane, worker int, raw *greSocket, s *slots, batch int) *outer {
+	return &outer{
+		plane: p, worker: worker, raw: raw, slots: s, fast: p.fast,
+		frames: make([][]byte, batch),
+		id:     uint16(rand.Uint32()), // so that those of workers differ
+	}
 }
 
 // Send implements engine.Wire. It never waits: what does not fit a queue is
 // dropped and counted.
-func (o *outer) Send(batch []engine.Datagram) { o.raw.Send(batch) }
+func (o *outer) Send(batch []engine.Datagram) {
+	if o.fast == nil {
+		o.raw.Send(batch)
+		return
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	set := o.fast.ports.Load()
+	var socket *fastSocket
+	for i := range batch {
+		d := &batch[i]
+		hop := d.Via.(*callPath).Load()
+		var next *fastSocket
+		if hop != nil && ipv4Len+len(d.Data) <= min(hop.MTU, maxFramed) {
+			if port := set.port(hop.Ifindex); port != nil {
+				next = port.sender(o.worker)
+			} else {
+				o.fast.want(hop.Ifindex)
+			}
+		}
+		if next == nil {
+			o.slow = append(o.slow, *d)
+			continue
+		}
+		if next != socket {
+			o.flush(socket)
+			socket = next
+			socket.mu.Lock()
+		}
+		if frame := socket.frame(); frame != nil {
+			o.id++
+			socket.Submit(appendFrame(frame[:0], hop, d, o.id))
+			socket.sent.Add(1)
+		}
+	}
+	o.flush(socket)
+	if len(o.slow) > 0 {
+		o.raw.Send(o.slow)
+		clear(o.slow)
+		o.slow = o.slow[:0]
+	}
+}
+
+// frame returns a frame to send, or nil, and counts that. s.mu is held.
+func (s *fastSocket) frame() []byte {
+	if s.closed {
+		s.sendErr.Add(1)
+		return nil
+	}
+	frame := s.Frame()
+	if frame == nil {
+		_ = s.Flush()
+		if frame = s.Frame(); frame == nil {
+			s.sendQueue.Add(1)
+		}
+	}
+	return frame
+}
+
+// flush sends what was given to s, which may be nil, and lets go of it. o.mu is
+// held.
+func (o *outer) flush(s *fastSocket) {
+	if s == nil {
+		return
+	}
+	if !s.closed && s.Flush() == xdp.ErrPending {
+		o.full = s
+	}
+	s.mu.Unlock()
+}
 
 // receive appends packets that have come. It does not wait.
 func (o *outer) receive(arrivals []arrival) ([]arrival, error) {
+	if o.fast != nil {
+		if set := o.fast.ports.Load(); set != o.set {
+			o.change(set)
+		}
+		for _, s := range o.receivers {
+			arrivals = s.receive(arrivals, o.frames)
+		}
+		// The raw socket has little then. It has its turn when there is nothing
+		// else, and at times.
+		if o.rawTurns++; len(arrivals) > 0 && o.rawTurns < 16 {
+			return arrivals, nil
+		}
+		o.rawTurns = 0
+	}
 	arrivals, err := o.raw.receive(arrivals)
 	if err == nil || errors.Is(err, os.ErrClosed) {
 		return arrivals, err
@@ -38,20 +146,88 @@ func (o *outer) receive(arrivals []arrival) ([]arrival, error) {
 	return arrivals, nil
 }
 
+// change takes the worker's part of the ports. It has no packet of others then.
+func (o *outer) change(set *portSet) {
+	o.set = set
+	clear(o.receivers)
+	o.receivers = o.receivers[:0]
+	for _, p := range set.ports {
+		for queue, s := range p.sockets {
+			if queue%len(o.fast.workers) == o.worker {
+				o.receivers = append(o.receivers, s)
+			}
+		}
+	}
+	set.left.Done()
+}
+
+// receive appends packets that have come, as many as frames at the most.
+func (s *fastSocket) receive(arrivals []arrival, frames [][]byte) []arrival {
+	n := s.Receive(frames)
+	for i, frame := range frames[:n] {
+		frames[i] = nil
+		d, ok := parseFrame(frame)
+		if !ok {
+			s.malformed.Add(1)
+			s.Free(frame)
+			continue
+		}
+		s.received.Add(1)
+		arrivals = append(arrivals, arrival{d, frame, s})
+	}
+	return arrivals
+}
+
 // free gives the buffer of a packet back.
 func (o *outer) free(a *arrival) {
-	o.slots.put(a.buf)
+	if a.socket != nil {
+		a.socket.Free(a.buf)
+	} else {
+		o.slots.put(a.buf)
+	}
 	*a = arrival{}
 }
 
 // hasRoom reports whether n packets can be sent.
-func (o *outer) hasRoom(n int) bool { return o.raw.hasRoom(n) }
+func (o *outer) hasRoom(n int) bool {
+	return o.raw.hasRoom(n) && o.waiting() == nil
+}
+
+// waiting returns the socket that waits for its interface, or nil.
+func (o *outer) waiting() *fastSocket {
+	if o.fast == nil {
+		return nil
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if s := o.full; s != nil {
+		o.full = nil
+		s.mu.Lock()
+		o.flush(s)
+	}
+	return o.full
+}
 
 // assumeRoom lets packets be sent, and if need be dropped.
-func (o *outer) assumeRoom() { o.raw.room.Store(o.raw.capacity) }
+func (o *outer) assumeRoom() {
+	o.raw.room.Store(o.raw.capacity)
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.full = nil
+}
 
 // armReceive has p tell when receive has something.
-func (o *outer) armReceive(p *poller) { p.arm(o.raw.fd, unix.EPOLLIN) }
+func (o *outer) armReceive(p *poller) {
+	p.arm(o.raw.fd, unix.EPOLLIN)
+	for _, s := range o.receivers {
+		p.arm(s.FD(), unix.EPOLLIN)
+	}
+}
 
-// armRoom has p tell when receive has something, or hasRoom may have changed.
-func (o *outer) armRoom(p *poller) { p.arm(o.raw.fd, unix.EPOLLIN|unix.EPOLLOUT) }
+// armRoom has p tell when hasRoom may have changed.
+func (o *outer) armRoom(p *poller) {
+	p.arm(o.raw.fd, unix.EPOLLIN|unix.EPOLLOUT)
+	if s := o.waiting(); s != nil {
+		p.arm(s.FD(), unix.EPOLLIN|unix.EPOLLOUT)
+	}
+}

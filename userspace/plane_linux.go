@@ -18,6 +18,7 @@ type Plane struct {
 	engine  *engine.Engine
 	workers []*worker
 	tun     *tunDevice
+	fast    *fastPath // nil without AF_XDP
 	netlink *netlinkConfig
 	network *network
 	outer   peerSet
@@ -25,7 +26,7 @@ type Plane struct {
 	closeOnce sync.Once
 	running   sync.WaitGroup // workers
 
-	looped, oversize atomic.Uint64
+	looped atomic.Uint64
 
 	// mu guards these.
 	mu     sync.Mutex
@@ -53,10 +54,21 @@ func Open(opts Options) (*Plane, error) {
 	}
 	p := &Plane{log: opts.Logger, calls: make(map[*call]struct{})}
 	var err error
-	if p.tun, err = openTUN(opts.TUNName, opts.Workers); err != nil {
+	if p.tun, err = openTUN(tunConfig{opts.TUNName, opts.Workers, opts.Batch, !opts.NoOffload}); err != nil {
 		return fail(err)
 	}
 	undo = append(undo, p.tun.Close)
+	if opts.XDP != XDPOff {
+		p.fast, err = newFastPath(opts.Logger, opts.Ring)
+		switch {
+		case err == nil:
+			undo = append(undo, p.fast.free)
+		case opts.XDP == XDPOn:
+			return fail(fmt.Errorf("userspace: AF_XDP: %w", err))
+		default:
+			p.log.Info("userspace: no AF_XDP, raw sockets are used", "err", err)
+		}
+	}
 	for i, queue := range p.tun.queues {
 		w, err := p.newWorker(share{i, len(p.tun.queues)}, queue, &opts)
 		if err != nil {
@@ -82,6 +94,9 @@ func Open(opts Options) (*Plane, error) {
 		Wire: p.workers[0].outer, Host: host{p.workers[0].tun, p.network},
 		NoMSSClamp: opts.NoMSSClamp, FlowControl: opts.FlowControl,
 	})
+	if p.fast != nil {
+		p.fast.run(p.workers)
+	}
 	for _, w := range p.workers {
 		w.port = p.engine.NewPort(w.outer, w.tun)
 		p.running.Go(w.run)
@@ -91,14 +106,14 @@ func Open(opts Options) (*Plane, error) {
 
 // newWorker makes a worker, which does not run yet.
 func (p *Plane) newWorker(calls share, queue *tunQueue, opts *Options) (*worker, error) {
-	o := &outer{plane: p, slots: newSlots(backlogFactor * opts.Batch)}
-	var err error
-	if o.raw, err = openGRESocket(calls, opts.Batch, o.slots, opts.ReceiveBuffer, opts.SendBuffer); err != nil {
+	buffers := newSlots(backlogFactor * opts.Batch)
+	raw, err := openGRESocket(calls, opts.Batch, buffers, opts.ReceiveBuffer, opts.SendBuffer)
+	if err != nil {
 		return nil, err
 	}
-	w, err := newWorker(p, o, queue, opts.Batch)
+	w, err := newWorker(p, newOuter(p, calls.index, raw, buffers, opts.Batch), queue, opts.Batch)
 	if err != nil {
-		o.raw.Close()
+		raw.Close()
 	}
 	return w, err
 }
@@ -121,12 +136,20 @@ func (p *Plane) Open(cfg gopptp.CallConfig, h gopptp.CallHandler) (gopptp.Call, 
 	p.mu.Unlock()
 	p.outer.add(c.peer)
 
-	inner, err := p.engine.Open(cfg, h)
+	var via any
+	if p.fast != nil {
+		c.path = p.fast.watch(cfg)
+		via = c.path
+	}
+	inner, err := p.engine.OpenVia(via, cfg, h)
 	if err != nil {
 		c.forget()
 		return nil, err
 	}
 	c.Call = inner
+	if c.path != nil {
+		c.path.opened(inner.ID())
+	}
 	return c, nil
 }
 
@@ -145,6 +168,9 @@ func (p *Plane) Close() error {
 			w.stop()
 		}
 		p.running.Wait()
+		if p.fast != nil {
+			p.fast.close()
+		}
 		for _, w := range p.workers {
 			w.close()
 		}
@@ -166,15 +192,17 @@ func (p *Plane) Stats() Stats {
 		Calls: e.Calls,
 		GRE:   GREStats{UnknownCall: e.UnknownCall, ReceivedMalformed: e.Malformed.Total()},
 		TUN: TUNStats{
-			NoCall:   e.NoCall,
-			NotIP:    e.NotIP,
-			Link:     e.Link,
-			TooLarge: p.oversize.Load(),
-			Looped:   p.looped.Load(),
+			NoCall: e.NoCall,
+			NotIP:  e.NotIP,
+			Link:   e.Link,
+			Looped: p.looped.Load(),
 		},
 	}
 	for _, w := range p.workers {
 		w.count(&s)
+	}
+	if p.fast != nil {
+		p.fast.count(&s.GRE)
 	}
 	return s
 }

@@ -230,3 +230,14 @@ func (s *greSocket) queueDrops() uint64 {
 	})
 	return uint64(info[unix.SK_MEMINFO_DROPS])
 }
+
+// count adds the socket's counters to g.
+func (s *greSocket) count(g *GREStats) {
+	g.Received += s.received.Load()
+	g.Sent += s.sent.Load()
+	g.ReceivedMalformed += s.malformed.Load()
+	g.ReceiveQueueFull += s.queueDrops()
+	g.SendQueueFull += s.sendQueue.Load()
+	g.SendTooLarge += s.sendTooLarge.Load()
+	g.SendRefused += s.sendErr.Load()
+}

@@ -9,10 +9,13 @@ type Stats struct {
 	TUN   TUNStats
 }
 
-// GREStats counts packets on the raw socket.
+// GREStats counts packets on the raw sockets and those of AF_XDP.
 type GREStats struct {
 	Received uint64 // GRE packets of version 1 with PPP in them
 	Sent     uint64
+
+	ReceivedXDP uint64 // of those received, and sent, by AF_XDP
+	SentXDP     uint64
 
 	UnknownCall       uint64 // received for no call of ours, or not from its peer
 	ReceivedMalformed uint64 // received, but no enhanced GRE, or too large for any tunnel

@@ -6,10 +6,13 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
+	"syscall"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/gopptp/gopptp/internal/engine"
+	"github.com/gopptp/gopptp/internal/offload"
 )
 
 const tunPath = "/dev/net/tun"
@@ -26,12 +29,20 @@ type tunDevice struct {
 	queues []*tunQueue
 }
 
+// tunConfig says how a device is opened.
+type tunConfig struct {
+	name    string
+	queues  int
+	batch   int  // packets that are delivered at once, mostly
+	offload bool // the host leaves splitting, joining and checksums to us
+}
+
 // openTUN makes a new device. It never takes over one that is there, whose
 // addresses and routes would be somebody else's.
-func openTUN(name string, queues int) (*tunDevice, error) {
-	d := &tunDevice{name: name}
-	for i := range queues {
-		q, err := d.openQueue(i == 0, queues > 1)
+func openTUN(cfg tunConfig) (*tunDevice, error) {
+	d := &tunDevice{name: cfg.name}
+	for range cfg.queues {
+		q, err := d.openQueue(&cfg)
 		if err != nil {
 			d.Close()
 			return nil, err
@@ -41,7 +52,7 @@ func openTUN(name string, queues int) (*tunDevice, error) {
 	return d, nil
 }
 
-func (d *tunDevice) openQueue(first, several bool) (*tunQueue, error) {
+func (d *tunDevice) openQueue(cfg *tunConfig) (*tunQueue, error) {
 	fd, err := unix.Open(tunPath, unix.O_RDWR|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
 	switch {
 	case errors.Is(err, os.ErrNotExist) || err == unix.ENODEV:
@@ -50,7 +61,10 @@ func (d *tunDevice) openQueue(first, several bool) (*tunQueue, error) {
 		return nil, fmt.Errorf("userspace: %s: %w", tunPath, err)
 	}
 	q := newTUNQueue(fd)
-	if err := d.attach(fd, first, several); err != nil {
+	if err = d.attach(fd, cfg); err == nil && cfg.offload {
+		err = q.offload(cfg.batch)
+	}
+	if err != nil {
 		q.Close()
 		return nil, fmt.Errorf("userspace: TUN device %q: %w", d.name, err)
 	}
@@ -58,17 +72,20 @@ func (d *tunDevice) openQueue(first, several bool) (*tunQueue, error) {
 }
 
 // attach makes fd a queue of the device, which the first makes.
-func (d *tunDevice) attach(fd int, first, several bool) error {
+func (d *tunDevice) attach(fd int, cfg *tunConfig) error {
 	req, err := unix.NewIfreq(d.name)
 	if err != nil {
 		return err
 	}
 	flags := uint16(unix.IFF_TUN | unix.IFF_NO_PI)
-	if first {
+	if len(d.queues) == 0 {
 		flags |= unix.IFF_TUN_EXCL
 	}
-	if several {
+	if cfg.queues > 1 {
 		flags |= unix.IFF_MULTI_QUEUE
+	}
+	if cfg.offload {
+		flags |= unix.IFF_VNET_HDR
 	}
 	req.SetUint16(flags)
 	switch err := unix.IoctlIfreq(fd, unix.TUNSETIFF, req); {
@@ -94,19 +111,35 @@ func (d *tunDevice) Close() {
 type tunQueue struct {
 	descriptor
 
-	// Only the worker touches these.
-	buf      []byte
-	readSize int
-	readErr  error
-
-	// writeMu guards these. It is held for system calls that do not wait.
-	writeMu sync.Mutex
-	pending [][]byte
+	in  tunReader
+	out tunWriter
 
 	// Bound once: a method value made at each call would be an allocation.
 	readFunc, writeFunc func(fd int)
 
-	read, written, writeErr atomic.Uint64
+	read, tooLarge, written, writeErr atomic.Uint64
+}
+
+// tunReader belongs to the worker.
+type tunReader struct {
+	buf    []byte // a slot, that the next packet goes to
+	header [offload.HeaderLen]byte
+	iovs   [3]unix.Iovec // of header, buf and the end of large
+	size   int
+	errno  syscall.Errno
+
+	// large has a packet that is to be split, behind room for what buf takes.
+	large    []byte
+	splitter offload.Splitter
+	splits   bool // it has packets left
+}
+
+// tunWriter is guarded by mu, which is held for system calls that do not wait.
+type tunWriter struct {
+	mu        sync.Mutex
+	coalescer *offload.Coalescer // nil without offload
+	pending   [][]byte
+	iovs      []unix.Iovec
 }
 
 func newTUNQueue(fd int) *tunQueue {
@@ -115,66 +148,183 @@ func newTUNQueue(fd int) *tunQueue {
 	return q
 }
 
+const (
+	// maxLarge is the largest packet that the host hands over to be split.
+	maxLarge = 1<<16 + 40
+	// maxInner is what a slot has room for.
+	maxInner = slotLen - engine.Headroom
+)
+
+// Flags of TUNSETOFFLOAD that package unix may lack.
+const (
+	tunChecksum = 0x01
+	tunTSO      = 0x02 | 0x04 | 0x08 // IPv4, IPv6, with ECN
+	tunUSO      = 0x20 | 0x40        // IPv4, IPv6: since Linux 6.2
+)
+
+// offload has the host hand over, and take, packets that are not split yet, and
+// have no checksum.
+func (q *tunQueue) offload(batch int) error {
+	protocols := offload.Protocols{TCP: true, UDP: true}
+	err := unix.IoctlSetInt(q.fd, unix.TUNSETOFFLOAD, tunChecksum|tunTSO|tunUSO)
+	if err == unix.EINVAL {
+		protocols.UDP = false
+		err = unix.IoctlSetInt(q.fd, unix.TUNSETOFFLOAD, tunChecksum|tunTSO)
+	}
+	if err != nil {
+		return fmt.Errorf("offload: %w", err)
+	}
+	q.in.large = make([]byte, maxInner+maxLarge)
+	q.out.coalescer = offload.NewCoalescer(batch, protocols)
+	return nil
+}
+
 // Read appends what the host sends, up to a number of packets in all, each in a
 // buffer of s with engine.Headroom in front. It does not wait. After Close it
-// returns os.ErrClosed. A packet that is larger than a buffer is cut.
+// returns os.ErrClosed.
 func (q *tunQueue) Read(packets [][]byte, s *slots, limit int) ([][]byte, error) {
+	in := &q.in
 	for len(packets) < limit {
-		if q.buf == nil {
-			if q.buf = s.take(); q.buf == nil {
+		if in.buf == nil {
+			if in.buf = s.take(); in.buf == nil {
 				return packets, nil
 			}
 		}
-		if err := q.use(q.readFunc); err != nil {
-			return packets, err
+		if !in.splits {
+			if err := q.use(q.readFunc); err != nil {
+				return packets, err
+			}
+			switch in.errno {
+			case 0:
+			case unix.EAGAIN:
+				return packets, nil
+			case unix.EBADFD:
+				return packets, fmt.Errorf("somebody removed it: %w", in.errno)
+			default:
+				return packets, in.errno
+			}
+			if size, ok := q.whole(); ok {
+				packets = append(packets, in.buf[:engine.Headroom+size])
+				in.buf = nil
+			}
+			continue
 		}
-		switch q.readErr {
-		case nil:
-			q.read.Add(1)
-			packets = append(packets, q.buf[:engine.Headroom+q.readSize])
-			q.buf = nil
-		case unix.EAGAIN:
-			return packets, nil
-		case unix.EBADFD:
-			return packets, fmt.Errorf("somebody removed it: %w", q.readErr)
-		default:
-			return packets, q.readErr
+		n := in.splitter.Next(in.buf[engine.Headroom:])
+		if n == 0 {
+			in.splits = false
+			continue
 		}
+		q.read.Add(1)
+		packets = append(packets, in.buf[:engine.Headroom+n])
+		in.buf = nil
 	}
 	return packets, nil
 }
 
+// whole returns the size of what was read if it is one packet, and otherwise has it
+// split, if it can be.
+func (q *tunQueue) whole() (size int, ok bool) {
+	in := &q.in
+	var h offload.Header
+	size = in.size
+	if q.in.large != nil {
+		if _, err := h.Decode(in.header[:]); err != nil || size < offload.HeaderLen {
+			return 0, false
+		}
+		size -= offload.HeaderLen
+	}
+	if h.GSOType == offload.GSONone {
+		packet := in.buf[engine.Headroom:]
+		if size > maxMTU || offload.FinishChecksum(h, packet[:size]) != nil {
+			q.tooLarge.Add(1)
+			return 0, false
+		}
+		q.read.Add(1)
+		return size, true
+	}
+	copy(in.large, in.buf[engine.Headroom:])
+	in.splits = in.splitter.Reset(h, in.large[:size], maxMTU) == nil
+	if !in.splits {
+		q.tooLarge.Add(1)
+	}
+	return 0, false
+}
+
 func (q *tunQueue) readOne(fd int) {
-	q.readSize, q.readErr = unix.Read(fd, q.buf[engine.Headroom:])
-	for q.readErr == unix.EINTR {
-		q.readSize, q.readErr = unix.Read(fd, q.buf[engine.Headroom:])
+	in := &q.in
+	iovs := in.iovs[:]
+	iovs[0].Base = &in.header[0]
+	iovs[0].SetLen(len(in.header))
+	iovs[1].Base = &in.buf[engine.Headroom]
+	iovs[1].SetLen(maxInner)
+	if in.large == nil {
+		iovs = iovs[1:2]
+	} else {
+		iovs[2].Base = &in.large[maxInner]
+		iovs[2].SetLen(maxLarge)
+	}
+	in.size, in.errno = vector(unix.SYS_READV, fd, iovs)
+}
+
+// vector is readv or writev on a descriptor that does not block.
+func vector(call uintptr, fd int, iovs []unix.Iovec) (int, syscall.Errno) {
+	for {
+		n, _, errno := unix.RawSyscall(call, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(iovs))), uintptr(len(iovs)))
+		if errno != unix.EINTR {
+			return int(n), errno
+		}
 	}
 }
 
 // Deliver implements engine.Deliverer. What the host does not take is counted, and
 // lost.
 func (q *tunQueue) Deliver(packets [][]byte) {
-	q.writeMu.Lock()
-	defer q.writeMu.Unlock()
-	q.pending = packets
+	out := &q.out
+	out.mu.Lock()
+	defer out.mu.Unlock()
+	out.pending = packets
 	_ = q.use(q.writeFunc) // fails when closed only
-	q.pending = nil
+	out.pending = nil
 }
 
 // writePending takes no turns with the poller: a TUN device has no queue in this
 // direction, the packet goes through the host's network stack before the system
 // call returns.
 func (q *tunQueue) writePending(fd int) {
-	written := uint64(0)
-	for _, b := range q.pending {
-		_, err := unix.Write(fd, b)
-		for err == unix.EINTR {
-			_, err = unix.Write(fd, b)
+	out := &q.out
+	if out.coalescer == nil {
+		for i := range out.pending {
+			q.write(fd, out.pending[i:i+1], 1)
 		}
-		if err == nil {
-			written++
+		return
+	}
+	for _, packet := range out.pending {
+		if !out.coalescer.Add(packet) {
+			q.writeJoined(fd)
+			out.coalescer.Add(packet)
 		}
 	}
-	q.written.Add(written)
-	q.writeErr.Add(uint64(len(q.pending)) - written)
+	q.writeJoined(fd)
+}
+
+func (q *tunQueue) writeJoined(fd int) {
+	for pieces := q.out.coalescer.Next(); pieces != nil; pieces = q.out.coalescer.Next() {
+		q.write(fd, pieces, len(pieces)-1) // the first is the header
+	}
+}
+
+// write gives count packets to the host, which the pieces are together.
+func (q *tunQueue) write(fd int, pieces [][]byte, count int) {
+	out := &q.out
+	out.iovs = out.iovs[:0]
+	for _, p := range pieces {
+		iov := unix.Iovec{Base: unsafe.SliceData(p)}
+		iov.SetLen(len(p))
+		out.iovs = append(out.iovs, iov)
+	}
+	if n, errno := vector(unix.SYS_WRITEV, fd, out.iovs); errno == 0 && n > 0 {
+		q.written.Add(uint64(count))
+	} else {
+		q.writeErr.Add(uint64(count))
+	}
 }

@@ -17,7 +17,7 @@ func newTUNDevice(t *testing.T, ns *namespace) *tunDevice {
 	t.Helper()
 	var d *tunDevice
 	var err error
-	ns.do(func() { d, err = openTUN("tun%d", 1) })
+	ns.do(func() { d, err = openTUN(tunConfig{"tun%d", 1, batchLen, false}) })
 	require.NoError(t, err)
 	t.Cleanup(d.Close)
 	link, err := ns.nl.LinkByName(d.name)
@@ -106,7 +106,7 @@ func TestTUNIsNew(t *testing.T) {
 	ns := newNamespace(t)
 	d := newTUNDevice(t, ns)
 	ns.do(func() {
-		_, err := openTUN(d.name, 1)
+		_, err := openTUN(tunConfig{d.name, 1, batchLen, false})
 		require.ErrorIs(t, err, unix.EBUSY)
 		require.ErrorContains(t, err, `userspace: TUN device "tun0": a device of that name is there already`)
 	})

@@ -38,6 +38,7 @@ type worker struct {
 type arrival struct {
 	datagram engine.Datagram
 	buf      []byte
+	socket   *fastSocket // nil: the raw socket
 }
 
 func newWorker(p *Plane, o *outer, t *tunQueue, batch int) (*worker, error) {
@@ -90,15 +91,9 @@ func (w *worker) close() {
 
 // count adds the worker's counters to s.
 func (w *worker) count(s *Stats) {
-	raw := w.outer.raw
-	s.GRE.Received += raw.received.Load()
-	s.GRE.Sent += raw.sent.Load()
-	s.GRE.ReceivedMalformed += raw.malformed.Load()
-	s.GRE.ReceiveQueueFull += raw.queueDrops()
-	s.GRE.SendQueueFull += raw.sendQueue.Load()
-	s.GRE.SendTooLarge += raw.sendTooLarge.Load()
-	s.GRE.SendRefused += raw.sendErr.Load()
+	w.outer.raw.count(&s.GRE)
 	s.TUN.Received += w.tun.read.Load()
+	s.TUN.TooLarge += w.tun.tooLarge.Load()
 	s.TUN.Sent += w.tun.written.Load()
 	s.TUN.Refused += w.tun.writeErr.Load()
 }
@@ -137,14 +132,11 @@ func (w *worker) out() (bool, error) {
 	}
 	w.outbound = w.outbound[:0]
 	for _, packet := range w.read {
-		switch inner := packet[engine.Headroom:]; {
-		case len(inner) > maxMTU:
-			w.plane.oversize.Add(1)
-		case w.plane.loops(inner):
+		if w.plane.loops(packet[engine.Headroom:]) {
 			w.plane.looped.Add(1)
-		default:
-			w.outbound = append(w.outbound, packet)
+			continue
 		}
+		w.outbound = append(w.outbound, packet)
 	}
 	if len(w.outbound) > 0 {
 		w.port.Outbound(w.outbound)
