@@ -259,6 +259,47 @@ func TestCoalesceBounds(t *testing.T) {
 	}
 }
 
+// An Identification counts up, or stays: not by turns.
+func TestCoalesceIdentification(t *testing.T) {
+	for _, tt := range []struct {
+		ids  []uint16
+		want int
+	}{{[]uint16{5, 6, 7, 8}, 1}, {[]uint16{5, 5, 5, 5}, 1}, {[]uint16{5, 6, 6, 6}, 2}, {[]uint16{5, 5, 6, 7}, 2}, {[]uint16{5, 4, 3, 2}, 4}} {
+		c := NewCoalescer(8, both)
+		list := packet{flags: flagACK, df: true}.following(4, 10)
+		for i, id := range tt.ids {
+			list[i].id = id
+		}
+		addAll(t, c, list)
+		_, packets := drain(t, c)
+		require.Len(t, packets, tt.want, "%v", tt.ids)
+	}
+}
+
+// Flows that meet in the table are not taken for one, and those that find no room
+// in it pass in order.
+func TestCoalesceCollisions(t *testing.T) {
+	c := NewCoalescer(64, both)
+	var ports []uint16
+	for port := uint16(1); len(ports) < 2*probes; port++ {
+		var s segment
+		s.parse(packet{flags: flagACK, port: port, payload: octets(9)}.build(false))
+		if s.flow.hash()&c.mask == 3 {
+			ports = append(ports, port)
+		}
+	}
+	var in [][]byte
+	for i := range 3 {
+		for _, port := range ports {
+			p := packet{flags: flagACK, port: port}.following(3, 9)[i].build(false)
+			in = append(in, p)
+			require.True(t, c.Add(bytes.Clone(p)))
+		}
+	}
+	headers, out := drain(t, c)
+	require.Equal(t, 3*probes, requireSame(t, in, headers, out))
+}
+
 func TestCoalesceAllocates(t *testing.T) {
 	c := NewCoalescer(256, both)
 	list := packet{flags: flagACK}.following(256, 1000)

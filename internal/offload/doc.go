@@ -10,9 +10,10 @@
 // # What is joined
 //
 // The rules are those of the Linux kernel's receive offload, where it has them:
-// joining packets, and splitting the result, gives the same packets back. Only the
-// Identification of an IPv4 flow that does not change it comes back counted up. It
-// has no meaning in packets with DF set (RFC 6864), and in no others is it accepted.
+// joining packets, and splitting the result, gives the same packets back. One field
+// may differ: where all packets of an IPv4 flow have the same Identification, it
+// comes back counted up. Such packets are joined only if DF is set, with which the
+// field means nothing (RFC 6864).
 //
 // The host trusts a joined packet, and so does not look at its checksums. Package
 // offload therefore verifies those of all packets before it joins them. One that

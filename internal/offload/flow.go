@@ -1,6 +1,9 @@
 package offload
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"math/bits"
+)
 
 // Offsets and values in headers of IPv4 and IPv6 (RFC 791 §3.1, RFC 8200 §3).
 const (
@@ -66,11 +69,9 @@ type flow struct {
 // hash spreads flows over a table. Nothing but speed depends on it.
 func (f *flow) hash() uint32 {
 	const odd = 0x9E3779B97F4A7C15
-	h := f.rest * odd
-	for _, a := range f.addresses {
-		h = (h ^ h>>29 ^ a) * odd
-	}
-	return uint32(h >> 32)
+	a := &f.addresses
+	h := f.rest*odd ^ a[0] ^ bits.RotateLeft64(a[1], 17) ^ bits.RotateLeft64(a[2], 31) ^ bits.RotateLeft64(a[3], 47)
+	return uint32(h * odd >> 32)
 }
 
 // class is what may happen to a packet.
