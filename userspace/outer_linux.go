@@ -120,9 +120,6 @@ func (o *outer) flush(s *fastSocket) {
 // receive appends packets that have come. It does not wait.
 func (o *outer) receive(arrivals []arrival) ([]arrival, error) {
 	if o.fast != nil {
-		if set := o.fast.ports.Load(); set != o.set {
-			o.change(set)
-		}
 		for _, s := range o.receivers {
 			arrivals = s.receive(arrivals, o.frames)
 		}
@@ -146,8 +143,12 @@ func (o *outer) receive(arrivals []arrival) ([]arrival, error) {
 	return arrivals, nil
 }
 
-// change takes the worker's part of the ports. It has no packet of others then.
-func (o *outer) change(set *portSet) {
+// changed reports that there are other ports.
+func (o *outer) changed() bool { return o.fast != nil && o.fast.ports.Load() != o.set }
+
+// change takes the worker's part of them. It must have no packet of those before.
+func (o *outer) change() {
+	set := o.fast.ports.Load()
 	o.set = set
 	clear(o.receivers)
 	o.receivers = o.receivers[:0]
@@ -224,10 +225,5 @@ func (o *outer) armReceive(p *poller) {
 	}
 }
 
-// armRoom has p tell when hasRoom may have changed.
-func (o *outer) armRoom(p *poller) {
-	p.arm(o.raw.fd, unix.EPOLLIN|unix.EPOLLOUT)
-	if s := o.waiting(); s != nil {
-		p.arm(s.FD(), unix.EPOLLIN|unix.EPOLLOUT)
-	}
-}
+// armRoom has p tell also when the raw socket has room.
+func (o *outer) armRoom(p *poller) { p.arm(o.raw.fd, unix.EPOLLIN|unix.EPOLLOUT) }

@@ -106,7 +106,7 @@ func Open(opts Options) (*Plane, error) {
 
 // newWorker makes a worker, which does not run yet.
 func (p *Plane) newWorker(calls share, queue *tunQueue, opts *Options) (*worker, error) {
-	buffers := newSlots(backlogFactor * opts.Batch)
+	buffers := newSlots(bufferCount(opts.Batch))
 	raw, err := openGRESocket(calls, opts.Batch, buffers, opts.ReceiveBuffer, opts.SendBuffer)
 	if err != nil {
 		return nil, err

@@ -1,7 +1,6 @@
 package userspace
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"syscall"
@@ -21,7 +20,6 @@ type poller struct {
 	epoll  int
 	file   *os.File
 	conn   syscall.RawConn
-	known  map[int]struct{}
 	wakeup descriptor // an eventfd
 	count  [8]byte    // read from it
 	event  unix.EpollEvent
@@ -47,7 +45,7 @@ func newPoller() (*poller, error) {
 	}
 	p := &poller{
 		epoll: fd, file: os.NewFile(uintptr(fd), "epoll"),
-		known: make(map[int]struct{}), wakeup: newDescriptor(event),
+		wakeup: newDescriptor(event),
 	}
 	p.pollFunc = p.poll
 	if p.conn, err = p.file.SyscallConn(); err == nil {
@@ -63,25 +61,16 @@ func newPoller() (*poller, error) {
 
 // arm has wait return when fd is ready for events, or has an error.
 func (p *poller) arm(fd int, events uint32) {
-	op := unix.EPOLL_CTL_MOD
-	if _, ok := p.known[fd]; !ok {
-		op = unix.EPOLL_CTL_ADD
-		p.known[fd] = struct{}{}
-	}
 	p.event = unix.EpollEvent{Events: events | unix.EPOLLONESHOT, Fd: int32(fd)}
-	_ = unix.EpollCtl(p.epoll, op, fd, &p.event)
-}
-
-// forget must be called before an fd that was armed is closed, since its number may
-// come back.
-func (p *poller) forget(fd int) {
-	delete(p.known, fd)
-	_ = unix.EpollCtl(p.epoll, unix.EPOLL_CTL_DEL, fd, nil)
+	// One that has been closed is forgotten, and its number comes back.
+	if unix.EpollCtl(p.epoll, unix.EPOLL_CTL_MOD, fd, &p.event) == unix.ENOENT {
+		_ = unix.EpollCtl(p.epoll, unix.EPOLL_CTL_ADD, fd, &p.event)
+	}
 }
 
 // wait returns when a descriptor that is armed is ready, after wake, and after
-// timeout unless that is zero. It reports whether it was the time.
-func (p *poller) wait(timeout time.Duration) (late bool) {
+// timeout unless that is zero.
+func (p *poller) wait(timeout time.Duration) {
 	p.arm(p.wakeup.fd, unix.EPOLLIN)
 	if timeout != 0 {
 		_ = p.file.SetReadDeadline(time.Now().Add(timeout))
@@ -93,7 +82,6 @@ func (p *poller) wait(timeout time.Duration) (late bool) {
 	if err == nil {
 		_, _ = unix.Read(p.wakeup.fd, p.count[:])
 	}
-	return errors.Is(err, os.ErrDeadlineExceeded)
 }
 
 func (p *poller) poll(uintptr) bool {

@@ -1,13 +1,8 @@
 package userspace
 
-const (
-	// slotLen holds any packet of a tunnel: IP headers with all options, GRE,
-	// PPP and MPPE headers around 1,500 octets, and some to spare.
-	slotLen = 2048
-	// backlogFactor is how many batches a worker keeps in each direction. More
-	// would only delay what gets through.
-	backlogFactor = 8
-)
+// slotLen holds any packet of a tunnel: IP headers with all options, GRE, PPP and
+// MPPE headers around 1,500 octets, and some to spare.
+const slotLen = 2048
 
 // slots are buffers of slotLen octets. They belong to one goroutine.
 type slots struct{ free [][]byte }

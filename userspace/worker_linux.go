@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/gopptp/gopptp/internal/engine"
+	"github.com/gopptp/gopptp/internal/fair"
 )
 
 // worker moves the packets of its calls, both ways, from where they wait to where
@@ -26,13 +27,37 @@ type worker struct {
 	poller *poller
 	ended  atomic.Bool
 
-	arrivals []arrival
-	inbound  []engine.Datagram
+	arrivals  []arrival
+	inbound   []engine.Datagram
+	inBacklog *fair.Queue[arrival]
+	inTurn    []arrival // a batch out of it
 
-	slots    *slots // of packets from the host
-	read     [][]byte
-	outbound [][]byte
+	slots      *slots // of packets from the host
+	read       [][]byte
+	outbound   [][]byte
+	outBacklog *fair.Queue[[]byte]
+	outTurn    [][]byte
+	blocked    time.Time // when the network began to be busy; zero if it is not
 }
+
+const (
+	// maxRounds is how many batches are read before one is moved. What is read and
+	// not moved is the price of being fair: it is a small part of the cost of a
+	// packet, so that who sends too much has it dropped at little cost to others.
+	maxRounds = 4
+	// backlogLen is how many packets wait in each direction, of those that were
+	// read. More would only be late.
+	backlogLen = 1024
+	// backlogFlows is in how many queues, to which sessions are spread.
+	backlogFlows = 1024
+	// packetCost is what moving a packet takes whatever its size, as octets, and
+	// backlogQuantum what a session moves before it is the turn of another.
+	packetCost     = 700
+	backlogQuantum = 2 * (maxMTU + packetCost)
+)
+
+// bufferCount is how many buffers a direction needs.
+func bufferCount(batch int) int { return backlogLen + (maxRounds+1)*batch }
 
 // arrival is a packet from a peer, and the buffer that it is in.
 type arrival struct {
@@ -48,8 +73,12 @@ func newWorker(p *Plane, o *outer, t *tunQueue, batch int) (*worker, error) {
 	}
 	return &worker{
 		plane: p, outer: o, tun: t, batch: batch,
-		poller: poller,
-		slots:  newSlots(backlogFactor * batch),
+		poller:     poller,
+		slots:      newSlots(bufferCount(batch)),
+		inTurn:     make([]arrival, batch),
+		outTurn:    make([][]byte, batch),
+		inBacklog:  fair.New[arrival](backlogLen, backlogFlows, backlogQuantum),
+		outBacklog: fair.New[[]byte](backlogLen, backlogFlows, backlogQuantum),
 	}, nil
 }
 
@@ -98,70 +127,171 @@ func (w *worker) count(s *Stats) {
 	s.TUN.Refused += w.tun.writeErr.Load()
 }
 
-// in moves a batch from the peers to the host. It reports whether there was any.
+// in moves packets from the peers to the host. It reports whether there were any.
+// Where there are more than a batch, they wait for their turn, but not if they are all
+// there are and of one call.
 func (w *worker) in() (bool, error) {
-	var err error
-	if w.arrivals, err = w.outer.receive(w.arrivals[:0]); err != nil {
-		return false, err
+	if w.outer.changed() {
+		for w.inBacklog.Len() > 0 {
+			w.moveBacklogIn()
+		}
+		w.outer.change()
 	}
-	if len(w.arrivals) == 0 {
-		return false, nil
+	w.arrivals = w.arrivals[:0]
+	for range maxRounds {
+		before := len(w.arrivals)
+		var err error
+		if w.arrivals, err = w.outer.receive(w.arrivals); err != nil {
+			return false, err
+		}
+		if len(w.arrivals)-before < w.batch {
+			break
+		}
 	}
-	w.inbound = w.inbound[:0]
-	for i := range w.arrivals {
-		w.inbound = append(w.inbound, w.arrivals[i].datagram)
+	if w.inBacklog.Len() > 0 || len(w.arrivals) >= maxRounds*w.batch || len(w.arrivals) > w.batch && w.severalIn() {
+		for i := range w.arrivals {
+			a := &w.arrivals[i]
+			size := len(a.datagram.Data) + packetCost
+			if lost, was := w.inBacklog.Push(engine.FlowIn(&a.datagram), size, *a); was {
+				w.plane.engine.DropIn(&lost.datagram)
+				w.outer.free(&lost)
+			}
+		}
+		w.moveBacklogIn()
+		return true, nil
 	}
-	w.port.Inbound(w.inbound)
-	for i := range w.arrivals {
-		w.outer.free(&w.arrivals[i])
+	for at := 0; at < len(w.arrivals); at += w.batch {
+		w.moveIn(w.arrivals[at:min(at+w.batch, len(w.arrivals))])
 	}
-	return true, nil
+	return len(w.arrivals) > 0, nil
 }
 
-// out moves a batch from the host to the peers. It reports whether there was any.
+// severalIn reports whether packets have come from more than one call.
+func (w *worker) severalIn() bool {
+	first := engine.FlowIn(&w.arrivals[0].datagram)
+	for i := range w.arrivals {
+		if engine.FlowIn(&w.arrivals[i].datagram) != first {
+			return true
+		}
+	}
+	return false
+}
+
+func (w *worker) moveBacklogIn() {
+	n := w.inBacklog.PopBatch(w.inTurn)
+	w.moveIn(w.inTurn[:n])
+}
+
+// moveIn gives packets to the host.
+func (w *worker) moveIn(batch []arrival) {
+	w.inbound = w.inbound[:0]
+	for i := range batch {
+		w.inbound = append(w.inbound, batch[i].datagram)
+	}
+	w.port.Inbound(w.inbound)
+	for i := range batch {
+		w.outer.free(&batch[i])
+	}
+}
+
+// out moves packets from the host to the peers. It reports whether there were any.
+// They wait while the network is busy, and otherwise as in does.
 func (w *worker) out() (bool, error) {
-	if !w.outer.hasRoom(w.batch) {
-		return false, nil
-	}
+	w.read = w.read[:0]
 	var err error
-	if w.read, err = w.tun.Read(w.read[:0], w.slots, w.batch); err != nil {
+	if w.read, err = w.tun.Read(w.read, w.slots, maxRounds*w.batch); err != nil {
 		return false, err
-	}
-	if len(w.read) == 0 {
-		return false, nil
 	}
 	w.outbound = w.outbound[:0]
 	for _, packet := range w.read {
 		if w.plane.loops(packet[engine.Headroom:]) {
 			w.plane.looped.Add(1)
+			w.slots.put(packet[:slotLen])
 			continue
 		}
 		w.outbound = append(w.outbound, packet)
 	}
-	if len(w.outbound) > 0 {
-		w.port.Outbound(w.outbound)
+	room := w.hasRoom()
+	if room && w.outBacklog.Len() == 0 && len(w.read) < maxRounds*w.batch && (len(w.outbound) <= w.batch || !w.severalOut()) {
+		for at := 0; at < len(w.outbound); at += w.batch {
+			w.moveOut(w.outbound[at:min(at+w.batch, len(w.outbound))])
+		}
+		return len(w.read) > 0, nil
 	}
-	for _, packet := range w.read {
-		w.slots.put(packet[:slotLen])
+	for _, packet := range w.outbound {
+		size := len(packet) - engine.Headroom + packetCost
+		if lost, was := w.outBacklog.Push(w.plane.engine.FlowOut(packet), size, packet); was {
+			w.plane.engine.DropOut(lost)
+			w.slots.put(lost[:slotLen])
+		}
 	}
-	return true, nil
+	moved := 0
+	if room {
+		moved = w.outBacklog.PopBatch(w.outTurn)
+		w.moveOut(w.outTurn[:moved])
+	}
+	return len(w.read)+moved > 0, nil
 }
 
-// maxStandstill is how long packets from the host wait for a network device that
-// takes nothing. It holds up packets by all others, which is worth a pause, not a
-// stop.
-const maxStandstill = 20 * time.Millisecond
+// severalOut reports whether packets go to more than one call.
+func (w *worker) severalOut() bool {
+	first := w.plane.engine.FlowOut(w.outbound[0])
+	for _, packet := range w.outbound {
+		if w.plane.engine.FlowOut(packet) != first {
+			return true
+		}
+	}
+	return false
+}
+
+// moveOut gives packets to the peers.
+func (w *worker) moveOut(batch [][]byte) {
+	if len(batch) == 0 {
+		return
+	}
+	w.port.Outbound(batch)
+	for _, packet := range batch {
+		w.slots.put(packet[:slotLen])
+	}
+}
+
+const (
+	// maxStandstill is how long packets from the host wait for a network device
+	// that takes nothing. It holds up packets by all others, which is worth a
+	// pause, not a stop.
+	maxStandstill = 20 * time.Millisecond
+	// roomInterval is how long a worker that has nothing else to do waits for
+	// room: not every device says when it has some.
+	roomInterval = time.Millisecond
+)
+
+// hasRoom reports whether a batch can be sent, or dropped, as it has waited for
+// long enough.
+func (w *worker) hasRoom() bool {
+	if w.outer.hasRoom(w.batch) {
+		w.blocked = time.Time{}
+		return true
+	}
+	now := time.Now()
+	if w.blocked.IsZero() {
+		w.blocked = now
+	}
+	if now.Sub(w.blocked) < maxStandstill {
+		return false
+	}
+	w.blocked = time.Time{}
+	w.outer.assumeRoom()
+	return true
+}
 
 // wait returns when there may be something to do.
 func (w *worker) wait() {
 	w.outer.armReceive(w.poller)
-	if w.outer.hasRoom(w.batch) {
-		w.poller.arm(w.tun.fd, unix.EPOLLIN)
+	w.poller.arm(w.tun.fd, unix.EPOLLIN)
+	if w.outBacklog.Len() == 0 {
 		w.poller.wait(0)
-		return
-	}
-	w.outer.armRoom(w.poller)
-	if w.poller.wait(maxStandstill) {
-		w.outer.assumeRoom()
+	} else {
+		w.outer.armRoom(w.poller)
+		w.poller.wait(roomInterval)
 	}
 }
