@@ -36,12 +36,9 @@ func main() {
 	if *smoke {
 		o = small
 	}
-	var err error
-	if o.ways, err = regexp.Compile(*ways); err == nil {
-		o.stages, err = regexp.Compile(*measures)
-	}
+	err := errors.Join(only(&o.ways, *ways), only(&o.stages, *measures))
 	if err != nil || flag.NArg() > 0 {
-		fmt.Fprintln(os.Stderr, "bench:", errors.Join(err, flag.CommandLine.Parse([]string{"-h"})))
+		fmt.Fprintln(os.Stderr, "bench: bad arguments; -h explains them:", err)
 		os.Exit(2)
 	}
 	o.progress = os.Stdout
@@ -56,6 +53,14 @@ func main() {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
+}
+
+// only sets a regexp, if there is one to be set.
+func only(re **regexp.Regexp, expression string) (err error) {
+	if expression != "" {
+		*re, err = regexp.Compile(expression)
+	}
+	return err
 }
 
 // write writes the results to where they are wanted, and always to the terminal.
@@ -115,5 +120,6 @@ var (
 		tcp: time.Second, udp: 200 * time.Millisecond, firstTrials: 2, trials: 2,
 		echo: 200 * time.Millisecond, profile: time.Second,
 		load: 300 * time.Millisecond, sessions: []int{1, 20},
+		ways: regexp.MustCompile(`^(plain veth|wireguard-go|gopptp MPPE(, raw socket)?|naive MPPE|null, AF_XDP)$`),
 	}
 )

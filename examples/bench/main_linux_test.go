@@ -62,6 +62,9 @@ func TestSmoke(t *testing.T) {
 	}
 	var all, tunnelled []string
 	for _, w := range ways {
+		if !o.ways.MatchString(w.name) || w.stages != "" {
+			continue
+		}
 		all = append(all, w.name)
 		if w.name != plain {
 			tunnelled = append(tunnelled, w.name)
@@ -86,7 +89,7 @@ func TestBars(t *testing.T) {
 		names = append(names, w.name)
 	}
 	r := new(report.Report)
-	for _, name := range append([]string{latency, sessions}, plotted...) {
+	for _, name := range append([]string{latency, ownShare, sessions}, plotted...) {
 		m := r.Measure(name, "", "")
 		for _, way := range names {
 			m.Add(0, way, 1)

@@ -49,8 +49,9 @@ type run struct {
 // tunnel is one of the ways, which is there for the whole run.
 type tunnel struct {
 	*tunnels.Tunnel
-	name string
-	best float64 // packets a second, in the last search
+	name   string
+	stages *regexp.Regexp
+	best   float64 // packets a second, in the last search
 }
 
 // stage is something that is measured of each way in each round.
@@ -138,13 +139,13 @@ func (r *run) open() error {
 		}
 	}
 	for _, w := range ways {
-		if !r.wants(r.options.ways, w.name) {
+		if !r.wants(r.options.ways, w.name) || w.extra && r.options.ways == nil {
 			continue
 		}
 		t, err := tunnels.Open(w.kind(r.options))
 		if err == nil {
 			// The first packets have keys to agree on and neighbours to find.
-			r.tunnels = append(r.tunnels, &tunnel{Tunnel: t, name: w.name})
+			r.tunnels = append(r.tunnels, &tunnel{Tunnel: t, name: w.name, stages: regexp.MustCompile(w.stages)})
 			_, err = ping(t, 50*time.Millisecond)
 		}
 		if errors.Is(err, unix.EPERM) {
@@ -173,6 +174,9 @@ func (r *run) round(round int) {
 		for _, t := range r.tunnels {
 			if r.ctx.Err() != nil {
 				return
+			}
+			if !t.stages.MatchString(s.name) {
+				continue
 			}
 			err := t.Dead()
 			if err == nil {

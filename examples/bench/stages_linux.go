@@ -104,6 +104,7 @@ func (r *run) profiles(t *tunnel, round int) error {
 	if !t.Profiled {
 		return nil
 	}
+	both := cpu.Split{}
 	for _, reverse := range []bool{false, true} {
 		var got traffic.Octets
 		profile, err := t.Gateway.Profile(func() (err error) {
@@ -119,18 +120,25 @@ func (r *run) profiles(t *tunnel, round int) error {
 			s = &split{Split: cpu.Split{}}
 			r.splits[key] = s
 		}
-		if err := s.Add(profile); err != nil {
+		this := cpu.Split{}
+		if err := this.Add(profile); err != nil {
 			return err
 		}
+		s.Merge(this, 1)
 		s.octets += got.Received
+		both.Merge(this, 1e9/got.Received) // as much of each direction
 	}
-	r.say("round %d  %-24s %s", round+1, "CPU profile", t.name)
+	own := 100 * both.Of(cpu.Own)
+	if t.stages.String() == "" {
+		r.report.Measure(ownShare, "% of the gateway's CPU", "").Add(round, t.name, own)
+	}
+	r.say("round %d  %-24s %-28s %6.1f %% is our code but the cipher", round+1, "CPU profile", t.name, own)
 	return nil
 }
 
 // reportSplits makes a table of the profiles, in the order of the ways.
 func (r *run) reportSplits() {
-	kinds := map[cpu.Kind]string{cpu.Kernel: "kernel", cpu.Cipher: "cipher", cpu.Own: report.KindOwn, cpu.Runtime: report.KindRuntime}
+	kinds := map[cpu.Kind]string{cpu.Kernel: report.KindKernel, cpu.Cipher: "cipher", cpu.Own: report.KindOwn, cpu.Runtime: report.KindRuntime}
 	for _, w := range ways {
 		for _, reverse := range []bool{false, true} {
 			s := r.splits[splitKey{w.name, reverse}]
@@ -234,6 +242,9 @@ func (r *run) sessionLoad(t *tunnel, up, down *traffic.Load, round int) error {
 	after, err := t.Gateway.CPU()
 	if err := errors.Join(first.err, second.err, err); err != nil {
 		return err
+	}
+	if lost := (first.Loss + second.Loss) / 2; lost > 0.01 {
+		r.note("round %d, %s: %.1f %% lost", round+1, t.name, 100*lost)
 	}
 	packets := (first.Delivered + second.Delivered) * r.load.Seconds()
 	cost := (after - before).Seconds() / packets * 1e6

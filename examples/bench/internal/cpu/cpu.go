@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"fmt"
 	"regexp"
+	"slices"
 	"time"
 
 	"github.com/google/pprof/profile"
@@ -27,13 +28,15 @@ type Part struct {
 }
 
 // Parts are all there are, in the order of the way: from the peer to the host, and
-// back. Each sample is of the first of rules that fits.
+// back.
 var (
 	receive     = Part{"receive", Kernel}
 	decapsulate = Part{"decapsulate", Own}
 	decrypt     = Part{"decrypt", Cipher}
+	join        = Part{"join segments", Own}
 	tunWrite    = Part{"TUN write", Kernel}
 	tunRead     = Part{"TUN read", Kernel}
+	split       = Part{"split segments", Own}
 	encapsulate = Part{"encapsulate", Own}
 	encrypt     = Part{"encrypt", Cipher}
 	send        = Part{"send", Kernel}
@@ -41,38 +44,51 @@ var (
 	rest        = Part{"rest", Own}
 	runtime     = Part{"Go runtime", Runtime}
 
-	Parts = []Part{receive, decapsulate, decrypt, tunWrite, tunRead, encapsulate, encrypt, send, wait, rest, runtime}
+	Parts = []Part{receive, decapsulate, decrypt, join, tunWrite, tunRead, split, encapsulate, encrypt, send, wait, rest, runtime}
 )
 
-// rule assigns samples to a part.
+// rule assigns samples to a part. The first that fits counts.
 type rule struct {
 	part   Part
-	kernel bool           // is about time in the kernel
-	frame  *regexp.Regexp // that the stack has; nil: any stack
+	kernel bool // is about time in the kernel
+	// frames are what the stack has, each anywhere in it.
+	frames []*regexp.Regexp
 }
 
-const module = `^github\.com/gopptp/gopptp/`
+const (
+	module = `^github\.com/gopptp/gopptp/`
+	null   = module + `examples/bench/internal/null\.`
+)
+
+func frames(expressions ...string) (list []*regexp.Regexp) {
+	for _, e := range expressions {
+		list = append(list, regexp.MustCompile(e))
+	}
+	return list
+}
+
+// The directions of a worker. What its package does for one of them is below it.
+const (
+	in  = module + `userspace\.\(\*worker\)\.in$|` + null + `inbound$`
+	out = module + `userspace\.\(\*worker\)\.out$|` + null + `outbound$`
+)
 
 var rules = []rule{
 	// What the kernel does, by which of our functions asked it.
-	{tunRead, true, regexp.MustCompile(module + `.*(tunDevice|tunQueue|tunPort)\)\.(r|R)ead`)},
-	{tunWrite, true, regexp.MustCompile(module + `.*(tunDevice|tunQueue|tunPort)\)\.(w|W)rite`)},
-	{wait, true, regexp.MustCompile(`(?i)(poll|futex|usleep|netpoll)`)},
-	{receive, true, regexp.MustCompile(module + `.*(recvmmsg|\.receive|\.Receive)`)},
-	{send, true, regexp.MustCompile(module + `.*(sendmmsg|\.send|\.Send|\.kick|\.Kick|\.flush|\.Flush)`)},
+	{tunRead, true, frames(module + `userspace\.\(\*tun\w+\)\.[rR]ead|` + null + `readTUN$`)},
+	{tunWrite, true, frames(module + `userspace\.\(\*tun\w+\)\.([wW]rite|Deliver)|` + null + `writeTUN$`)},
+	{wait, true, frames(`^runtime\.(netpoll|futex|usleep)|EpollWait|` + module + `userspace\.\(\*poller\)|` + null + `await$`)},
+	{receive, true, frames(module + `userspace\.(recvmmsg|.*\.receive)|` + module + `internal/xdp\..*\.(Receive|Free)$|` + null + `.*\.receive$`)},
+	{send, true, frames(module + `userspace\.(sendmmsg|.*\.[sS]end)|` + module + `internal/xdp\..*\.Flush$|` + null + `.*\.flush$`)},
 	{wait, true, nil},
 
-	{decrypt, false, regexp.MustCompile(module + `mppe\..*(Open|Decrypt)`)},
-	{encrypt, false, regexp.MustCompile(module + `mppe\..*(Seal|Encrypt)`)},
-	// A batch is worked through at its end, both ways alike.
-	{decrypt, false, regexp.MustCompile(module + `internal/engine\.\(\*inBatch\)\.decrypt$`)},
-	{encrypt, false, regexp.MustCompile(module + `mppe\.`)},
-
-	{decapsulate, false, regexp.MustCompile(module + `(internal/engine\.\(\*\w+\)\.Inbound$|internal/engine\.\(\*inBatch\)|` +
-		`userspace\..*\.(receive|receiveOnce|Deliver)$|internal/xdp\..*(Receive|Fill))`)},
-	{encapsulate, false, regexp.MustCompile(module + `(internal/engine\.\(\*\w+\)\.Outbound$|internal/engine\.\(\*outBatch\)|` +
-		`userspace\..*\.(Send|sendPending|readTUN)$|internal/xdp\..*(Send|Complete))`)},
-	{rest, false, regexp.MustCompile(module)},
+	{decrypt, false, frames(module+`mppe\.`, in)},
+	{encrypt, false, frames(module+`mppe\.`, out)},
+	{join, false, frames(module+`internal/offload\.\(\*(Coalescer|group|segment)\)`, in)},
+	{split, false, frames(module+`internal/offload\.(\(\*Splitter\)|FinishChecksum)`, out)},
+	{decapsulate, false, frames(in)},
+	{encapsulate, false, frames(out)},
+	{rest, false, frames(module)},
 	{runtime, false, nil},
 }
 
@@ -85,19 +101,20 @@ var system = regexp.MustCompile(`^(internal/runtime/syscall.*\.(Syscall6|EpollWa
 func classify(stack []string) Part {
 	kernel := len(stack) > 0 && system.MatchString(stack[0])
 	for _, r := range rules {
-		if r.kernel != kernel {
-			continue
-		}
-		if r.frame == nil {
+		if r.kernel == kernel && r.fits(stack) {
 			return r.part
-		}
-		for _, name := range stack {
-			if r.frame.MatchString(name) {
-				return r.part
-			}
 		}
 	}
 	return rest
+}
+
+func (r *rule) fits(stack []string) bool {
+	for _, frame := range r.frames {
+		if !slices.ContainsFunc(stack, frame.MatchString) {
+			return false
+		}
+	}
+	return true
 }
 
 // Split is the time of each part.
@@ -120,6 +137,13 @@ func (s Split) Of(k Kind) float64 {
 		}
 	}
 	return float64(sum) / float64(max(s.Total(), 1))
+}
+
+// Merge adds another split, so many times.
+func (s Split) Merge(o Split, times float64) {
+	for p, d := range o {
+		s[p] += time.Duration(float64(d) * times)
+	}
 }
 
 // Add adds what a profile has, as runtime/pprof writes it.

@@ -83,7 +83,10 @@ func (ns *Namespace) Start(cmd *exec.Cmd) (err error) {
 	return err
 }
 
-// Pair makes two namespaces that are joined by a veth pair, eth0 at both ends.
+// Device is the end of a veth pair.
+const Device = "eth0"
+
+// Pair makes two namespaces that are joined by a veth pair.
 func Pair(a, b netip.Prefix) (first, second *Namespace, err error) {
 	if first, err = New(); err != nil {
 		return nil, nil, err
@@ -101,14 +104,13 @@ func Pair(a, b netip.Prefix) (first, second *Namespace, err error) {
 }
 
 func join(first, second *Namespace, a, b netip.Prefix) error {
-	const device = "eth0"
 	attrs := netlink.NewLinkAttrs()
-	attrs.Name = device
-	if err := first.nl.LinkAdd(&netlink.Veth{LinkAttrs: attrs, PeerName: device, PeerNamespace: netlink.NsFd(second.fd)}); err != nil {
+	attrs.Name = Device
+	if err := first.nl.LinkAdd(&netlink.Veth{LinkAttrs: attrs, PeerName: Device, PeerNamespace: netlink.NsFd(second.fd)}); err != nil {
 		return err
 	}
 	for ns, address := range map[*Namespace]netip.Prefix{first: a, second: b} {
-		link, err := ns.nl.LinkByName(device)
+		link, err := ns.nl.LinkByName(Device)
 		if err != nil {
 			return err
 		}
@@ -119,7 +121,7 @@ func join(first, second *Namespace, a, b netip.Prefix) error {
 	// What is sent too early is lost, and the kernel takes a second to look for the
 	// neighbour again.
 	for range 500 {
-		if first.isUp(device) && second.isUp(device) {
+		if first.isUp() && second.isUp() {
 			return nil
 		}
 		time.Sleep(2 * time.Millisecond)
@@ -159,7 +161,16 @@ func (ns *Namespace) up(device string) error {
 	return ns.nl.LinkSetUp(link)
 }
 
-func (ns *Namespace) isUp(device string) bool {
-	link, err := ns.nl.LinkByName(device)
+func (ns *Namespace) isUp() bool {
+	link, err := ns.nl.LinkByName(Device)
 	return err == nil && link.Attrs().OperState == netlink.OperUp
+}
+
+// MAC is the address of Device.
+func (ns *Namespace) MAC() ([]byte, error) {
+	link, err := ns.nl.LinkByName(Device)
+	if err != nil {
+		return nil, err
+	}
+	return link.Attrs().HardwareAddr, nil
 }

@@ -6,8 +6,8 @@ import "math"
 type Bar struct {
 	Measure string
 	Way     string
-	To      string  // the way it is compared with
-	Least   float64 // the ratio; zero: see Beyond
+	To      string  // the way it is compared with; empty: none, the value itself counts
+	Least   float64 // the ratio, or
 	Most    float64 // the ratio, or
 	Beyond  float64 // how much more than the other it may be, in the measure's unit
 }
@@ -28,6 +28,9 @@ func (r *Report) Judge(bars []Bar) (verdicts []Verdict) {
 			}
 			v := Verdict{Bar: b}
 			switch {
+			case b.To == "":
+				v.Is = m.Of(b.Way)
+				v.Met = v.Is.Median <= b.Most
 			case b.Beyond != 0:
 				v.Is = m.Beyond(b.Way, b.To)
 				v.Met = v.Is.Median <= b.Beyond

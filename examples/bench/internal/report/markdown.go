@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"time"
 )
@@ -59,76 +60,107 @@ func (v Verdict) row(r *Report) string {
 	if !v.Met {
 		met = "**missed**"
 	}
-	what := fmt.Sprintf("%s: %s against %s", v.Measure, v.Way, v.To)
-	switch {
-	case v.Beyond != 0:
-		unit := ""
-		for _, m := range r.Measures {
-			if m.Name == v.Measure {
-				unit = " " + m.Unit
-			}
+	unit := ""
+	for _, m := range r.Measures {
+		if m.Name == v.Measure {
+			unit = m.Unit
 		}
-		return fmt.Sprintf("| %s | ≤ %s%s more | %s | %s |\n", what, number(v.Beyond), unit, v.Is.text(), met)
-	case v.Most != 0:
-		return fmt.Sprintf("| %s | ≤ %.2f × | %s | %s |\n", what, v.Most, v.Is.ratio(), met)
 	}
-	return fmt.Sprintf("| %s | ≥ %.2f × | %s | %s |\n", what, v.Least, v.Is.ratio(), met)
+	what := fmt.Sprintf("%s: %s", v.Measure, v.Way)
+	wanted, is := "", v.Is.ratio()
+	if v.To != "" {
+		what += " against " + v.To
+	}
+	switch {
+	case v.To == "":
+		wanted, is = fmt.Sprintf("≤ %s %s", number(v.Most), unit), v.Is.text()
+	case v.Beyond != 0:
+		wanted, is = fmt.Sprintf("≤ %s %s more", number(v.Beyond), unit), v.Is.text()
+	case v.Most != 0:
+		wanted = fmt.Sprintf("≤ %.2f ×", v.Most)
+	default:
+		wanted = fmt.Sprintf("≥ %.2f ×", v.Least)
+	}
+	return fmt.Sprintf("| %s | %s | %s | %s |\n", what, wanted, is, met)
 }
 
 func (m *Measure) table(b *strings.Builder) {
-	fmt.Fprintf(b, "| %s, %s | | × %s |\n|---|---|---|\n", m.Name, m.Unit, m.Reference)
+	if m.Reference == "" {
+		fmt.Fprintf(b, "| %s, %s | |\n|---|---|\n", m.Name, m.Unit)
+	} else {
+		fmt.Fprintf(b, "| %s, %s | | × %s |\n|---|---|---|\n", m.Name, m.Unit, m.Reference)
+	}
 	for _, s := range m.Series {
-		ratio := m.Ratio(s.Way, m.Reference).ratio()
-		if s.Way == m.Reference {
-			ratio = "1"
+		ratio := " " + m.Ratio(s.Way, m.Reference).ratio() + " |"
+		switch m.Reference {
+		case "":
+			ratio = ""
+		case s.Way:
+			ratio = " 1 |"
 		}
-		fmt.Fprintf(b, "| %s | %s | %s |\n", s.Way, m.Of(s.Way).text(), ratio)
-	}
-	b.WriteString("\n")
-}
-
-// splits has a table with a row a part and a column a split.
-func (r *Report) splits(b *strings.Builder) {
-	if len(r.Splits) == 0 {
-		return
-	}
-	b.WriteString("| CPU of the gateway |")
-	for _, s := range r.Splits {
-		fmt.Fprintf(b, " %s, %s |", s.Way, s.Direction)
-	}
-	b.WriteString("\n|---|" + strings.Repeat("---|", len(r.Splits)) + "\n| s a gigabyte |")
-	for _, s := range r.Splits {
-		fmt.Fprintf(b, " %.2f |", s.PerGB.Seconds())
-	}
-	b.WriteString("\n")
-	for i, p := range r.Splits[0].Parts {
-		fmt.Fprintf(b, "| %s |", p.Name)
-		for _, s := range r.Splits {
-			fmt.Fprintf(b, " %s |", percent(s.Parts[i].Share))
-		}
-		b.WriteString("\n")
-	}
-	for _, kind := range []string{"our code", "our code and the Go runtime"} {
-		fmt.Fprintf(b, "| *%s* |", kind)
-		for _, s := range r.Splits {
-			sum := 0.0
-			for _, p := range s.Parts {
-				if p.Kind == KindOwn || p.Kind == KindRuntime && kind != "our code" {
-					sum += p.Share
-				}
-			}
-			fmt.Fprintf(b, " *%s* |", percent(sum))
-		}
-		b.WriteString("\n")
+		fmt.Fprintf(b, "| %s | %s |%s\n", s.Way, m.Of(s.Way).text(), ratio)
 	}
 	b.WriteString("\n")
 }
 
 // Kinds of parts that are summed up.
 const (
+	KindKernel  = "kernel"
 	KindOwn     = "own"
 	KindRuntime = "runtime"
 )
+
+// splits has a table for each direction, with a row a part and a column a way.
+func (r *Report) splits(b *strings.Builder) {
+	var directions []string
+	for _, s := range r.Splits {
+		if !slices.Contains(directions, s.Direction) {
+			directions = append(directions, s.Direction)
+		}
+	}
+	for _, d := range directions {
+		var columns []*Split
+		for _, s := range r.Splits {
+			if s.Direction == d {
+				columns = append(columns, s)
+			}
+		}
+		row := func(name, mark string, cell func(s *Split) string) {
+			fmt.Fprintf(b, "| %s%s%s |", mark, name, mark)
+			for _, s := range columns {
+				fmt.Fprintf(b, " %s%s%s |", mark, cell(s), mark)
+			}
+			b.WriteString("\n")
+		}
+		row("CPU of the gateway, TCP "+d+", ms a gigabyte", "", func(s *Split) string { return s.Way })
+		b.WriteString("|---|" + strings.Repeat("---|", len(columns)) + "\n")
+		for i, p := range columns[0].Parts {
+			row(p.Name, "", func(s *Split) string { return milliseconds(s.PerGB, s.Parts[i].Share) })
+		}
+		row("all", "*", func(s *Split) string { return milliseconds(s.PerGB, 1) })
+		row("system calls", "*", func(s *Split) string { return milliseconds(s.PerGB, s.of(KindKernel)) })
+		row("our code but the cipher", "*", func(s *Split) string { return percent(s.of(KindOwn)) })
+		row("with the Go runtime", "*", func(s *Split) string { return percent(s.of(KindOwn) + s.of(KindRuntime)) })
+		b.WriteString("\n")
+	}
+}
+
+// of is the share of a kind.
+func (s *Split) of(kind string) (share float64) {
+	for _, p := range s.Parts {
+		if p.Kind == kind {
+			share += p.Share
+		}
+	}
+	return share
+}
+
+func milliseconds(all time.Duration, share float64) string {
+	if share == 0 {
+		return "–"
+	}
+	return fmt.Sprintf("%.0f", share*float64(all)/float64(time.Millisecond))
+}
 
 func percent(share float64) string {
 	if share == 0 {

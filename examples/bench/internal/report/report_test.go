@@ -23,7 +23,7 @@ func example() *Report {
 	m.Add(2, "ours", 12) // the second round failed
 	m.Add(0, "none", math.NaN())
 	r.Splits = []*Split{{Way: "ours", Direction: "in", PerGB: 2500 * time.Millisecond, Parts: []PartTime{
-		{"receive", "kernel", 0.75}, {"decapsulate", KindOwn, 0.15}, {"Go runtime", KindRuntime, 0.1}, {"rest", KindOwn, 0},
+		{"receive", KindKernel, 0.75}, {"decapsulate", KindOwn, 0.15}, {"Go runtime", KindRuntime, 0.1}, {"rest", KindOwn, 0},
 	}}}
 	return r
 }
@@ -56,6 +56,8 @@ func TestJudge(t *testing.T) {
 		{Bar{Measure: "speed", Way: "ours", To: "other", Most: 2.4}, false},
 		{Bar{Measure: "speed", Way: "ours", To: "other", Beyond: 5}, true},
 		{Bar{Measure: "speed", Way: "ours", To: "other", Beyond: 4}, false},
+		{Bar{Measure: "speed", Way: "ours", Most: 7}, true},
+		{Bar{Measure: "speed", Way: "ours", Most: 6}, false},
 	} {
 		verdicts := example().Judge([]Bar{c.bar})
 		require.Len(t, verdicts, 1)
@@ -71,19 +73,23 @@ func TestMarkdown(t *testing.T) {
 	text := example().Markdown([]Bar{
 		{Measure: "speed", Way: "ours", To: "other", Least: 2},
 		{Measure: "speed", Way: "ours", To: "other", Beyond: 1},
+		{Measure: "speed", Way: "ours", Most: 7},
 	}, "plot.svg")
 	for _, line := range []string{
 		"    make it",
 		"![Ratios to wireguard-go](plot.svg)",
 		"| speed: ours against other | ≥ 2.00 × | 2.50 (2.00–3.00) | met |",
 		"| speed: ours against other | ≤ 1.00 Gbit/s more | 4.50 (1.00–8.00) | **missed** |",
+		"| speed: ours | ≤ 7.00 Gbit/s | 7.00 (2.00–12.0) | met |",
 		"| other | 2.00 (1.00–4.00) | 1 |",
 		"| none | – | – |",
-		"| CPU of the gateway | ours, in |",
-		"| s a gigabyte | 2.50 |",
+		"| CPU of the gateway, TCP in, ms a gigabyte | ours |",
+		"| receive | 1875 |",
 		"| rest | – |",
-		"| *our code* | *15.0 %* |",
-		"| *our code and the Go runtime* | *25.0 %* |",
+		"| *all* | *2500* |",
+		"| *system calls* | *1875* |",
+		"| *our code but the cipher* | *15.0 %* |",
+		"| *with the Go runtime* | *25.0 %* |",
 	} {
 		require.Contains(t, text, line+"\n")
 	}

@@ -32,11 +32,5 @@ func naiveRole(config json.RawMessage) (any, <-chan error, error) {
 	if err := json.Unmarshal(config, &o); err != nil {
 		return nil, nil, err
 	}
-	run, err := naive.Open(o)
-	if err != nil {
-		return nil, nil, err
-	}
-	failed := make(chan error, 1)
-	go func() { failed <- run() }()
-	return nil, failed, nil
+	return forward(naive.Open(o))
 }

@@ -20,7 +20,7 @@ import (
 // tunnelMTU is what fits with MPPE.
 const tunnelMTU = 1456
 
-// Config says how our data plane is used. Receive is a name in Planes.
+// Config says how our data plane is used. Plane is a name in Planes.
 type Config struct {
 	MPPE     bool
 	Plane    string
@@ -29,7 +29,10 @@ type Config struct {
 
 // Planes are the ways to open our data plane.
 var Planes = map[string]func(*userspace.Options){
-	"auto": func(*userspace.Options) {},
+	"auto":       func(*userspace.Options) {},
+	"raw":        func(o *userspace.Options) { o.XDP = userspace.XDPOff },
+	"one worker": func(o *userspace.Options) { o.Workers = 1 },
+	"plain TUN":  func(o *userspace.Options) { o.XDP, o.NoOffload = userspace.XDPOff, true },
 }
 
 // Ours is our client and our server.
@@ -47,7 +50,7 @@ func Ours(c Config) Kind {
 }
 
 // Roles are those of this program's processes.
-var Roles = map[string]child.Role{"server": serverRole, "client": clientRole, "naive": naiveRole}
+var Roles = map[string]child.Role{"server": serverRole, "client": clientRole, "naive": naiveRole, "null": nullRole}
 
 func (c *Config) parse(config json.RawMessage) error {
 	if err := json.Unmarshal(config, c); err != nil {

@@ -73,6 +73,9 @@ func Open(kind Kind) (*Tunnel, error) {
 		err = t.keep(traffic.ServeTCP(server))
 	}
 	if err != nil {
+		// What is about to end says why.
+		time.Sleep(100 * time.Millisecond)
+		err = errors.Join(err, t.Dead())
 		t.Close()
 		return nil, err
 	}
