@@ -324,6 +324,11 @@ func openNetlink(device string) (*netlinkConfig, error) {
 
 func (c *netlinkConfig) close() { c.handle.Close() }
 
+// tunQueueLen is how many packets wait for a worker to read them, which it does
+// unless it does not get a processor: for so long, milliseconds, nothing shall be
+// lost. The kernel's 500 are few of the small ones.
+const tunQueueLen = 2048
+
 // up makes the device ready for packets and routes prefixes to it.
 func (c *netlinkConfig) up(mtu int, prefixes []netip.Prefix) error {
 	// The link-local addresses are those that IPV6CP agrees on. With one of its
@@ -333,6 +338,9 @@ func (c *netlinkConfig) up(mtu int, prefixes []netip.Prefix) error {
 	_ = c.handle.LinkSetIP6AddrGenMode(c.link, addrGenModeNone)
 	if err := c.handle.LinkSetMTU(c.link, mtu); err != nil {
 		return fmt.Errorf("userspace: set the MTU of %s: %w", c.link.Attrs().Name, err)
+	}
+	if err := c.handle.LinkSetTxQLen(c.link, tunQueueLen); err != nil {
+		return fmt.Errorf("userspace: set the queue length of %s: %w", c.link.Attrs().Name, err)
 	}
 	if err := c.handle.LinkSetUp(c.link); err != nil {
 		return fmt.Errorf("userspace: set %s up: %w", c.link.Attrs().Name, err)

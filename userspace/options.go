@@ -48,7 +48,8 @@ type Options struct {
 	SendBuffer int
 	// Workers is how many goroutines move packets, 1 to 64, each with a queue of
 	// the TUN device and a socket of its own; a call belongs to one of them. Zero:
-	// one for each processor that the process may use, four at the most.
+	// one for each processor that the process may use but one, as the host's
+	// network stack and the sessions have work too; four at the most.
 	Workers int
 	// Batch is how many packets go through one system call, and are encrypted or
 	// decrypted side by side, 1 to 256. A worker never waits for a batch to fill.
@@ -186,7 +187,7 @@ func (o Options) withDefaults() Options {
 		o.SendBuffer = defaultSendBuffer
 	}
 	if o.Workers == 0 {
-		o.Workers = min(runtime.GOMAXPROCS(0), maxDefaultWorkers)
+		o.Workers = min(max(runtime.GOMAXPROCS(0)-1, 1), maxDefaultWorkers)
 	}
 	if o.Batch == 0 {
 		o.Batch = defaultBatch

@@ -14,14 +14,16 @@ import (
 // instead would keep the thread's claim on a processor from other goroutines until
 // the runtime takes it back, which lasts up to milliseconds.
 //
-// A descriptor tells of itself once for each time that it is armed, so that a
-// goroutine that is busy is not told of every packet.
+// A descriptor that is armed tells of itself once, so that a goroutine that is busy is
+// not told of every packet. One that has not told stays armed, which saves a system
+// call for each that is quiet.
 type poller struct {
 	epoll  int
 	file   *os.File
 	conn   syscall.RawConn
-	wakeup descriptor // an eventfd
-	count  [8]byte    // read from it
+	armed  map[int]uint32 // for what, by descriptor; zero if it has told
+	wakeup descriptor     // an eventfd
+	count  [8]byte        // read from it
 	event  unix.EpollEvent
 	events [8]unix.EpollEvent
 
@@ -45,7 +47,7 @@ func newPoller() (*poller, error) {
 	}
 	p := &poller{
 		epoll: fd, file: os.NewFile(uintptr(fd), "epoll"),
-		wakeup: newDescriptor(event),
+		armed: make(map[int]uint32), wakeup: newDescriptor(event),
 	}
 	p.pollFunc = p.poll
 	if p.conn, err = p.file.SyscallConn(); err == nil {
@@ -61,12 +63,20 @@ func newPoller() (*poller, error) {
 
 // arm has wait return when fd is ready for events, or has an error.
 func (p *poller) arm(fd int, events uint32) {
+	if p.armed[fd] == events {
+		return
+	}
+	p.armed[fd] = events
 	p.event = unix.EpollEvent{Events: events | unix.EPOLLONESHOT, Fd: int32(fd)}
 	// One that has been closed is forgotten, and its number comes back.
 	if unix.EpollCtl(p.epoll, unix.EPOLL_CTL_MOD, fd, &p.event) == unix.ENOENT {
 		_ = unix.EpollCtl(p.epoll, unix.EPOLL_CTL_ADD, fd, &p.event)
 	}
 }
+
+// forget is told that descriptors may have been closed, and others have their
+// numbers.
+func (p *poller) forget() { clear(p.armed) }
 
 // wait returns when a descriptor that is armed is ready, after wake, and after
 // timeout unless that is zero.
@@ -75,17 +85,20 @@ func (p *poller) wait(timeout time.Duration) {
 	if timeout != 0 {
 		_ = p.file.SetReadDeadline(time.Now().Add(timeout))
 	}
-	err := p.conn.Read(p.pollFunc)
+	_ = p.conn.Read(p.pollFunc)
 	if timeout != 0 {
 		_ = p.file.SetReadDeadline(time.Time{})
-	}
-	if err == nil {
-		_, _ = unix.Read(p.wakeup.fd, p.count[:])
 	}
 }
 
 func (p *poller) poll(uintptr) bool {
 	n, _ := unix.EpollWait(p.epoll, p.events[:], 0)
+	for _, e := range p.events[:max(n, 0)] {
+		p.armed[int(e.Fd)] = 0
+		if int(e.Fd) == p.wakeup.fd {
+			_, _ = unix.Read(p.wakeup.fd, p.count[:])
+		}
+	}
 	return n > 0
 }
 

@@ -136,6 +136,7 @@ func (w *worker) in() (bool, error) {
 			w.moveBacklogIn()
 		}
 		w.outer.change()
+		w.poller.forget()
 	}
 	w.arrivals = w.arrivals[:0]
 	for range maxRounds {
