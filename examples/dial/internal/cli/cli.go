@@ -24,10 +24,10 @@ import (
 type flags struct {
 	secretFlags
 	securityFlags
+	plane   planeFlags
 	user    string
 	routes  []string
 	mtu     int
-	tun     string
 	timeout time.Duration
 	keep    time.Duration
 	echo    time.Duration
@@ -50,7 +50,7 @@ func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 		o.Client.Logger = log
 		o.End = untilSignal()
 		o.OpenDataplane = func() (gopptp.Dataplane, string, error) {
-			plane, err := userspace.Open(userspace.Options{TUNName: f.tun, MTU: f.mtu, Logger: log})
+			plane, err := userspace.Open(f.plane.options(f.mtu, log))
 			if err != nil {
 				return nil, "", err
 			}
@@ -115,7 +115,9 @@ Exit codes:
 	p.StringArrayVar(&f.routes, "route", nil, "route `NETWORK`, such as 192.168.7.0/24, into the tunnel; may be repeated")
 	p.BoolVar(&f.ipv6, "ipv6", false, "carry IPv6 too, if the server will; what it is to reach needs a --route, ::/0 is all")
 	p.IntVar(&f.mtu, "mtu", 0, "largest IP packet in the tunnel, 576 to 1500 `OCTETS`; 0: what fits")
-	p.StringVar(&f.tun, "tun", "", "`NAME` of the tunnel's network device (default the first free pptpN)")
+	p.StringVar(&f.plane.tun, "tun", "", "`NAME` of the tunnel's network device (default the first free pptpN)")
+	p.StringVar(&f.plane.xdp, "xdp", "auto", "AF_XDP past the host's firewall rules and packet captures, where it can be had: auto, on or off (`MODE`)")
+	p.IntVar(&f.plane.workers, "workers", 0, "how many goroutines move packets (`N`); 0: one a processor, at most 4")
 	p.BoolVar(&f.dns, "dns", false, "ask for name servers and print them")
 	p.DurationVar(&f.timeout, "timeout", 30*time.Second, "how long the tunnel may take to come up (`DURATION`)")
 	p.DurationVar(&f.keep, "for", 0, "end the tunnel after this `DURATION`; 0: not by itself")
@@ -158,8 +160,8 @@ func (f *flags) options(host string, stdin io.Reader) (*tunnel.Options, error) {
 	case f.silence < 1:
 		return nil, fmt.Errorf("--echo-failures: %d is less than 1", f.silence)
 	}
-	if err := (&userspace.Options{TUNName: f.tun}).Validate(); err != nil {
-		return nil, fmt.Errorf("--tun: %q cannot be the name of a network device", f.tun)
+	if err := f.plane.check(); err != nil {
+		return nil, err
 	}
 	if err := f.apply(c); err != nil {
 		return nil, err

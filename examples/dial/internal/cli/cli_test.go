@@ -17,6 +17,7 @@ import (
 	"github.com/gopptp/gopptp/examples/dial/internal/tunnel"
 	"github.com/gopptp/gopptp/mppe"
 	"github.com/gopptp/gopptp/ppp"
+	"github.com/gopptp/gopptp/userspace"
 )
 
 // parse runs a command line up to the point where it would dial.
@@ -49,6 +50,28 @@ func TestOptions(t *testing.T) {
 	}, o)
 	_, left := os.LookupEnv(passwordVariable)
 	assert.False(t, left, "the environment is inherited")
+}
+
+func TestPlaneOptions(t *testing.T) {
+	var got userspace.Options
+	for _, c := range []struct {
+		args string
+		want userspace.Options
+	}{
+		{"", userspace.Options{}},
+		{"--tun vpn0 --mtu 1400 --xdp off --workers 1", userspace.Options{TUNName: "vpn0", MTU: 1400, XDP: userspace.XDPOff, Workers: 1}},
+		{"--xdp on", userspace.Options{XDP: userspace.XDPOn}},
+	} {
+		cmd := command(func(host string, f *flags) error {
+			_, err := f.options(host, nil)
+			got = f.plane.options(f.mtu, nil)
+			return err
+		})
+		cmd.SetArgs(append(strings.Fields(c.args), "-u", "alice", "vpn"))
+		t.Setenv(passwordVariable, "correct horse") // reading it removes it
+		require.NoError(t, cmd.Execute(), c.args)
+		assert.Equal(t, c.want, got, c.args)
+	}
 }
 
 func TestPassword(t *testing.T) {
@@ -140,6 +163,9 @@ func TestUsage(t *testing.T) {
 		{"-u alice --timeout 0s vpn", "--timeout: 0s is not a time to wait"},
 		{"-u alice --for -1s vpn", "--for: -1s is negative"},
 		{"-u alice --tun a/b vpn", `--tun: "a/b" cannot be the name of a network device`},
+		{"-u alice --xdp native vpn", `--xdp: "native" is not one of auto, on, off`},
+		{"-u alice --workers 65 vpn", "--workers: 65 is neither 0 nor from 1 to 64"},
+		{"-u alice --workers -1 vpn", "--workers: -1 is neither 0 nor from 1 to 64"},
 		{"-u alice --encryption yes vpn", `--encryption: "yes" is not one of require, prefer, allow, deny`},
 		{"-u alice --auth mschap vpn", `--auth: "mschap" is not one of ms-chapv2, ms-chapv1, chap-md5, pap, eap`},
 		{"-u alice --auth pap,pap vpn", "--auth: pap is there twice"},

@@ -22,8 +22,8 @@ func serveCommand() *cobra.Command {
 		Short: "Run the gateway",
 		Long: `Runs the gateway in the foreground and logs to standard error.
 
-It needs CAP_NET_RAW for GRE and CAP_NET_ADMIN for its TUN device. It changes
-nothing else of the host: forwarding (net.ipv4.ip_forward, and with IPv6
+It needs CAP_NET_RAW for GRE and CAP_NET_ADMIN for its TUN device, and for AF_XDP
+CAP_BPF as well. It changes nothing else of the host: forwarding (net.ipv4.ip_forward, and with IPv6
 net.ipv6.conf.all.forwarding), address translation and firewall are yours to
 configure.
 
@@ -54,16 +54,39 @@ func run(cfg *config.Config, store *users.Store, log *slog.Logger) error {
 		Log:     log,
 		Signals: twoSignals(),
 		OpenDataplane: func() (gopptp.Dataplane, error) {
-			return userspace.Open(userspace.Options{
-				TUNName:     cfg.TUN,
-				FlowControl: cfg.FlowControl,
-				MTU:         cfg.DeviceMTU(),
-				Addresses:   cfg.Addresses(),
-				Prefixes:    cfg.Networks(),
-				Logger:      log,
-			})
+			plane, err := userspace.Open(planeOptions(cfg, log))
+			if err != nil {
+				return nil, err
+			}
+			d := &cfg.Dataplane
+			log.Info("data plane", "tun", plane.DeviceName(), "mtu", cfg.DeviceMTU(), "workers", d.WorkerCount(), "xdp", d.XDP, "offload", d.Offload)
+			return plane, nil
 		},
 	})
+}
+
+var xdpModes = map[config.XDP]userspace.XDPMode{
+	config.XDPAuto: userspace.XDPAuto, config.XDPOn: userspace.XDPOn, config.XDPOff: userspace.XDPOff,
+}
+
+func planeOptions(cfg *config.Config, log *slog.Logger) userspace.Options {
+	d := &cfg.Dataplane
+	return userspace.Options{
+		TUNName:       cfg.TUN,
+		MTU:           cfg.DeviceMTU(),
+		Addresses:     cfg.Addresses(),
+		Prefixes:      cfg.Networks(),
+		NoMSSClamp:    !d.MSSClamp,
+		FlowControl:   cfg.FlowControl,
+		ReceiveBuffer: int(d.ReceiveBuffer),
+		SendBuffer:    int(d.SendBuffer),
+		Workers:       d.WorkerCount(),
+		Batch:         d.Batch,
+		XDP:           xdpModes[d.XDP],
+		Ring:          d.Ring,
+		NoOffload:     !d.Offload,
+		Logger:        log,
+	}
 }
 
 // twoSignals passes on the first two signals to stop. A third kills the process,

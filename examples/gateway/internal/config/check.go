@@ -20,6 +20,7 @@ func (c *Config) check() diag.Problems {
 	k.numbers()
 	k.durations()
 	k.names()
+	k.dataplane()
 	k.security()
 	return k.problems
 }

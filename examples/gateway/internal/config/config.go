@@ -41,6 +41,7 @@ type Config struct {
 	Limits      Limits        `yaml:"limits"`
 	TUN         string        `yaml:"tun"`
 	FlowControl bool          `yaml:"gre_flow_control"`
+	Dataplane   Dataplane     `yaml:"dataplane"`
 	Loops       int           `yaml:"loops"`
 	StopTimeout time.Duration `yaml:"stop_timeout"`
 	Log         Log           `yaml:"log"`

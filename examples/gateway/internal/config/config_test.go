@@ -132,6 +132,15 @@ limits:
   gre_timeout: 1500ms
 tun: vpn
 gre_flow_control: true
+dataplane:
+  workers: 2
+  xdp: off
+  offload: false
+  mss_clamp: false
+  batch: 16
+  ring: 256
+  receive_buffer: 512KiB
+  send_buffer: 1GiB
 loops: 3
 stop_timeout: 0s
 log: {level: debug, format: json}
@@ -161,6 +170,7 @@ log: {level: debug, format: json}
 		Limits:         Limits{10, 20, 30, 40, time.Second, 2 * time.Second, 1500 * time.Millisecond},
 		TUN:            "vpn",
 		FlowControl:    true,
+		Dataplane:      Dataplane{Workers: 2, XDP: XDPOff, Batch: 16, Ring: 256, ReceiveBuffer: 512 << 10, SendBuffer: 1 << 30},
 		Loops:          3,
 		Log:            Log{Level: slog.LevelDebug, Format: LogJSON},
 	}
@@ -302,6 +312,24 @@ func TestProblems(t *testing.T) {
 		{"name", "name: ''\n", []string{`gw.yaml:1: name: must have 1 to 63 octets, not 0`}},
 		{"name with a space", "name: a b\n", []string{`gw.yaml:1: name: "a b" has other characters than printable ASCII ones`}},
 		{"flow control", "gre_flow_control: yes\n", []string{`gw.yaml:1: gre_flow_control: "yes" is neither true nor false`}},
+		{"dataplane", "dataplane:\n  workers: 65\n  batch: 0\n  ring: 1000\n  receive_buffer: 100KiB\n  send_buffer: 1536MiB\n", []string{
+			`gw.yaml:2: dataplane.workers: 65 is not from 0 to 64`,
+			`gw.yaml:3: dataplane.batch: 0 is not from 1 to 256`,
+			`gw.yaml:4: dataplane.ring: 1000 is not a power of two from 64 to 65536`,
+			`gw.yaml:5: dataplane.receive_buffer: 100KiB is not from 256KiB to 1GiB`,
+			`gw.yaml:6: dataplane.send_buffer: 1536MiB is not from 256KiB to 1GiB`,
+		}},
+		{"dataplane, no values", "dataplane:\n  workers: many\n  xdp: native\n  offload: on\n  receive_buffer: 4194304\n  send_buffer: 9999999999GiB\n", []string{
+			`gw.yaml:2: dataplane.workers: "many" is not a whole number`,
+			`gw.yaml:3: dataplane.xdp: "native" is not one of auto, on, off`,
+			`gw.yaml:4: dataplane.offload: "on" is neither true nor false`,
+			`gw.yaml:5: dataplane.receive_buffer: "4194304" is not a size: write it with its unit, like 512KiB or 4MiB`,
+			`gw.yaml:6: dataplane.send_buffer: 9999999999GiB is too large a size`,
+		}},
+		{"size", "dataplane: {receive_buffer: -1MiB, send_buffer: 5GiB}\n", []string{
+			`gw.yaml:1: dataplane.receive_buffer: "-1MiB" is not a size: write it with its unit, like 512KiB or 4MiB`,
+			`gw.yaml:1: dataplane.send_buffer: 5GiB is too large a size`,
+		}},
 		{"tun", "tun: a/b\n", []string{`gw.yaml:1: tun: "a/b" cannot be the name of a network device`}},
 		{"log", "log:\n  level: loud\n  format: xml\n", []string{
 			`gw.yaml:2: log.level: "loud" is not one of debug, info, warn, error`,

@@ -33,6 +33,8 @@ var scalars = map[reflect.Type]func(text string) (any, error){
 	reflect.TypeFor[ppp.AuthMethod]():          func(text string) (any, error) { return parseMethod(text) },
 	reflect.TypeFor[mppe.KeyLength]():          func(text string) (any, error) { return parseKeyLength(text) },
 	reflect.TypeFor[MPPEMode]():                func(text string) (any, error) { return parseMode(text) },
+	reflect.TypeFor[XDP]():                     func(text string) (any, error) { return parseXDP(text) },
+	reflect.TypeFor[Size]():                    func(text string) (any, error) { return parseSize(text) },
 	reflect.TypeFor[slog.Level]():              func(text string) (any, error) { return parseLevel(text) },
 	reflect.TypeFor[LogFormat]():               func(text string) (any, error) { return parseFormat(text) },
 	// These must not repeat what they read.
