@@ -117,7 +117,7 @@ Exit codes:
 	p.IntVar(&f.mtu, "mtu", 0, "largest IP packet in the tunnel, 576 to 1500 `OCTETS`; 0: what fits")
 	p.StringVar(&f.plane.tun, "tun", "", "`NAME` of the tunnel's network device (default the first free pptpN)")
 	p.StringVar(&f.plane.xdp, "xdp", "auto", "AF_XDP past the host's firewall rules and packet captures, where it can be had: auto, on or off (`MODE`)")
-	p.IntVar(&f.plane.workers, "workers", 0, "how many goroutines move packets (`N`); 0: one a processor, at most 4")
+	p.IntVar(&f.plane.workers, "workers", 0, "how many goroutines move packets (`N`); 0: one a processor but one, at most 4")
 	p.BoolVar(&f.dns, "dns", false, "ask for name servers and print them")
 	p.DurationVar(&f.timeout, "timeout", 30*time.Second, "how long the tunnel may take to come up (`DURATION`)")
 	p.DurationVar(&f.keep, "for", 0, "end the tunnel after this `DURATION`; 0: not by itself")

@@ -59,7 +59,11 @@ func run(cfg *config.Config, store *users.Store, log *slog.Logger) error {
 				return nil, err
 			}
 			d := &cfg.Dataplane
-			log.Info("data plane", "tun", plane.DeviceName(), "mtu", cfg.DeviceMTU(), "workers", d.WorkerCount(), "xdp", d.XDP, "offload", d.Offload)
+			workers := slog.IntValue(d.Workers)
+			if d.Workers == 0 {
+				workers = slog.StringValue("auto")
+			}
+			log.Info("data plane", "tun", plane.DeviceName(), "mtu", cfg.DeviceMTU(), "workers", workers, "xdp", d.XDP, "offload", d.Offload)
 			return plane, nil
 		},
 	})
@@ -80,7 +84,7 @@ func planeOptions(cfg *config.Config, log *slog.Logger) userspace.Options {
 		FlowControl:   cfg.FlowControl,
 		ReceiveBuffer: int(d.ReceiveBuffer),
 		SendBuffer:    int(d.SendBuffer),
-		Workers:       d.WorkerCount(),
+		Workers:       d.Workers,
 		Batch:         d.Batch,
 		XDP:           xdpModes[d.XDP],
 		Ring:          d.Ring,

@@ -47,7 +47,7 @@ func TestDefaultPlaneOptions(t *testing.T) {
 	assert.Equal(t, userspace.XDPAuto, o.XDP)
 	assert.False(t, o.NoOffload)
 	assert.False(t, o.NoMSSClamp)
-	assert.NotZero(t, o.Workers)
+	assert.Zero(t, o.Workers)
 }
 
 // What the configuration takes and what the library does are the same.

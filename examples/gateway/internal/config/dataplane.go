@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math"
 	"math/bits"
-	"runtime"
 	"strconv"
 	"strings"
 )
@@ -74,16 +73,6 @@ func (s Size) String() string {
 		}
 	}
 	return strconv.Itoa(int(s))
-}
-
-const maxDefaultWorkers = 4
-
-// WorkerCount is how many workers there are.
-func (d *Dataplane) WorkerCount() int {
-	if d.Workers == 0 {
-		return min(runtime.GOMAXPROCS(0), maxDefaultWorkers)
-	}
-	return d.Workers
 }
 
 func (k *checker) dataplane() {
