@@ -1,19 +1,28 @@
 // Package userspace is a data plane for Linux that needs nothing of the
-// kernel's own PPP and PPTP: a raw socket for GRE and one TUN device for all
-// sessions. [Open] makes one, for a server or a client.
+// kernel's own PPP and PPTP: sockets for GRE and one TUN device for all sessions.
+// [Open] makes one, for a server or a client.
 //
-//	peers ── GRE, IP protocol 47 ── raw socket ── calls ── TUN device ── host
+//	peers ── GRE, IP protocol 47 ─┬─ AF_XDP ──────┬─ calls ── TUN device ── host
+//	                              └─ raw sockets ─┘
 //
-// It is a [gopptp.Dataplane], with two goroutines for packets and two for
-// deadlines and addresses, whatever the number of sessions. On other systems
-// Open returns an error that wraps [gopptp.ErrNotSupported].
+// It is a [gopptp.Dataplane]. A number of workers ([Options.Workers]), a goroutine
+// each, move packets all the way, in batches; a few more goroutines have deadlines,
+// addresses and routes. Their number has nothing to do with that of sessions. On
+// other systems Open returns an error that wraps [gopptp.ErrNotSupported].
+//
+// AF_XDP is used on network interfaces that can do it, unless [Options.XDP] says
+// otherwise, and raw sockets for everything else. Packets that go by AF_XDP pass no
+// firewall rule and no traffic control of the host, and no packet capture sees them.
+// TUNING.md, beside this file, says what else follows from it, and how to set up the
+// host and the options where the defaults are not enough.
 //
 // # Privileges
 //
-// Open needs CAP_NET_RAW for the socket, CAP_NET_ADMIN for the TUN device, its
+// Open needs CAP_NET_RAW for the sockets, CAP_NET_ADMIN for the TUN device, its
 // addresses and routes, and /dev/net/tun, which containers have to be given.
 // Without one of them, Open says which. CAP_NET_ADMIN is needed as long as
-// sessions come and go.
+// sessions come and go. AF_XDP needs CAP_BPF as well, and locked memory; without, raw
+// sockets do.
 //
 // Everything is made in the network namespace of the thread that calls Open and
 // stays there. A goroutine that has changed its namespace must be locked to its
@@ -79,7 +88,7 @@
 // in the kernel, and PPTP calls that are not ours are dropped. But they may not
 // have calls with the same peer, as both choose call IDs by themselves.
 //
-// While the socket is open the kernel no longer answers GRE with ICMP "protocol
+// While the sockets are open the kernel no longer answers GRE with ICMP "protocol
 // unreachable".
 //
 // Outer packets go out without the DF bit. One that does not fit the path is
@@ -87,5 +96,7 @@
 // session is there to make it rare.
 //
 // Packets that the host sends wait in the TUN device while the network is busy,
-// where TCP notices. What a full queue drops is counted in [Stats].
+// where TCP notices. Where more is to be moved than a worker can, its sessions take
+// turns, and the one that has most waiting loses packets first. What full queues
+// drop is counted, in [Stats] or in the counters of the session.
 package userspace
