@@ -76,7 +76,7 @@ func write(r *report.Report, results, document string) error {
 		text, err := r.JSON()
 		errs = append(errs, err, os.MkdirAll(results, 0o755))
 		put(filepath.Join(results, "dataplane.json"), text)
-		put(plot, []byte(r.Plot(plotted, ours)))
+		put(plot, []byte(r.Plot(plotted, ours, plain)))
 	}
 	if document != "" {
 		if plot != "" {

@@ -114,9 +114,10 @@ func TestInsert(t *testing.T) {
 func TestPlot(t *testing.T) {
 	r := example()
 	r.Measures[0].Name = "speed & more"
-	text := r.Plot([]string{"speed & more", "nothing"}, "ours")
+	text := r.Plot([]string{"speed & more", "nothing"}, "ours", "none")
 	require.Contains(t, text, ">2.50<")
 	require.Equal(t, 1, strings.Count(text, `class="o"`))
+	require.NotContains(t, text, ">none<")
 	in := xml.NewDecoder(strings.NewReader(text))
 	for {
 		if _, err := in.Token(); errors.Is(err, io.EOF) {

@@ -22,8 +22,8 @@ const shortfall = 0.05
 func (t Trial) ok() bool { return t.Loss <= MaxLoss && t.Sent >= (1-shortfall)*t.Offered }
 
 // Search finds the highest rate at which nothing is lost, in a number of trials: it
-// goes up from start, or down, by factor, until it has rates that pass and fail, and
-// then between them. What other work on the machine makes a trial lose is not the
+// goes up from start, or down, by factor and then by more, up to twice, until it has
+// rates that pass and fail, and then between them. What other work on the machine makes a trial lose is not the
 // tunnel's doing: a rate has failed when it has failed twice. The result is the
 // best that was delivered without loss, zero if nothing was.
 func Search(start, factor float64, trials int, try func(rate float64) (Trial, error)) (best float64, err error) {
@@ -50,11 +50,15 @@ func Search(start, factor float64, trials int, try func(rate float64) (Trial, er
 		switch {
 		case math.IsInf(high, 1):
 			rate = low * factor
+			factor = wider(factor)
 		case low == 0:
 			rate = high / factor
+			factor = wider(factor)
 		default:
 			rate = math.Sqrt(low * high)
 		}
 	}
 	return best, nil
 }
+
+func wider(factor float64) float64 { return max(factor, min(math.Pow(factor, 1.5), 2)) }

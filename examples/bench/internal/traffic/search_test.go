@@ -26,6 +26,7 @@ func TestSearch(t *testing.T) {
 		low, high                      float64
 	}{
 		{"upwards", 25e3, 2, 130e3, 1e9, 8, 120e3, 130e3},
+		{"far down", 100e3, 1.15, 40e3, 1e9, 5, 25e3, 40e3},
 		{"downwards", 400e3, 2, 90e3, 1e9, 8, 80e3, 90e3},
 		{"near", 100e3, 1.2, 105e3, 1e9, 5, 100e3, 105e3},
 		{"the sender is the limit", 25e3, 2, 1e9, 300e3, 8, 299e3, 301e3},
