@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"testing"
+	"unsafe"
 
 	"github.com/stretchr/testify/require"
 )
@@ -319,4 +320,11 @@ func FuzzBatch(f *testing.F) {
 		}
 		require.Equal(t, Batch{}, batch)
 	})
+}
+
+// TestSessionSize: a gateway has two or three of these for each of its sessions.
+func TestSessionSize(t *testing.T) {
+	require.LessOrEqual(t, unsafe.Sizeof(Encryptor{}), uintptr(320))
+	require.LessOrEqual(t, unsafe.Sizeof(Decryptor{}), uintptr(320))
+	require.LessOrEqual(t, unsafe.Offsetof(state{}.cipher), uintptr(64), "all that stateless mode needs")
 }

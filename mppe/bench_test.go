@@ -72,6 +72,26 @@ func benchSealBatch(b *testing.B, packets [][]byte) {
 	}
 }
 
+// BenchmarkSealBatchSessions is batches in which each packet is of a session of
+// its own.
+func BenchmarkSealBatchSessions(b *testing.B) {
+	benchSizes(b, func(b *testing.B, packets [][]byte) {
+		var sessions [benchPackets]*Encryptor
+		for i := range sessions {
+			p := testParams
+			p.Key[0] ^= byte(i)
+			sessions[i], _ = NewEncryptor(p)
+		}
+		var batch Batch
+		for n := b.N; n > 0; n -= len(packets) {
+			for i, p := range packets[:min(n, len(packets))] {
+				batch.Seal(sessions[i], p)
+			}
+			batch.Flush()
+		}
+	})
+}
+
 // BenchmarkOpenBatch decrypts what it has decrypted before, as if it came from the
 // peer: to RC4 it is all the same.
 func BenchmarkOpenBatch(b *testing.B) {

@@ -61,6 +61,8 @@ const flagCount = 0xff
 
 // state is what both directions keep.
 type state struct {
+	// What a packet in stateless mode needs comes first, in one line of the
+	// processor's cache.
 	schedule keySchedule
 	key      Key
 	count    uint16 // of the next packet

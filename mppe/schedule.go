@@ -3,35 +3,39 @@ package mppe
 import "crypto/sha1"
 
 // keySchedule is GetNewKeyFromSHA (RFC 3078 §7.3, RFC 3079 §3.4) for one start
-// key. buf holds what is hashed, so that nothing is allocated.
+// key.
 //
 // A Key that goes through it and has eight octets is kept twice in a row. RC4
 // takes the octets of its key round and round, so that this is the same key to
 // it, and one cipher serves all lengths.
 type keySchedule struct {
-	buf  [16 + len(pad1) + 16 + len(pad2)]byte // start key, pad1, session key, pad2
-	n    int                                   // octets of a key
-	salt int                                   // octets of it that are no secret
+	start Key
+	n     uint8 // octets of a key
+	salt  uint8 // octets of it that are no secret
 }
 
 // salt takes the place of the first octets of the shorter keys, and reduces them
 // to the strength that they are named after.
 var salt = [...]byte{0xd1, 0x26, 0x9e}
 
-func newKeySchedule(p *Params) (s keySchedule) {
-	s.n = p.KeyLength.octets()
-	s.salt = s.n - int(p.KeyLength)/8
-	copy(s.buf[:s.n], p.Key[:])
-	copy(s.buf[s.n+len(pad1)+s.n:], pad2[:])
-	return s
+func newKeySchedule(p *Params) keySchedule {
+	n := p.KeyLength.octets()
+	return keySchedule{start: p.Key, n: uint8(n), salt: uint8(n - int(p.KeyLength)/8)}
 }
 
 // hash leaves the hash of key in it, which is the interim key.
 func (s *keySchedule) hash(key *Key) {
-	copy(s.buf[s.n+len(pad1):][:s.n], key[:])
-	sum := sha1.Sum(s.buf[:2*s.n+len(pad1)+len(pad2)])
-	copy(key[:], sum[:s.n])
-	copy(key[s.n:], sum[:s.n])
+	// What is hashed is put together each time: to read all of it from where it
+	// could be kept takes longer, where there are so many sessions that the
+	// processor has forgotten it.
+	var buf [len(s.start) + len(pad1) + len(key) + len(pad2)]byte
+	n := int(s.n)
+	copy(buf[:n], s.start[:])
+	copy(buf[n+len(pad1):], key[:n]) // pad1 is zeros
+	copy(buf[n+len(pad1)+n:], pad2[:])
+	sum := sha1.Sum(buf[:n+len(pad1)+n+len(pad2)])
+	copy(key[:], sum[:n])
+	copy(key[n:], sum[:n])
 }
 
 // reduce is the last step to a new session key.
