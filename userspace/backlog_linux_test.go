@@ -25,8 +25,10 @@ func TestBacklogIsFair(t *testing.T) {
 			sender.Send(light.packets(1)) // finds the neighbour
 			eventually(t, "a packet", func() bool { return light.call.Counters().ReceivedPackets == 1 })
 			if mode == XDPOn {
-				// The plane opens the interface when it first sends.
-				require.NoError(t, light.call.WriteControl([]byte{0xc0, 0x21, 9, 1, 0, 4}))
+				// The plane opens the interface when it has sent some.
+				for range wantAfter {
+					require.NoError(t, light.call.WriteControl([]byte{0xc0, 0x21, 9, 1, 0, 4}))
+				}
 				eventually(t, "AF_XDP", func() bool {
 					sender.Send(light.packets(1))
 					return p.Stats().GRE.ReceivedXDP > 0

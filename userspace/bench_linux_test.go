@@ -51,13 +51,13 @@ func TestPlanesAllocateNothing(t *testing.T) {
 		send(1000, 1400) // everything grows to its size
 		time.Sleep(100 * time.Millisecond)
 		send(1000, 1400) // by AF_XDP
-		const packets = 5000
+		const packets = 20000
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
 		send(packets, 1400)
 		runtime.ReadMemStats(&after)
-		// A few are the runtime's and the test's own.
-		require.Less(t, after.Mallocs-before.Mallocs, uint64(packets/50))
+		// A few are the runtime's, the test's, and for news of routes.
+		require.Less(t, after.Mallocs-before.Mallocs, uint64(packets/100))
 	})
 }
 

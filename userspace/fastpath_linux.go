@@ -31,11 +31,15 @@ const (
 // filter knows, by interfaces that their way to the peer takes. Everything else, and
 // all while an interface is not open yet, goes by the raw sockets.
 //
-// Interfaces are opened when the first packet would go by them, by a goroutine that
-// stays in the network namespace.
+// Interfaces are opened when some packets would have gone by them, and not before:
+// a session is not kept waiting while it is set up, nor an interface changed for an
+// idle one. A goroutine that stays in the network namespace does it.
 type fastPath struct {
-	log     *slog.Logger
-	options xdp.Options
+	log        *slog.Logger
+	mode       XDPMode
+	options    xdp.Options
+	sendBuffer int
+
 	filter  *xdp.Filter
 	hops    *nexthop.Table
 	workers []*worker
@@ -60,6 +64,7 @@ type port struct {
 	ifindex int
 	device  *xdp.Interface
 	sockets []*fastSocket
+	senders []*fastSocket // those that have a transmit queue
 	tried   time.Time
 }
 
@@ -91,21 +96,25 @@ func (s *portSet) port(ifindex int) *port {
 
 // sender returns the socket that a worker sends by, or nil.
 func (p *port) sender(worker int) *fastSocket {
-	if len(p.sockets) == 0 {
+	if len(p.senders) == 0 {
 		return nil
 	}
-	return p.sockets[worker%len(p.sockets)]
+	return p.senders[worker%len(p.senders)]
 }
 
 // newFastPath returns an error if the kernel or the process lacks something, and
 // says what.
-func newFastPath(log *slog.Logger, ring int) (*fastPath, error) {
+func newFastPath(o *Options) (*fastPath, error) {
 	if err := xdp.Probe(); err != nil {
 		return nil, err
 	}
 	f := &fastPath{
-		log:       log,
-		options:   xdp.Options{RxRing: ring, TxRing: ring},
+		log:        o.Logger,
+		mode:       o.XDP,
+		sendBuffer: o.SendBuffer,
+		// A worker may have as many frames as wait in its backlog, and the ring be
+		// full all the same.
+		options:   xdp.Options{RxRing: o.Ring, TxRing: o.Ring, RxFrames: o.Ring + bufferCount(o.Batch)},
 		wanted:    make(chan int, 1),
 		refused:   make(map[int]error),
 		namespace: -1,
@@ -153,6 +162,9 @@ func (f *fastPath) free() {
 	}
 	unix.Close(f.namespace)
 }
+
+// wantAfter is how many packets of a worker go by an interface before it is opened.
+const wantAfter = 64
 
 // want has an interface opened, if there is nothing else to do.
 func (f *fastPath) want(ifindex int) {
@@ -209,7 +221,7 @@ func (f *fastPath) openPort(ifindex int) {
 		return
 	}
 	p := &port{ifindex: ifindex, tried: time.Now()}
-	device, err := xdp.OpenInterface(f.filter, ifindex, f.options)
+	device, err := f.openDevice(ifindex)
 	if err != nil {
 		if old := f.refused[ifindex]; old == nil || old.Error() != err.Error() {
 			f.log.Info("userspace: no AF_XDP on a network interface, raw sockets are used", "ifindex", ifindex, "err", err)
@@ -218,12 +230,37 @@ func (f *fastPath) openPort(ifindex int) {
 	} else {
 		delete(f.refused, ifindex)
 		p.device = device
-		for _, s := range device.Sockets() {
-			p.sockets = append(p.sockets, &fastSocket{Socket: s})
+		for _, socket := range device.Sockets() {
+			s := &fastSocket{Socket: socket}
+			p.sockets = append(p.sockets, s)
+			if s.Sends() {
+				p.senders = append(p.senders, s)
+			}
+			// Copies wait in the send buffer, as those of raw sockets do. If it
+			// cannot be changed, they are fewer.
+			_ = setBuffer(s.FD(), unix.SO_SNDBUFFORCE, unix.SO_SNDBUF, f.sendBuffer)
 		}
 		f.log.Info("userspace: AF_XDP", "ifindex", ifindex, "mode", device.String())
 	}
 	f.publish(append(slices.Clone(set.ports), p))
+}
+
+// openDevice opens an interface, but not where that is a bad bargain, unless it was
+// asked for: if the network stack runs the program, and not the driver, the kernel
+// joins no segments of any traffic that comes by the interface. A veth has none to
+// join.
+func (f *fastPath) openDevice(ifindex int) (*xdp.Interface, error) {
+	options := f.options
+	if f.mode == XDPAuto {
+		link, err := netlink.LinkByIndex(ifindex)
+		if err != nil {
+			return nil, err
+		}
+		if link.Type() != "veth" {
+			options.Mode = xdp.Native
+		}
+	}
+	return xdp.OpenInterface(f.filter, ifindex, options)
 }
 
 // review closes interfaces that are gone, and has those tried again that could not

@@ -56,11 +56,11 @@ type Options struct {
 	// Zero: 64.
 	Batch int
 	// XDP says whether packets take AF_XDP past the host's network stack, where
-	// that can be: some three times as fast as the raw sockets, which take all else.
+	// that can be. The raw sockets take all else.
 	XDP XDPMode
 	// Ring is how many packets can wait in an AF_XDP socket in each direction, a
 	// power of two, 64 to 65536. Each socket, one for each receive queue of a
-	// network interface, locks 6 KiB of memory for each. Zero: 2048.
+	// network interface, locks 4 KiB of memory for each, and some. Zero: 2048.
 	Ring int
 	// NoOffload has the host hand over, and take, single packets with checksums,
 	// rather than TCP's and UDP's in large pieces that are split and joined here.
@@ -73,12 +73,13 @@ type Options struct {
 type XDPMode int
 
 const (
-	// XDPAuto uses it on network interfaces that calls go by and that can do it.
+	// XDPAuto uses it on network interfaces that packets of calls go by, if the
+	// driver can run XDP programs, and on veth.
 	XDPAuto XDPMode = iota
 	// XDPOff never does.
 	XDPOff
-	// XDPOn is XDPAuto, but that Open fails where the kernel cannot do it at all,
-	// or the process may not.
+	// XDPOn uses it also where the driver cannot (generic XDP). Open fails where
+	// the kernel cannot do it at all, or the process may not.
 	XDPOn
 )
 

@@ -30,10 +30,11 @@ type outer struct {
 	failedAt  time.Time
 
 	// mu guards these.
-	mu   sync.Mutex
-	id   uint16            // of the last packet that was sent by AF_XDP
-	slow []engine.Datagram // for the raw socket
-	full *fastSocket       // which waits for its interface
+	mu     sync.Mutex
+	id     uint16            // of the last packet that was sent by AF_XDP
+	slow   []engine.Datagram // for the raw socket
+	full   *fastSocket       // which waits for its interface
+	wanted int               // packets that would have gone by AF_XDP
 }
 
 func newOuter(p *Plane, worker int, raw *greSocket, s *slots, batch int) *outer {
@@ -62,7 +63,8 @@ func (o *outer) Send(batch []engine.Datagram) {
 		if hop != nil && ipv4Len+len(d.Data) <= min(hop.MTU, maxFramed) {
 			if port := set.port(hop.Ifindex); port != nil {
 				next = port.sender(o.worker)
-			} else {
+			} else if o.wanted++; o.wanted >= wantAfter {
+				o.wanted = 0
 				o.fast.want(hop.Ifindex)
 			}
 		}

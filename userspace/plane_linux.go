@@ -59,7 +59,7 @@ func Open(opts Options) (*Plane, error) {
 	}
 	undo = append(undo, p.tun.Close)
 	if opts.XDP != XDPOff {
-		p.fast, err = newFastPath(opts.Logger, opts.Ring)
+		p.fast, err = newFastPath(&opts)
 		switch {
 		case err == nil:
 			undo = append(undo, p.fast.free)
