@@ -27,6 +27,7 @@ type outer struct {
 	receivers []*fastSocket
 	frames    [][]byte
 	rawTurns  int // since the raw socket was looked at
+	settling  int // how often it has precedence yet
 	failedAt  time.Time
 
 	// mu guards these.
@@ -36,6 +37,10 @@ type outer struct {
 	full   *fastSocket       // which waits for its interface
 	wanted int               // packets that would have gone by AF_XDP
 }
+
+// maxSettling bounds for how many batches the raw socket has precedence when there
+// are other ports: what it has is older than what comes by AF_XDP.
+const maxSettling = 256
 
 func newOuter(p *Plane, worker int, raw *greSocket, s *slots, batch int) *outer {
 	return &outer{
@@ -121,18 +126,23 @@ func (o *outer) flush(s *fastSocket) {
 
 // receive appends packets that have come. It does not wait.
 func (o *outer) receive(arrivals []arrival) ([]arrival, error) {
-	if o.fast != nil {
+	before := len(arrivals)
+	if o.settling == 0 {
 		for _, s := range o.receivers {
 			arrivals = s.receive(arrivals, o.frames)
 		}
 		// The raw socket has little then. It has its turn when there is nothing
 		// else, and at times.
-		if o.rawTurns++; len(arrivals) > 0 && o.rawTurns < 16 {
+		if o.rawTurns++; len(arrivals) > before && o.rawTurns < 16 {
 			return arrivals, nil
 		}
 		o.rawTurns = 0
 	}
+	before = len(arrivals)
 	arrivals, err := o.raw.receive(arrivals)
+	if o.settling--; o.settling < 0 || len(arrivals) == before {
+		o.settling = 0
+	}
 	if err == nil || errors.Is(err, os.ErrClosed) {
 		return arrivals, err
 	}
@@ -161,6 +171,7 @@ func (o *outer) change() {
 			}
 		}
 	}
+	o.settling = maxSettling
 	set.left.Done()
 }
 
