@@ -14,14 +14,14 @@ import (
 // instead would keep the thread's claim on a processor from other goroutines until
 // the runtime takes it back, which lasts up to milliseconds.
 //
-// A descriptor that is armed tells of itself once, so that a goroutine that is busy is
-// not told of every packet. One that has not told stays armed, which saves a system
-// call for each that is quiet.
+// A descriptor that is armed tells of itself once, and stays armed if it has not, which
+// saves a system call for each that is quiet. A goroutine that is busy for long should
+// disarm: the kernel looks at who waits with every packet, even if it tells nobody.
 type poller struct {
 	epoll  int
 	file   *os.File
 	conn   syscall.RawConn
-	armed  map[int]uint32 // for what, by descriptor; zero if it has told
+	armed  map[int]uint32 // for what, by descriptor: zero if it has told since
 	wakeup descriptor     // an eventfd
 	count  [8]byte        // read from it
 	event  unix.EpollEvent
@@ -63,20 +63,27 @@ func newPoller() (*poller, error) {
 
 // arm has wait return when fd is ready for events, or has an error.
 func (p *poller) arm(fd int, events uint32) {
-	if p.armed[fd] == events {
+	old, known := p.armed[fd]
+	if old == events {
 		return
+	}
+	op := unix.EPOLL_CTL_MOD
+	if !known {
+		op = unix.EPOLL_CTL_ADD
 	}
 	p.armed[fd] = events
 	p.event = unix.EpollEvent{Events: events | unix.EPOLLONESHOT, Fd: int32(fd)}
-	// One that has been closed is forgotten, and its number comes back.
-	if unix.EpollCtl(p.epoll, unix.EPOLL_CTL_MOD, fd, &p.event) == unix.ENOENT {
-		_ = unix.EpollCtl(p.epoll, unix.EPOLL_CTL_ADD, fd, &p.event)
-	}
+	_ = unix.EpollCtl(p.epoll, op, fd, &p.event)
 }
 
-// forget is told that descriptors may have been closed, and others have their
-// numbers.
-func (p *poller) forget() { clear(p.armed) }
+// disarm takes back everything. It must be called before a descriptor is closed that
+// was armed, as its number may come back.
+func (p *poller) disarm() {
+	for fd := range p.armed {
+		_ = unix.EpollCtl(p.epoll, unix.EPOLL_CTL_DEL, fd, nil)
+	}
+	clear(p.armed)
+}
 
 // wait returns when a descriptor that is armed is ready, after wake, and after
 // timeout unless that is zero.

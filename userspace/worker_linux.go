@@ -84,6 +84,7 @@ func newWorker(p *Plane, o *outer, t *tunQueue, batch int) (*worker, error) {
 
 // run works until stop, or until the device is gone.
 func (w *worker) run() {
+	busy, idle := 0, 0 // turns since the last of the other kind
 	for !w.ended.Load() {
 		in, err := w.in()
 		out := false
@@ -97,14 +98,31 @@ func (w *worker) run() {
 			// Somebody removed the device.
 			w.plane.fail(fmt.Errorf("userspace: TUN device %s: %w", w.plane.tun.name, err))
 			return
-		case !in && !out:
-			w.wait()
+		case in || out:
+			idle = 0
+			if busy++; busy == longBusy {
+				w.poller.disarm()
+			}
+			if busy%longBusy == 0 {
+				// Sessions of this process have work too.
+				runtime.Gosched()
+			}
+		case idle < maxIdle:
+			idle++
 		default:
-			// A worker that is never idle leaves room for sessions all the same.
-			runtime.Gosched()
+			w.wait()
+			busy, idle = 0, 0
 		}
 	}
 }
+
+const (
+	// longBusy is after how many turns a worker takes itself to be busy.
+	longBusy = 8
+	// maxIdle is how many turns without work are made before a wait: some
+	// microseconds, which is less than going to sleep and being woken takes.
+	maxIdle = 16
+)
 
 // stop ends run, from any goroutine.
 func (w *worker) stop() {
@@ -135,8 +153,8 @@ func (w *worker) in() (bool, error) {
 		for w.inBacklog.Len() > 0 {
 			w.moveBacklogIn()
 		}
+		w.poller.disarm()
 		w.outer.change()
-		w.poller.forget()
 	}
 	w.arrivals = w.arrivals[:0]
 	for range maxRounds {
