@@ -26,8 +26,8 @@ var (
 // each other. A Demux must not be copied.
 type Demux[T any] struct {
 	// One list for each call ID, of the peers that have it. Lists are replaced,
-	// never changed, so that lookups need no lock. They are short: with random
-	// call IDs, a hundred thousand calls make one or two a list. The first
+	// never changed, so that lookups need no lock. They are short: a hundred
+	// thousand calls make one or two a list. The first
 	// level keeps the table of a client, with its one call, small.
 	pages [256]atomic.Pointer[page[T]]
 
@@ -78,11 +78,16 @@ func (d *Demux[T]) Allocate(peer netip.Addr, value T) (id uint16, err error) {
 		return 0, ErrNoCallID
 	}
 	// A few random tries find a free ID unless nearly all are taken; then the
-	// next free one after the last try has to do.
+	// next free one after the last try has to do. The first tries are for one that
+	// no other peer has either: where lists differ in length, a processor does not
+	// know how they go on, and waits for each.
 	var random [64]byte
 	rand.Read(random[:])
 	for i := 0; i < len(random); i += 2 {
 		id = binary.BigEndian.Uint16(random[i:])
+		if i < len(random)/2 && d.has(id) {
+			continue
+		}
 		if id != 0 && d.insert(peer, id, value) == nil {
 			return id, nil
 		}
@@ -94,6 +99,12 @@ func (d *Demux[T]) Allocate(peer netip.Addr, value T) (id uint16, err error) {
 		}
 	}
 	return 0, ErrNoCallID
+}
+
+// has reports whether any peer has a call with this ID.
+func (d *Demux[T]) has(id uint16) bool {
+	p := d.pages[id>>8].Load()
+	return p != nil && p[id&0xff].Load() != nil
 }
 
 func (d *Demux[T]) insert(peer netip.Addr, id uint16, value T) error {

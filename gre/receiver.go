@@ -94,28 +94,27 @@ type ReceiverCounters struct {
 //     when such packets have been all that came for a second, and their
 //     numbers rise, the sequence is taken up from them.
 type Receiver struct {
-	reorder  int
-	hold     time.Duration
-	ackDelay time.Duration
+	// What a packet that comes in order needs is together, as memory that has long
+	// not been used is slow.
+	started  bool
+	suspect  bool   // a packet was out of place, and none was delivered since
+	next     uint32 // the number to deliver next
+	depth    uint32 // how many numbers came tells of, at most history
+	unacked  uint32 // packets delivered since the last acknowledgement
 	ackEvery uint32
+	ackDelay time.Duration
+	ackAt    time.Time            // when an acknowledgement is due, if unacked is not 0
+	arrivals uint64               // packets that came, dropped ones too
+	latest   uint64               // of those delivered, the one that came last
+	held     []heldPacket         // sorted by number; nil while all is in order
+	came     [history / 64]uint64 // which of those just before next have come, by number modulo history
+	count    ReceiverCounters
 
-	started bool
-	next    uint32               // the number to deliver next
-	came    [history / 64]uint64 // which of those just before next have come, by number modulo history
-	depth   uint32               // how many numbers came tells of, at most history
-	held    []heldPacket         // sorted by number; nil while all is in order
+	reorder int
+	hold    time.Duration
 
-	arrivals uint64 // packets that came, dropped ones too
-	latest   uint64 // of those delivered, the one that came last
-
-	suspect      bool // a packet was out of place, and none was delivered since
 	suspectSeq   uint32
 	suspectSince time.Time
-
-	unacked uint32    // packets delivered since the last acknowledgement
-	ackAt   time.Time // when that is due, if unacked is not 0
-
-	count ReceiverCounters
 }
 
 // heldPacket is a packet that came too early.
