@@ -17,19 +17,20 @@ import (
 // it hands out is in order, so that a count that fits nothing but the beginning
 // is the beginning. In stateful mode there is more to go by.
 type decryption struct {
-	// required tells that CCP has agreed on encryption. The decryptor is there
-	// before that, as the peer may be first to know.
-	required bool
-	params   mppe.Params
-
 	decryptor *mppe.Decryptor
-	expected  uint16 // count of the packet that follows the last one
-	missing   uint32 // packets lost since then, at the most
 
 	// next is what the peer begins with, kept until that cannot come any more.
 	next        *mppe.Decryptor
 	nextMissing uint32 // packets lost since it was made
-	nextAge     int    // packets decrypted since then
+	nextAge     uint16 // packets decrypted since then
+
+	expected uint16 // count of the packet that follows the last one
+	missing  uint32 // packets lost since then, at the most
+
+	// required tells that CCP has agreed on encryption. The decryptor is there
+	// before that, as the peer may be first to know.
+	required bool
+	params   mppe.Params
 }
 
 const (

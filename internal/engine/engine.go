@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/gopptp/gopptp"
 	"github.com/gopptp/gopptp/gre"
@@ -76,6 +77,8 @@ type Engine struct {
 	table table
 
 	deadlines *loop.Loop
+	alarms    alarms
+	epoch     time.Time
 	hosts     *loop.Loop // Host.Attach and Detach
 
 	inbound  freeList[inBatch]
@@ -102,14 +105,17 @@ var (
 
 // New returns an Engine. Close ends it.
 func New(cfg Config) *Engine {
-	return &Engine{
+	e := &Engine{
 		cfg:       cfg,
 		deadlines: loop.New(),
+		epoch:     time.Now(),
 		hosts:     loop.New(),
 		inbound:   newFreeList(func() *inBatch { return &inBatch{wire: cfg.Wire, host: cfg.Host} }),
 		outbound:  newFreeList(func() *outBatch { return &outBatch{wire: cfg.Wire, host: cfg.Host} }),
 		calls:     make(map[*call]struct{}),
 	}
+	e.alarms.timer = e.deadlines.NewTimer(e.fire)
+	return e
 }
 
 // Open implements [gopptp.Dataplane].

@@ -18,12 +18,17 @@ type waitingPacket struct {
 	buf    []byte
 }
 
+// noFlow is the flow control of all calls that have none. One that is off does not
+// change.
+var noFlow gre.Flow
+
 // newFlow returns the flow control of a call that is connected.
-func (e *Engine) newFlow(peer gopptp.PeerCall) gre.Flow {
+func (e *Engine) newFlow(peer gopptp.PeerCall) *gre.Flow {
 	if !e.cfg.FlowControl {
-		return gre.Flow{}
+		return &noFlow
 	}
-	return gre.NewFlow(gre.FlowConfig{Window: int(peer.Window), ProcessingDelay: peer.Delay})
+	f := gre.NewFlow(gre.FlowConfig{Window: int(peer.Window), ProcessingDelay: peer.Delay})
+	return &f
 }
 
 // hasRoom reports whether a user's packet may be sent now. Control frames do not
@@ -41,7 +46,7 @@ func (c *call) wait(f family, buf []byte) bool {
 		return false
 	}
 	if len(c.out.waiting) == maxWaiting {
-		c.counts.queue.Add(1)
+		c.rare.queue.Add(1)
 		return true
 	}
 	c.out.waiting = append(c.out.waiting, waitingPacket{f, bytes.Clone(buf)})
@@ -74,7 +79,7 @@ func (c *call) sendWaiting() {
 		if n := c.out.network; n != nil && n.ip[w.family].there {
 			c.forward(b, n, w.family, w.buf)
 		} else {
-			c.counts.network.Add(1)
+			c.rare.network.Add(1)
 		}
 	}
 	c.out.waiting = c.out.waiting[sent:]

@@ -31,17 +31,27 @@ type heldPacket struct {
 type inState struct {
 	direction
 
-	closed     bool
-	connected  bool
-	failed     bool         // the handler has been told
-	opened     bool         // the batch that holds the lock has packets of the call to decrypt
-	resetAsked time.Time    // when it was last told that a reset is needed
-	early      []gre.Packet // that came before Connect
-	network    *network     // nil unless attached, and then what the host is ready for
+	closed    bool
+	connected bool
+	failed    bool     // the handler has been told
+	opened    bool     // the batch that holds the lock has packets of the call to decrypt
+	network   *network // nil unless attached, and then what the host is ready for
 
+	decryption decryption
+	users      traffic
+
+	resetAsked time.Time              // when it was last told that a reset is needed
+	early      []gre.Packet           // that came before Connect
 	held       [families][]heldPacket // users' packets that came before Attach
 	replies    limiter                // of answers to packets of the link
-	decryption decryption
+}
+
+// traffic counts users' packets.
+type traffic struct{ packets, octets uint64 }
+
+func (t *traffic) add(octets int) {
+	t.packets++
+	t.octets += uint64(octets)
 }
 
 func (s *inState) close() {
@@ -56,17 +66,34 @@ type inBatch struct {
 	wire Wire
 	host Deliverer
 
-	locks   locks // of calls' in
-	ready   []gre.Packet
-	mppe    mppe.Batch     // decrypts what is in opened, side by side
-	opened  []openedPacket // in the order in which they were sent
-	packets [][]byte       // to the host
-	control []byte         // a frame whose protocol field was compressed
+	arrivals [lookahead]arrival
+	locks    locks          // of calls' in
+	ready    []gre.Packet   // in order, and not looked into
+	runs     []run          // whose they are
+	mppe     mppe.Batch     // decrypts what is in opened, side by side
+	opened   []openedPacket // in the order in which they were sent
+	packets  [][]byte       // to the host
+	control  []byte         // a frame whose protocol field was compressed
 
 	replies []linkReply // to be sent once the locks are given back
 
 	acks    []Datagram
 	ackData [maxAcks][gre.MinHeaderLen + 4]byte
+
+	warmth byte // see warm.go
+}
+
+// arrival is a packet from the wire whose call is known.
+type arrival struct {
+	call    *call
+	header  gre.Header
+	payload []byte
+}
+
+// run is packets of one call, up to index end.
+type run struct {
+	call *call
+	end  int
 }
 
 // openedPacket is an encrypted packet whose key is known.
@@ -88,6 +115,7 @@ func (b *inBatch) enter(c *call) {
 
 // flush hands out what there is, and gives all locks back.
 func (b *inBatch) flush(e *Engine) {
+	b.frames()
 	if len(b.opened) > 0 {
 		b.decrypt()
 	}
@@ -121,48 +149,66 @@ func (e *Engine) Inbound(batch []Datagram) {
 
 func (e *Engine) receive(b *inBatch, batch []Datagram) {
 	now := time.Now()
-	for i := range batch {
-		d := &batch[i]
-		var h gre.Header
-		n, err := h.Decode(d.Data)
-		if err != nil {
-			e.stats.malformed(err)
-			continue
+	for ; len(batch) > 0; batch = batch[min(len(batch), lookahead):] {
+		n := e.arrive(b, batch[:min(len(batch), lookahead)])
+		for i := 0; i < n; {
+			i += b.arrivals[i].call.receive(b, b.arrivals[i:n], now)
 		}
-		c, ok := e.demux.Lookup(d.Peer, h.CallID)
-		if !ok {
-			e.stats.unknownCall.Add(1)
-			continue
-		}
-		b.enter(c)
-		if !c.receive(b, &h, d.Data[n:n+int(h.PayloadLength)], now) {
-			e.stats.unknownCall.Add(1)
-		}
+		clear(b.arrivals[:n])
+		b.frames()
 	}
 	b.flush(e)
 }
 
-// receive reports false if the call is closed.
-func (c *call) receive(b *inBatch, h *gre.Header, payload []byte, now time.Time) bool {
+// arrive finds out whose packets these are, puts them into b.arrivals and returns
+// how many there are.
+func (e *Engine) arrive(b *inBatch, batch []Datagram) (n int) {
+	for i := range batch {
+		d, a := &batch[i], &b.arrivals[n]
+		size, err := a.header.Decode(d.Data)
+		if err != nil {
+			e.stats.malformed(err)
+			continue
+		}
+		var ok bool
+		if a.call, ok = e.demux.Lookup(d.Peer, a.header.CallID); !ok {
+			e.stats.unknownCall.Add(1)
+			continue
+		}
+		a.payload = d.Data[size : size+int(a.header.PayloadLength)]
+		n++
+	}
+	b.warmth += warmIn(b.arrivals[:n])
+	return n
+}
+
+// receive takes the packets that arrivals begins with and that are of c, and
+// returns how many these are.
+func (c *call) receive(b *inBatch, arrivals []arrival, now time.Time) (n int) {
+	b.enter(c)
 	c.num.mu.Lock()
-	if c.num.closed {
-		c.num.mu.Unlock()
-		return false
+	defer c.num.mu.Unlock()
+	for ; n < len(arrivals) && arrivals[n].call == c; n++ {
+		if c.num.closed {
+			c.engine.stats.unknownCall.Add(1)
+			continue
+		}
+		a := &arrivals[n]
+		if a.header.HasAck {
+			c.num.sender.Ack(a.header.Ack)
+			c.num.flow.Ack(a.header.Ack, now)
+			c.goOn()
+		}
+		if a.header.HasSequence {
+			b.ready = c.num.receiver.Push(b.ready, a.header.Sequence, a.payload, now)
+		}
 	}
-	b.ready = b.ready[:0]
-	if h.HasAck {
-		c.num.sender.Ack(h.Ack)
-		c.num.flow.Ack(h.Ack, now)
-		c.goOn()
-	}
-	if h.HasSequence {
-		b.ready = c.num.receiver.Push(b.ready, h.Sequence, payload, now)
+	if !c.num.closed {
+		b.runs = append(b.runs, run{c, len(b.ready)})
 		c.acknowledge(b, now)
 		c.arm()
 	}
-	c.num.mu.Unlock()
-	c.frames(b)
-	return true
+	return n
 }
 
 // acknowledge puts an acknowledgement into b if one is due. c.num.mu is held.
@@ -179,21 +225,31 @@ func (c *call) acknowledge(b *inBatch, now time.Time) {
 	b.acks = append(b.acks, Datagram{Local: c.cfg.Local, Peer: c.cfg.Peer, Via: c.via, Data: data})
 }
 
-// frames goes on with what the receiver has put in order.
-func (c *call) frames(b *inBatch) {
-	for i := range b.ready {
-		switch p := b.ready[i]; {
-		case c.in.closed:
-		case c.in.connected:
-			c.frame(b, p)
-		case len(c.in.early) == maxEarly || len(p.Payload) > maxEarlyFrame:
-			c.in.decryption.lost(add(p.Missing, 1))
-			c.counts.queue.Add(1)
-		default:
-			p.Payload = slices.Clone(p.Payload)
-			c.in.early = append(c.in.early, p)
+// frames goes on with what receivers have put in order.
+func (b *inBatch) frames() {
+	i := 0
+	for k, r := range b.runs {
+		for ; i < r.end; i++ {
+			r.call.take(b, b.ready[i])
 		}
-		b.ready[i] = gre.Packet{}
+		b.runs[k] = run{}
+	}
+	clear(b.ready)
+	b.ready, b.runs = b.ready[:0], b.runs[:0]
+}
+
+// take takes a packet that is in order.
+func (c *call) take(b *inBatch, p gre.Packet) {
+	switch {
+	case c.in.closed:
+	case c.in.connected:
+		c.frame(b, p)
+	case len(c.in.early) == maxEarly || len(p.Payload) > maxEarlyFrame:
+		c.in.decryption.lost(add(p.Missing, 1))
+		c.rare.queue.Add(1)
+	default:
+		p.Payload = slices.Clone(p.Payload)
+		c.in.early = append(c.in.early, p)
 	}
 }
 
@@ -213,7 +269,7 @@ func (c *call) frame(b *inBatch, p gre.Packet) {
 		return
 	}
 	if err != nil {
-		c.counts.malformed.Add(1)
+		c.rare.malformed.Add(1)
 		return
 	}
 	if protocol != ppp.ProtocolCompressed && c.in.opened {
@@ -224,7 +280,7 @@ func (c *call) frame(b *inBatch, p gre.Packet) {
 		c.encrypted(b, payload)
 	case ppp.ProtocolIPv4, ppp.ProtocolIPv6:
 		if c.in.decryption.required || c.cfg.RequireEncryption {
-			c.counts.clear.Add(1)
+			c.rare.clear.Add(1)
 			return
 		}
 		c.datagram(b, familyOf(protocol), payload, true)
@@ -237,7 +293,7 @@ func (c *call) frame(b *inBatch, p gre.Packet) {
 func (c *call) encrypted(b *inBatch, packet []byte) {
 	inner, err := c.in.decryption.open(&b.mppe, packet)
 	if err != nil {
-		c.counts.encrypted.Add(1)
+		c.rare.encrypted.Add(1)
 		if err == mppe.ErrReset {
 			c.resetNeeded()
 		}
@@ -271,7 +327,7 @@ func (c *call) decrypted(b *inBatch, inner []byte) {
 	switch {
 	case err != nil, !mppe.Encrypts(uint16(protocol)):
 		// Nothing else is encrypted: this was, with another key.
-		c.counts.encrypted.Add(1)
+		c.rare.encrypted.Add(1)
 	case protocol == ppp.ProtocolIPv4, protocol == ppp.ProtocolIPv6:
 		c.datagram(b, familyOf(protocol), payload, false)
 	default:
@@ -313,7 +369,7 @@ func (c *call) datagram(b *inBatch, f family, payload []byte, clear bool) {
 
 func (c *call) hold(f family, payload []byte, clear bool) {
 	if len(c.in.held[f]) == maxHeld || len(payload) > maxEarlyFrame {
-		c.counts.network.Add(1)
+		c.rare.network.Add(1)
 		return
 	}
 	c.in.held[f] = append(c.in.held[f], heldPacket{slices.Clone(payload), clear})
@@ -322,11 +378,11 @@ func (c *call) hold(f family, payload []byte, clear bool) {
 func (c *call) datagram4(b *inBatch, n *network, payload []byte) {
 	packet := trimIPv4(payload)
 	if packet == nil {
-		c.counts.malformed.Add(1)
+		c.rare.malformed.Add(1)
 		return
 	}
 	if !n.ip[ipv4].allows(address4(ipv4Source(packet))) {
-		c.counts.source.Add(1)
+		c.rare.source.Add(1)
 		return
 	}
 	if !c.engine.cfg.NoMSSClamp {
@@ -336,8 +392,7 @@ func (c *call) datagram4(b *inBatch, n *network, payload []byte) {
 }
 
 func (c *call) deliver(b *inBatch, packet []byte) {
-	c.counts.receivedPackets.Add(1)
-	c.counts.receivedOctets.Add(uint64(len(packet)))
+	c.in.users.add(len(packet))
 	b.packets = append(b.packets, packet)
 }
 
@@ -356,7 +411,7 @@ func (c *call) attach(b *inBatch, n *network) {
 		c.in.held[f] = nil
 		for _, h := range held {
 			if h.clear && c.in.decryption.required {
-				c.counts.clear.Add(1) // CCP has opened in the meantime
+				c.rare.clear.Add(1) // CCP has opened in the meantime
 				continue
 			}
 			c.datagram(b, f, h.payload, h.clear)

@@ -546,12 +546,12 @@ func TestTimerIsLazy(t *testing.T) {
 		n := attached(t)
 		c := n.call.(*call)
 		posts := 0
-		last := time.Time{}
+		last := time.Duration(0)
 		for range 1000 {
 			n.receive(n.packet(ipFrame(inPacket(1))...))
 			n.fromHost(outPacket(1))
 			c.num.mu.Lock()
-			if !c.num.armed.Equal(last) {
+			if c.num.armed != last {
 				last = c.num.armed
 				posts++
 			}

@@ -83,11 +83,11 @@ func TestAddressRanges(t *testing.T) {
 		{"2001:db8::1/128", "2001:db8::1", "2001:db8::1"},
 		{"::/0", "::", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"},
 	} {
-		r := rangesOf([]netip.Prefix{netip.MustParsePrefix(c[0])})
+		r := rangesOf(nil, []netip.Prefix{netip.MustParsePrefix(c[0])})
 		want := addressRange{addressOf(netip.MustParseAddr(c[1])), addressOf(netip.MustParseAddr(c[2]))}
 		require.Equal(t, []addressRange{want}, r, c[0])
 	}
-	part := networkPart{sources: rangesOf([]netip.Prefix{
+	part := networkPart{sources: rangesOf(nil, []netip.Prefix{
 		prefix6, netip.MustParsePrefix("2001:db8:1::/64"), netip.MustParsePrefix("2001:db8:1:7:8::/80"),
 	})}
 	require.Len(t, part.sources, 2)

@@ -41,7 +41,7 @@ func (l *limiter) allow(limit int, now time.Time) bool {
 func (c *call) datagram6(b *inBatch, n *network, payload []byte) {
 	p := trimIPv6(payload)
 	if p == nil {
-		c.counts.malformed.Add(1)
+		c.rare.malformed.Add(1)
 		return
 	}
 	src, dst := ipv6Source(p), ipv6Destination(p)
@@ -49,27 +49,27 @@ func (c *call) datagram6(b *inBatch, n *network, payload []byte) {
 	switch {
 	case src == n.peer6:
 		if !onLink { // goes no farther than the link (RFC 4291 section 2.5.6)
-			c.counts.source.Add(1)
+			c.rare.source.Add(1)
 			return
 		}
 	case src.isUnspecified():
 		if !isConfiguring(p) {
-			c.counts.source.Add(1)
+			c.rare.source.Add(1)
 			return
 		}
 	case src.isLinkLocal(), src.isMulticast(), src.isLoopback(), !n.ip[ipv6].allows(src):
-		c.counts.source.Add(1)
+		c.rare.source.Add(1)
 		return
 	}
 	switch {
 	case onLink:
 		c.linkPacket(b, n, p, src, dst)
 	case dst.isUnspecified(), dst.isLoopback():
-		c.counts.malformed.Add(1)
+		c.rare.malformed.Add(1)
 	case n.IPv6.Router && n.IPv6.Prefix.IsValid() && n.own6.contains(dst):
 		// Would come straight back, and again, until its hop limit is used up
 		// (RFC 4443 section 3.1, code 3).
-		c.counts.link.Add(1)
+		c.rare.link.Add(1)
 	default:
 		if !c.engine.cfg.NoMSSClamp {
 			clampMSS6(p, n.ip[ipv6].mss)
@@ -107,7 +107,7 @@ func (c *call) linkPacket(b *inBatch, n *network, p []byte, src, dst address) {
 		// For a program on a host that speaks to its router, as ping does.
 		c.deliver(b, p)
 	default:
-		c.counts.link.Add(1)
+		c.rare.link.Add(1)
 	}
 }
 

@@ -22,11 +22,13 @@ const (
 
 // network is a gopptp.Network in the form that packets need. It is immutable.
 type network struct {
+	ip        [families]networkPart
+	room      [1]addressRange // for sources of IPv4, mostly all that there are
+	mtu       int
+	encrypted pppHeader // of an encrypted packet
+
 	gopptp.Network
 	destinations []destination
-	mtu          int
-	ip           [families]networkPart
-	encrypted    []byte // the PPP header of an encrypted packet
 
 	// IPv6 only.
 	local6, peer6 address // link-local
@@ -35,10 +37,28 @@ type network struct {
 
 // networkPart is what of a network each family has.
 type networkPart struct {
-	there   bool
 	sources []addressRange // from which the peer may send; sorted and disjoint
+	there   bool
+	header  pppHeader // of a packet in clear
 	mss     uint16
-	header  []byte // the PPP header of a packet in clear
+}
+
+// pppHeader is a PPP header.
+type pppHeader struct {
+	octets [4]byte
+	len    uint8
+}
+
+func newPPPHeader(p ppp.Protocol, options ppp.HeaderCompression) (h pppHeader) {
+	h.len = uint8(copy(h.octets[:], ppp.AppendHeader(nil, p, options)))
+	return h
+}
+
+// prepend puts the header before b[at:], and returns where it begins.
+func (h *pppHeader) prepend(b []byte, at int) int {
+	at -= int(h.len)
+	copy(b[at:], h.octets[:h.len])
+	return at
 }
 
 // destination is a prefix that leads to the peer. Where it leads to several, the
@@ -62,7 +82,7 @@ func newNetwork(n gopptp.Network) (*network, error) {
 	n.Routes = slices.Clone(n.Routes)
 	w := &network{
 		mtu:       n.MTU,
-		encrypted: ppp.AppendHeader(nil, ppp.ProtocolCompressed, n.Header),
+		encrypted: newPPPHeader(ppp.ProtocolCompressed, n.Header),
 	}
 	if n.IPv6 == nil || n.Local.IsValid() || n.Peer.IsValid() {
 		if err := w.add4(n); err != nil {
@@ -95,9 +115,9 @@ func (w *network) add4(n gopptp.Network) error {
 	w.lead(prefixes, n.Local)
 	w.ip[ipv4] = networkPart{
 		there:   true,
-		sources: rangesOf(prefixes),
+		sources: rangesOf(w.room[:0], prefixes),
 		mss:     uint16(n.MTU - ipv4HeaderLen - tcpHeaderLen),
-		header:  ppp.AppendHeader(nil, ppp.ProtocolIPv4, n.Header),
+		header:  newPPPHeader(ppp.ProtocolIPv4, n.Header),
 	}
 	return nil
 }
@@ -151,9 +171,9 @@ func (w *network) add6(n gopptp.Network, six *gopptp.IPv6Network) error {
 	}
 	w.ip[ipv6] = networkPart{
 		there:   true,
-		sources: rangesOf(prefixes),
+		sources: rangesOf(nil, prefixes),
 		mss:     uint16(n.MTU - ipv6HeaderLen - tcpHeaderLen),
-		header:  ppp.AppendHeader(nil, ppp.ProtocolIPv6, n.Header),
+		header:  newPPPHeader(ppp.ProtocolIPv6, n.Header),
 	}
 	w.local6, w.peer6 = addressOf(six.Local), addressOf(six.Peer)
 	return nil
@@ -204,20 +224,23 @@ func sameIPv6(a, b *gopptp.IPv6Network) bool {
 // only returns w with no families but those that are set, or nil if none is left.
 func (w *network) only(keep [families]bool) *network {
 	c := *w
-	any := false
+	any, all := false, true
 	for f := range c.ip {
 		c.ip[f].there = c.ip[f].there && keep[f]
 		any = any || c.ip[f].there
+		all = all && c.ip[f].there == w.ip[f].there
 	}
-	if !any {
+	switch {
+	case !any:
 		return nil
+	case all:
+		return w
 	}
 	return &c
 }
 
-// rangesOf returns the addresses in prefixes.
-func rangesOf(prefixes []netip.Prefix) []addressRange {
-	var ranges []addressRange
+// rangesOf appends the addresses in prefixes to ranges, which is empty.
+func rangesOf(ranges []addressRange, prefixes []netip.Prefix) []addressRange {
 	for _, p := range prefixes {
 		ranges = append(ranges, addressRange{addressOf(p.Addr()), lastOf(p)})
 	}

@@ -24,6 +24,7 @@ type outState struct {
 	closed    bool
 	network   *network // nil unless attached
 	encryptor *mppe.Encryptor
+	users     traffic
 
 	waiting []waitingPacket // for room in the peer's window
 
@@ -48,11 +49,21 @@ type outBatch struct {
 	wire Wire
 	host Deliverer
 
-	locks     locks // of calls' out
-	datagrams []Datagram
-	mppe      mppe.Batch // encrypts what is in them, side by side
-	replies   [][]byte   // to the host
-	control   [Headroom + maxControlFrame]byte
+	departures [lookahead]departure
+	locks      locks // of calls' out
+	datagrams  []Datagram
+	mppe       mppe.Batch // encrypts what is in them, side by side
+	replies    [][]byte   // to the host
+	control    [Headroom + maxControlFrame]byte
+
+	warmth byte // see warm.go
+}
+
+// departure is a packet from the host whose call is known, with its headroom.
+type departure struct {
+	call   *call
+	family family
+	buf    []byte
 }
 
 // enter takes the lock of c's direction.
@@ -87,6 +98,21 @@ func (e *Engine) Outbound(packets [][]byte) {
 }
 
 func (e *Engine) send(b *outBatch, packets [][]byte) {
+	for ; len(packets) > 0; packets = packets[min(len(packets), lookahead):] {
+		n := e.depart(b, packets[:min(len(packets), lookahead)])
+		for i := range n {
+			d := &b.departures[i]
+			b.enter(d.call)
+			d.call.send(b, d.family, d.buf)
+		}
+		clear(b.departures[:n])
+	}
+	b.flush()
+}
+
+// depart finds out what calls these are for, puts them into b.departures and
+// returns how many there are.
+func (e *Engine) depart(b *outBatch, packets [][]byte) (n int) {
 	for _, p := range packets {
 		f, packet, c := e.route(p)
 		switch {
@@ -97,11 +123,12 @@ func (e *Engine) send(b *outBatch, packets [][]byte) {
 		case c == nil:
 			e.stats.noCall.Add(1)
 		default:
-			b.enter(c)
-			c.send(b, f, p[:Headroom+len(packet)])
+			b.departures[n] = departure{c, f, p[:Headroom+len(packet)]}
+			n++
 		}
 	}
-	b.flush()
+	b.warmth += warmOut(b.departures[:n])
+	return n
 }
 
 // route finds the packet that buf has behind its headroom, and the call that it
@@ -123,7 +150,7 @@ func (e *Engine) route(buf []byte) (f family, packet []byte, c *call) {
 func (c *call) send(b *outBatch, f family, buf []byte) {
 	n := c.out.network
 	if n == nil || !n.ip[f].there {
-		c.counts.network.Add(1)
+		c.rare.network.Add(1)
 		return
 	}
 	packet := buf[Headroom:]
@@ -148,15 +175,14 @@ func (c *call) send(b *outBatch, f family, buf []byte) {
 func (c *call) forward(b *outBatch, n *network, f family, buf []byte) {
 	octets := len(buf) - Headroom
 	if c.carry(b, n, f, buf) {
-		c.counts.sentPackets.Add(1)
-		c.counts.sentOctets.Add(uint64(octets))
+		c.out.users.add(octets)
 	}
 }
 
 // carry puts a packet with its headroom into the tunnel, encrypted if it has to
 // be. It reports false if it could not.
 func (c *call) carry(b *outBatch, n *network, f family, buf []byte) bool {
-	header, at := n.ip[f].header, Headroom
+	header, at := &n.ip[f].header, Headroom
 	switch {
 	case c.out.encryptor != nil:
 		// The inner protocol field always has two octets, which the MTU allows
@@ -164,14 +190,12 @@ func (c *call) carry(b *outBatch, n *network, f family, buf []byte) bool {
 		at -= mppe.HeaderLen + 2
 		binary.BigEndian.PutUint16(buf[at+mppe.HeaderLen:], uint16(protocols[f]))
 		b.mppe.Seal(c.out.encryptor, buf[at:])
-		header = n.encrypted
+		header = &n.encrypted
 	case c.cfg.RequireEncryption:
-		c.counts.clear.Add(1)
+		c.rare.clear.Add(1)
 		return false
 	}
-	at -= len(header)
-	copy(buf[at:], header)
-	return c.transmit(b, buf, at)
+	return c.transmit(b, buf, header.prepend(buf, at))
 }
 
 var protocols = [families]ppp.Protocol{ipv4: ppp.ProtocolIPv4, ipv6: ppp.ProtocolIPv6}
@@ -220,7 +244,7 @@ func (c *call) transmit(b *outBatch, buf []byte, at int) bool {
 // do not heed it get here. Those on Linux then fragment, or lower their segment
 // size, by what they are told.
 func (c *call) tooBig(b *outBatch, n *network, f family, packet []byte) {
-	c.counts.queue.Add(1)
+	c.rare.queue.Add(1)
 	var reply []byte
 	if f == ipv4 {
 		reply = tooBig(packet, be32(n.Peer), n.mtu)
