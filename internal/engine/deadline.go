@@ -141,11 +141,7 @@ func (e *Engine) fire(now time.Time) {
 			a.due = append(a.due, a.pop())
 		}
 		a.mu.Unlock()
-		for i := range a.due {
-			b.arrivals[i].call = a.due[i].call
-		}
-		b.warmth += warmIn(b.arrivals[:len(a.due)])
-		clear(b.arrivals[:len(a.due)])
+		b.warmth += warmAlarms(a.due)
 		for i := range a.due {
 			a.due[i].call.fire(b, now, at)
 		}
@@ -160,17 +156,26 @@ func (e *Engine) fire(now time.Time) {
 }
 
 // fire does what is due: gives up gaps and acknowledgements that do not come, and
-// sends one that found no packet to ride on.
+// sends one that found no packet to ride on. That is nearly all that there is to do,
+// and takes no lock of a direction.
 func (c *call) fire(b *inBatch, now time.Time, at time.Duration) {
-	b.enter(c)
 	c.num.mu.Lock()
 	defer c.num.mu.Unlock()
 	if c.num.closed || c.num.armed == 0 || c.num.armed > at {
 		return
 	}
-	b.ready = c.num.receiver.Tick(b.ready, now)
-	b.runs = append(b.runs, run{c, len(b.ready)})
 	c.acknowledge(b, now)
+	if d := c.num.receiver.Deadline(); !d.IsZero() && !d.After(now) {
+		c.num.mu.Unlock()
+		b.enter(c)
+		c.num.mu.Lock()
+		if c.num.closed {
+			return
+		}
+		b.ready = c.num.receiver.Tick(b.ready, now)
+		b.runs = append(b.runs, run{c, len(b.ready)})
+		c.acknowledge(b, now)
+	}
 	c.num.flow.Tick(now)
 	c.goOn()
 	d := c.num.deadline()

@@ -31,6 +31,14 @@
 // Methods of a [gopptp.CallHandler] are called under mu or in. They do not block,
 // and must not call the engine back.
 //
+// # Many calls
+//
+// A processor's caches hold the memory of some thousands of calls. With more, that
+// memory is what a packet costs, so a batch has all it needs fetched side by side
+// before it begins (warm.go), what packets need is together in the structures, and
+// nothing is looked for by steps that grow in number with the calls, but the alarms
+// of those that owe an acknowledgement (deadline.go).
+//
 // # Limits
 //
 // Users' packets are IPv4 and IPv6. On the IPv6 link that a tunnel is, the engine
