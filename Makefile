@@ -4,12 +4,12 @@
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 FUZZTIME = 10m
 
-.PHONY: demo test lint cross unit fuzz-short lab fuzz bench-dataplane
+.PHONY: demo test lint cross unit fuzz-short lab bench-smoke fuzz bench-dataplane
 
 demo:
 	scripts/demo.sh
 
-test: lint cross unit fuzz-short lab
+test: lint cross unit fuzz-short lab bench-smoke
 	@echo "==> everything passed"
 
 # What a compiler and its friends can tell.
@@ -41,6 +41,12 @@ lab:
 	@scripts/lab-deps.sh
 	@echo "==> real peers"
 	cd examples && go test -count=1 -v -timeout 30m ./lab
+
+# That the benchmark works, with its peers: a little of everything.
+bench-smoke:
+	@scripts/apt.sh iperf3
+	@echo "==> the benchmark, briefly"
+	cd examples && go test -count=1 -v -run TestSmoke ./bench
 
 # Longer fuzzing: make fuzz FUZZTIME=1h
 fuzz:
