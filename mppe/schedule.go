@@ -23,18 +23,28 @@ func newKeySchedule(p *Params) keySchedule {
 	return keySchedule{start: p.Key, n: uint8(n), salt: uint8(n - int(p.KeyLength)/8)}
 }
 
+// hashed is what is hashed with keys of 16 octets, without the keys.
+var hashed = func() (b [16 + len(pad1) + 16 + len(pad2)]byte) {
+	copy(b[16+len(pad1)+16:], pad2[:])
+	return b
+}()
+
 // hash leaves the hash of key in it, which is the interim key.
 func (s *keySchedule) hash(key *Key) {
 	// What is hashed is put together each time: to read all of it from where it
 	// could be kept takes longer, where there are so many sessions that the
 	// processor has forgotten it.
-	var buf [len(s.start) + len(pad1) + len(key) + len(pad2)]byte
-	n := int(s.n)
-	copy(buf[:n], s.start[:])
-	copy(buf[n+len(pad1):], key[:n]) // pad1 is zeros
-	copy(buf[n+len(pad1)+n:], pad2[:])
+	buf, n := hashed, int(s.n)
+	if n == len(key) { // as below, but by a few moves
+		*(*Key)(buf[:]) = s.start
+		*(*Key)(buf[n+len(pad1):]) = *key
+	} else {
+		copy(buf[:], s.start[:n])
+		copy(buf[n+len(pad1):], key[:n]) // pad1 is zeros
+		copy(buf[n+len(pad1)+n:], pad2[:])
+	}
 	sum := sha1.Sum(buf[:n+len(pad1)+n+len(pad2)])
-	copy(key[:], sum[:n])
+	*key = Key(sum[:])
 	copy(key[n:], sum[:n])
 }
 
