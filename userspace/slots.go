@@ -9,9 +9,12 @@ type slots struct{ free [][]byte }
 
 func newSlots(n int) *slots {
 	s := &slots{free: make([][]byte, 0, n)}
-	memory := make([]byte, n*slotLen)
+	// A line of the cache more, or the headers of all packets, at a distance that is
+	// a power of two, would share few places in it.
+	const stride = slotLen + 64
+	memory := make([]byte, n*stride)
 	for i := range n {
-		s.free = append(s.free, memory[i*slotLen:][:slotLen:slotLen])
+		s.free = append(s.free, memory[i*stride:][:slotLen:slotLen])
 	}
 	return s
 }

@@ -46,8 +46,9 @@ const (
 	// packet, so that who sends too much has it dropped at little cost to others.
 	maxRounds = 4
 	// backlogLen is how many packets wait in each direction, of those that were
-	// read. More would only be late.
-	backlogLen = 1024
+	// read: as many as wait in the TUN device, so that what gathers there while
+	// the worker has no processor gets through. More would only be late.
+	backlogLen = tunQueueLen
 	// backlogFlows is in how many queues, to which sessions are spread.
 	backlogFlows = 1024
 	// packetCost is what moving a packet takes whatever its size, as octets, and
