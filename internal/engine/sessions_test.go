@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
@@ -119,6 +120,29 @@ func (w *crowd) outbound(n int) [][]byte {
 func batches[T any](packets []T, f func([]T)) {
 	for ; len(packets) > 0; packets = packets[min(len(packets), crowdBatch):] {
 		f(packets[:min(len(packets), crowdBatch)])
+	}
+}
+
+// Packets of many calls allocate no more than those of one.
+func TestNoAllocationsOfACrowd(t *testing.T) {
+	const calls = 200
+	w := newCrowd(t, calls, 100, false)
+	in, out := w.inbound(calls), w.outbound(calls)
+	sequence := uint32(0)
+	f := func() {
+		for _, d := range in {
+			binary.BigEndian.PutUint32(d.Data[gre.MinHeaderLen:], sequence)
+		}
+		sequence++
+		w.port.Inbound(in)
+		w.port.Outbound(out)
+	}
+	f()
+	require.Zero(t, testing.AllocsPerRun(200, f))
+	for _, s := range w.sessions {
+		c := s.call.Counters()
+		require.EqualValues(t, sequence, c.ReceivedPackets)
+		require.EqualValues(t, sequence, c.SentPackets)
 	}
 }
 
