@@ -39,8 +39,8 @@ type alarms struct {
 // line of the cache.
 const degree = 4
 
-// maxDue is how many alarms are a batch, and crowdPause how long the next may wait
-// after such a crowd, so that there are more to a batch.
+// maxDue is how many alarms are a batch. Where more are set, one that is due may
+// wait for crowdPause, so that there are some to a batch.
 const (
 	maxDue     = lookahead
 	crowdPause = time.Millisecond
@@ -116,14 +116,19 @@ func (c *call) armAt(d time.Time) {
 // setTimer runs on the goroutine of the deadlines.
 func (e *Engine) setTimer() { e.setTimerAfter(0) }
 
-// setTimerAfter lets the timer follow the first alarm, but not before earliest.
+// setTimerAfter lets the timer follow the first alarm, of a crowd not before
+// earliest.
 func (e *Engine) setTimerAfter(earliest time.Duration) {
 	a := &e.alarms
 	var at time.Time
 	a.mu.Lock()
 	a.posted = false
 	if len(a.heap) > 0 {
-		at = e.epoch.Add(max(a.heap[0].at, earliest))
+		first := a.heap[0].at
+		if len(a.heap) > maxDue {
+			first = max(first, earliest)
+		}
+		at = e.epoch.Add(first)
 	}
 	a.mu.Unlock()
 	a.timer.Set(at)
@@ -132,7 +137,6 @@ func (e *Engine) setTimerAfter(earliest time.Duration) {
 // fire runs on the goroutine of the deadlines.
 func (e *Engine) fire(now time.Time) {
 	a, at := &e.alarms, now.Sub(e.epoch)
-	earliest := time.Duration(0)
 	b := e.inbound.get()
 	for more := true; more; {
 		a.due = a.due[:0]
@@ -146,13 +150,11 @@ func (e *Engine) fire(now time.Time) {
 			a.due[i].call.fire(b, now, at)
 		}
 		b.flush(e)
-		if more = len(a.due) == maxDue; more {
-			earliest = at + crowdPause
-		}
+		more = len(a.due) == maxDue
 		clear(a.due)
 	}
 	e.inbound.put(b)
-	e.setTimerAfter(earliest)
+	e.setTimerAfter(at + crowdPause)
 }
 
 // fire does what is due: gives up gaps and acknowledgements that do not come, and
