@@ -70,26 +70,44 @@ var (
 // server. Users' packets flow after attach.
 func newTunnel(t testing.TB, a, b *namespace, server netip.Addr) *tunnel {
 	t.Helper()
-	n := &tunnel{
-		client:   a.open(t, Options{TUNName: "client"}),
-		server:   b.open(t, Options{TUNName: "server", Prefixes: []netip.Prefix{pool}}),
-		atClient: newOwner(),
-		atServer: newOwner(),
-	}
+	return newTunnelWith(t, a, b, server, Options{})
+}
+
+// newTunnelWith has both planes opened with opts, which have no names and networks.
+func newTunnelWith(t testing.TB, a, b *namespace, server netip.Addr, opts Options) *tunnel {
+	t.Helper()
+	n := &tunnel{atClient: newOwner(), atServer: newOwner()}
+	n.connect(t, a, b, server, opts, n.atClient, n.atServer)
+	return n
+}
+
+// connect opens the planes and the calls, with what the calls report to.
+func (n *tunnel) connect(t testing.TB, a, b *namespace, server netip.Addr, opts Options, client, handler gopptp.CallHandler) {
+	t.Helper()
+	atClient, atServer := opts, opts
+	atClient.TUNName = "client"
+	atServer.TUNName, atServer.Prefixes = "server", []netip.Prefix{pool}
+	n.client, n.server = a.open(t, atClient), b.open(t, atServer)
 	var err error
-	n.clientCall, err = n.client.Open(gopptp.CallConfig{Local: outerA, Peer: server}, n.atClient)
+	n.clientCall, err = n.client.Open(gopptp.CallConfig{Local: outerA, Peer: server}, client)
 	require.NoError(t, err)
-	n.serverCall, err = n.server.Open(gopptp.CallConfig{Local: server, Peer: outerA}, n.atServer)
+	n.serverCall, err = n.server.Open(gopptp.CallConfig{Local: server, Peer: outerA}, handler)
 	require.NoError(t, err)
 	require.NoError(t, n.clientCall.Connect(gopptp.PeerCall{ID: n.serverCall.ID(), Window: 64}))
 	require.NoError(t, n.serverCall.Connect(gopptp.PeerCall{ID: n.clientCall.ID(), Window: 64}))
-	return n
 }
 
 func (n *tunnel) encrypt(t testing.TB) {
 	t.Helper()
-	up := &mppe.Params{KeyLength: mppe.Key128, Key: mppe.Key{1}}
-	down := &mppe.Params{KeyLength: mppe.Key128, Key: mppe.Key{2}}
+	n.encryptWith(t, mppe.Params{KeyLength: mppe.Key128})
+}
+
+// encryptWith has MPPE as p says, with keys of its own.
+func (n *tunnel) encryptWith(t testing.TB, p mppe.Params) {
+	t.Helper()
+	other := p
+	up, down := &p, &other
+	up.Key, down.Key = mppe.Key{1}, mppe.Key{2}
 	require.NoError(t, n.clientCall.PrepareReceive(*down))
 	require.NoError(t, n.serverCall.PrepareReceive(*up))
 	require.NoError(t, n.clientCall.SetEncryption(gopptp.Encryption{Send: up, Receive: down}))
@@ -188,7 +206,11 @@ func testTCP(t *testing.T, client, server *namespace) {
 
 func testTCPAt(t *testing.T, client, server *namespace, addr string) {
 	t.Helper()
-	const size = 1 << 20
+	transferTCP(t, client, server, addr, 1<<20)
+}
+
+func transferTCP(t *testing.T, client, server *namespace, addr string, size int) {
+	t.Helper()
 	data := make([]byte, size)
 	for i := range data {
 		data[i] = byte(i * i >> 8)
@@ -210,7 +232,7 @@ func testTCPAt(t *testing.T, client, server *namespace, addr string) {
 			written <- err
 		}()
 		hash := sha256.New()
-		_, err := io.CopyN(hash, c, size)
+		_, err := io.CopyN(hash, c, int64(size))
 		if err := errors.Join(err, <-written); err != nil {
 			return err
 		}
