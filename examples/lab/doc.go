@@ -10,6 +10,8 @@
 //   - fresh network, process and mount namespaces on the machine itself, for
 //     what is faster there. Nothing of them outlives the test, even if that is
 //     killed.
+//   - both, where our side is to use AF_XDP, which that kernel knows nothing of:
+//     User-Mode Linux then runs in such a namespace, and has its network card there.
 //
 // Traffic goes only to network namespaces that the test has made. The tests
 // need root and the Debian packages named in scripts/lab-deps.sh; where those

@@ -1,0 +1,145 @@
+package lab
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// The kernel of User-Mode Linux knows no AF_XDP. So here ours is in a namespace of
+// the machine's own kernel, and the real peer in a guest that has the other end of
+// the veth pair for its network card:
+//
+//	server, ours: c1 ──── eth0, client1 ── vec0, User-Mode Linux: pptp-linux, pppd, PPP
+
+// envGuest is set in the guest, to the mode of MPPE that the gateway has.
+const envGuest = "LAB_GUEST"
+
+// xdpModes are those in which the guest calls, one after the other.
+func xdpModes(mppe string) []mode {
+	modes := []mode{
+		{name: "clear", pppd: []string{"refuse-eap", "nomppe"}, encryption: noEncryption},
+		{name: "128", pppd: []string{"refuse-eap", "require-mppe-128"}, encryption: "MPPE 128-bit " + mppe},
+		{name: "40", pppd: []string{"refuse-eap", "require-mppe-40", "nomppe-128"}, encryption: "MPPE 40-bit " + mppe},
+	}
+	if mppe == "stateful" {
+		for i := range modes {
+			modes[i].pppd = append(modes[i].pppd, "mppe-stateful")
+		}
+	}
+	return modes
+}
+
+// TestGatewayXDP has pptp-linux and pppd call our gateway, which uses AF_XDP.
+func TestGatewayXDP(t *testing.T) {
+	guest := os.Getenv(envGuest)
+	if guest == "" {
+		need(t, umlKernel)
+	}
+	lab(t, environment{kind: namespaces, limit: 3 * time.Minute, ours: true}, func(t *testing.T) {
+		if guest != "" {
+			pppdCalls(t, xdpModes(guest))
+			return
+		}
+		t.Run("workers", func(t *testing.T) {
+			gatewayUsesXDP(t, "{xdp: on, workers: 2}", "stateless")
+		})
+		t.Run("packet by packet", func(t *testing.T) {
+			gatewayUsesXDP(t, "{xdp: on, workers: 1, batch: 1, offload: false}", "stateful")
+		})
+	})
+}
+
+func gatewayUsesXDP(t *testing.T, dataplane, mppe string) {
+	server, clients := network(t, 1)
+	client := clients[0]
+	client.ip(t, "addr", "flush", "dev", "eth0")
+	g := startGateway(t, server, "allow", "mppe_modes: ["+mppe+"]", "mppe_key_lengths: [128, 56, 40]", "dataplane: "+dataplane)
+	server.serveBulk(t)
+	wire, stack := client.capture(t, "eth0"), server.capture(t, "c1")
+
+	guest := startGuest(t, client, "TestGatewayXDP", mppe)
+	status, _ := guest.await(t, `^`+exitMark+`(\d+)`, 2*time.Minute)
+	require.Equal(t, "0", status[1], "the guest's exit status")
+	modes := xdpModes(mppe)
+	for _, m := range modes {
+		require.NotEmpty(t, g.find(fmt.Sprintf(`msg="session up" .*user=alice .*encryption="?%s"? `, m.encryption)))
+	}
+	g.ended(t, len(modes), 5*time.Second)
+	require.Len(t, g.find(`msg="userspace: AF_XDP" `), 1)
+	g.shutdown(t)
+
+	// What goes by AF_XDP is on the wire, and the host's network stack sees nothing of
+	// it. The first session begins without.
+	in, out := countGRE(t, wire, client)
+	slowIn, slowOut := countGRE(t, stack, client)
+	t.Logf("%d of %d packets in and %d of %d packets out by AF_XDP", in-slowIn, in, out-slowOut, out)
+	require.Less(t, slowIn, in/2)
+	require.Less(t, slowOut, out/2)
+}
+
+// countGRE counts those from a host and those to it.
+func countGRE(t *testing.T, c *capture, h host) (from, to int) {
+	t.Helper()
+	for _, p := range c.packets(t) {
+		switch {
+		case !strings.Contains(p.text, ": GREv1,"):
+		case strings.HasPrefix(p.text, "IP "+h.addr+" "):
+			from++
+		default:
+			to++
+		}
+	}
+	return from, to
+}
+
+// startGuest boots a guest that has the host's eth0 for its network card, and runs
+// the test in it, with envGuest set to value.
+func startGuest(t *testing.T, h host, test, value string) *process {
+	t.Helper()
+	modules, err := kernelModules()
+	require.NoError(t, err)
+	self, err := os.Executable()
+	require.NoError(t, err)
+	dir := filepath.Join(logDir(t), "guest")
+	require.NoError(t, os.MkdirAll(dir, 0o755))
+	text, err := json.Marshal(job{
+		Dir:     dir,
+		Args:    []string{self, "-test.v", "-test.run=^" + test + "$", "-test.count=1", "-test.timeout=2m"},
+		Env:     []string{searchPath, "HOME=" + dir, "TMPDIR=" + dir, "LANG=C", envGuest + "=" + value},
+		Modules: modules,
+		UML:     true,
+	})
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(filepath.Join(dir, jobFile), text, 0o600))
+	return h.start(t, "guest", "linux.uml", "mem=512M", "root=/dev/root", "rootfstype=hostfs", "rootflags=/", "rw", "loglevel=1",
+		"con=null", "con0=fd:0,fd:1", "vec0:transport=raw,ifname=eth0,depth=128", "init="+self, envRole+"=init", envDir+"="+dir)
+}
+
+// pppdCalls is what the guest does.
+func pppdCalls(t *testing.T, modes []mode) {
+	client := host{"client1", "10.0.1.2"}
+	batch(t, "", fmt.Sprintf("netns attach %s %d", client.name, os.Getpid()),
+		"addr add "+client.addr+"/24 dev vec0", "link set vec0 up", "route add "+serverAddr+"/32 via 10.0.1.1")
+	syslog(t)
+	for _, m := range modes {
+		t.Run(m.name, func(t *testing.T) {
+			c := startPPPClient(t, client, pppClientConfig{options: m.pppd})
+			c.up(t, 20*time.Second)
+			require.NoError(t, client.echo(c.dev, tunnelServer))
+			for range 2 {
+				t.Log(client.bulk(t, c.dev, tunnelServer, 256<<10))
+			}
+			client.ping(t, c.dev, tunnelServer, 5)
+			c.stop()
+			require.Equal(t, pppdUserRequest, c.exitCode(t, time.Second), "pppd's exit code")
+			client.noConnections(t, 5*time.Second)
+		})
+	}
+}
