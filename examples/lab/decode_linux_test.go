@@ -483,8 +483,8 @@ func TestDecode(t *testing.T) {
 		t.Run("wrong password", func(t *testing.T) {
 			server, clients := network(t, 1)
 			capture := clients[0].capture(t, "eth0")
-			g := startGateway(t, server, mppe128)
-			d := startDial(t, clients[0], diallerConfig{mppe: mppe128, password: "wrong"})
+			g := startGateway(t, server, mppe128, withoutXDP)
+			d := startDial(t, clients[0], diallerConfig{mppe: mppe128, password: "wrong", more: []string{"--xdp", "off"}})
 			require.Equal(t, dialBadLogin, d.exitCode(t, 10*time.Second), "our client's exit code")
 			g.ended(t, 1, 5*time.Second)
 			requireSeen(t, capture.examine(t), "CHAP 4")
@@ -492,14 +492,17 @@ func TestDecode(t *testing.T) {
 	})
 }
 
+// withoutXDP has the gateway send and receive where a capture sees it.
+const withoutXDP = "dataplane: {xdp: off}"
+
 // decodeOurs has two sessions, of which one is ended by each side.
 func decodeOurs(t *testing.T, mppe string) {
 	server, clients := network(t, 1)
 	capture := clients[0].capture(t, "eth0")
-	g := startGateway(t, server, mppe, "echo: {interval: 1s, failures: 4}")
+	g := startGateway(t, server, mppe, withoutXDP, "echo: {interval: 1s, failures: 4}")
 	server.serveBulk(t)
 	for i, end := range []func(d *dialler){func(d *dialler) { d.terminate() }, func(*dialler) { g.shutdown(t) }} {
-		d := startDial(t, clients[0], diallerConfig{name: fmt.Sprintf("dial-%d", i+1), mppe: mppe, more: []string{"--dns"}})
+		d := startDial(t, clients[0], diallerConfig{name: fmt.Sprintf("dial-%d", i+1), mppe: mppe, more: []string{"--dns", "--xdp", "off"}})
 		d.up(t, 10*time.Second)
 		clients[0].ping(t, d.dev, tunnelServer, 3)
 		t.Log(clients[0].bulk(t, d.dev, tunnelServer, 256<<10))
