@@ -48,21 +48,22 @@ func newCabled(t testing.TB) (a, b *namespace, c *cable) {
 	return a, b, c
 }
 
+func (c *cable) deliver(to int, frame []byte) {
+	_, _ = c.ends[to].queues[0].Write(frame) // fails at the end of the test only
+}
+
 // carry takes a frame to one of the ends.
 func (c *cable) carry(to int, frame []byte) {
-	deliver := func(frame []byte) {
-		_, _ = c.ends[to].queues[0].Write(frame) // fails at the end of the test only
-	}
 	const sequencePresent = 0x10
 	if binary.BigEndian.Uint16(frame[12:]) != 0x0800 || frame[14+9] != protocolGRE || frame[34]&sequencePresent == 0 {
-		deliver(frame)
+		c.deliver(to, frame)
 		return
 	}
 	n := &c.counts[to]
 	n.sent.Add(1)
 	bad := c.bad.Load()
 	if bad == nil {
-		deliver(frame)
+		c.deliver(to, frame)
 		return
 	}
 	fate := rand.IntN(1000)
@@ -71,17 +72,17 @@ func (c *cable) carry(to int, frame []byte) {
 		n.lost.Add(1)
 	case fate < bad.lost+bad.twice:
 		n.doubled.Add(1)
-		deliver(frame)
-		deliver(frame)
+		c.deliver(to, frame)
+		c.deliver(to, frame)
 	case fate < bad.lost+bad.twice+bad.late:
-		frame = bytes.Clone(frame)
+		kept := bytes.Clone(frame)
 		c.late.Add(1)
 		time.AfterFunc(time.Duration(rand.IntN(int(10*time.Millisecond))), func() {
 			defer c.late.Add(-1)
-			deliver(frame)
+			c.deliver(to, kept)
 		})
 	default:
-		deliver(frame)
+		c.deliver(to, frame)
 	}
 }
 

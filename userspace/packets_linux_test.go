@@ -129,6 +129,11 @@ var timestamps = []byte{1, 1, 8, 10, 0, 0, 0, 1, 0, 0, 0, 2}
 // sameID is the flow whose packets all have the same Identification, and DF.
 const sameID = 3
 
+// fragmented is the flow of UDP that some fragments are of.
+const fragmented = 5
+
+const fragment6 = 44 // the header of IPv6
+
 // some returns packets of a random kind.
 func (b *builder) some() [][]byte {
 	wrong := func(p []byte, at int) []byte {
@@ -177,36 +182,54 @@ func (b *builder) some() [][]byte {
 			add(b.ip6(unix.IPPROTO_UDP, b.udp(true, flow, b.bytes(size))))
 		}
 	case 10: // wrong checksums among right ones
+		at := []int{16, 17, 100}[b.IntN(3)]
 		for i := range 5 {
 			t := b.tcp(false, 4, flagACK, nil, b.bytes(500))
-			if i%2 == 1 {
-				t = wrong(t, 16+b.IntN(2)+b.IntN(2)*100)
+			if i == 2 {
+				t = wrong(t, at)
 			}
 			add(b.ip4(unix.IPPROTO_TCP, dontFragment, nil, t))
+		}
+		for i := range 6 {
 			u := b.udp(false, 4, b.bytes(400))
 			switch i {
-			case 1:
+			case 2:
 				u = wrong(u, 6)
-			case 3:
+			case 4:
 				u[6], u[7] = 0, 0 // none
 			}
 			add(b.ip4(unix.IPPROTO_UDP, 0, nil, u))
-			t = b.tcp(true, 4, flagACK, nil, b.bytes(500))
-			if i%2 == 1 {
-				t = wrong(t, 17)
+		}
+		for i := range 5 {
+			t := b.tcp(true, 4, flagACK, nil, b.bytes(500))
+			if i == 2 {
+				t = wrong(t, at)
 			}
 			add(b.ip6(unix.IPPROTO_TCP, t))
 		}
-	case 11: // fragments
-		u := b.udp(false, 5, b.bytes(1200))
+	case 11: // fragments among whole packets
+		size := 100 + b.IntN(1100)/8*8
+		for range 3 {
+			add(b.ip4(unix.IPPROTO_UDP, 0, nil, b.udp(false, fragmented, b.bytes(size))))
+		}
+		u := b.udp(false, fragmented, b.bytes(1200))
 		add(b.ip4(unix.IPPROTO_UDP, moreFragments, nil, u[:800]))
 		b.id--
 		add(b.ip4(unix.IPPROTO_UDP, 100, nil, u[800:]))
+		for range 3 {
+			add(b.ip4(unix.IPPROTO_UDP, 0, nil, b.udp(false, fragmented, b.bytes(size))))
+		}
+		for range 3 {
+			add(b.ip6(unix.IPPROTO_UDP, b.udp(true, fragmented, b.bytes(size))))
+		}
 		f := []byte{unix.IPPROTO_UDP, 0, 0, 1, 0, 0, 0, byte(b.id)}
-		u = b.udp(true, 5, b.bytes(1000))
-		add(b.ip6(44, append(f, u[:800]...)))
+		u = b.udp(true, fragmented, b.bytes(1000))
+		add(b.ip6(fragment6, append(f, u[:800]...)))
 		f[2], f[3] = 800>>8, 800&0xff
-		add(b.ip6(44, append(f, u[800:]...)))
+		add(b.ip6(fragment6, append(f, u[800:]...)))
+		for range 3 {
+			add(b.ip6(unix.IPPROTO_UDP, b.udp(true, fragmented, b.bytes(size))))
+		}
 	case 12: // options
 		add(b.ip4(unix.IPPROTO_TCP, dontFragment, []byte{1, 1, 1, 1}, b.tcp(false, 0, flagACK, nil, b.bytes(300))))
 		add(b.ip4(unix.IPPROTO_UDP, 0, []byte{1, 1, 1, 0}, b.udp(false, 0, b.bytes(300))))
@@ -301,19 +324,24 @@ func (b *builder) large() (h offload.Header, packet []byte, count int) {
 	return h, packet, count
 }
 
-// flowKey is what packets have in common that must keep their order.
-func flowKey(p []byte) string {
+// flowKey is what packets have in common that must keep their order. Fragments have
+// no ports, so the flow that they are of is known by its addresses. If fragments are
+// apart, they need only be in order among themselves.
+func flowKey(p []byte, apart bool) string {
+	protocol, addresses, transport := p[9], p[12:20], int(p[0]&15)*4
+	whole := binary.BigEndian.Uint16(p[6:])&0x3fff == 0
 	if p[0]>>4 == 6 {
-		key := string(p[6:7]) + string(p[8:40])
-		if (p[6] == unix.IPPROTO_TCP || p[6] == unix.IPPROTO_UDP) && len(p) >= 44 {
-			key += string(p[40:44])
+		protocol, addresses, transport = p[6], p[8:40], 40
+		whole = protocol != fragment6
+		if !whole {
+			protocol = p[40]
 		}
-		return key
 	}
-	key := string(p[9:10]) + string(p[12:20])
-	header := int(p[0]&15) * 4
-	if binary.BigEndian.Uint16(p[6:])&0x3fff == 0 && (p[9] == unix.IPPROTO_TCP || p[9] == unix.IPPROTO_UDP) && len(p) >= header+4 {
-		key += string(p[header : header+4])
+	key := string([]byte{protocol}) + string(addresses)
+	if ports := p[transport:]; whole && len(ports) >= 4 {
+		if protocol == unix.IPPROTO_TCP || protocol == unix.IPPROTO_UDP && (apart || ports[1] != fragmented) {
+			key += string(ports[:4])
+		}
 	}
 	return key
 }

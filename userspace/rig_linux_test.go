@@ -111,6 +111,11 @@ func newRig(t testing.TB, opts Options, queues int, ciphers []*mppe.Params) *rig
 		}
 		r.peers = append(r.peers, p)
 	}
+	if opts.XDP != XDPOff {
+		for _, p := range r.peers {
+			eventually(t, "a next hop", func() bool { return p.call.(*call).path.Load() != nil })
+		}
+	}
 	r.wire.each(r.left)
 	r.lan.each(func(_ int, frame []byte) { r.arrived(frame[offload.HeaderLen:]) })
 	for i, p := range r.peers {
