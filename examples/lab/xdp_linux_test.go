@@ -16,9 +16,10 @@ import (
 // the machine's own kernel, and the real peer in a guest that has the other end of
 // the veth pair for its network card:
 //
-//	server, ours: c1 ──── eth0, client1 ── vec0, User-Mode Linux: pptp-linux, pppd, PPP
+//	server, ours: c1 ──── eth0, client1 ── vec0, User-Mode Linux: pptp-linux, pppd
+//	client1, ours: eth0 ──── c1, server ── vec0, User-Mode Linux: pptpd, pppd
 
-// envGuest is set in the guest, to the mode of MPPE that the gateway has.
+// envGuest is set in the guest, to the mode of MPPE.
 const envGuest = "LAB_GUEST"
 
 // xdpModes are those in which the guest calls, one after the other.
@@ -64,7 +65,7 @@ func gatewayUsesXDP(t *testing.T, dataplane, mppe string) {
 	server.serveBulk(t)
 	wire, stack := client.capture(t, "eth0"), server.capture(t, "c1")
 
-	guest := startGuest(t, client, "TestGatewayXDP", mppe)
+	guest := startGuest(t, client, "eth0", "TestGatewayXDP", mppe)
 	status, _ := guest.await(t, `^`+exitMark+`(\d+)`, 2*time.Minute)
 	require.Equal(t, "0", status[1], "the guest's exit status")
 	modes := xdpModes(mppe)
@@ -75,13 +76,18 @@ func gatewayUsesXDP(t *testing.T, dataplane, mppe string) {
 	require.Len(t, g.find(`msg="userspace: AF_XDP" `), 1)
 	g.shutdown(t)
 
-	// What goes by AF_XDP is on the wire, and the host's network stack sees nothing of
-	// it. The first session begins without.
-	in, out := countGRE(t, wire, client)
-	slowIn, slowOut := countGRE(t, stack, client)
-	t.Logf("%d of %d packets in and %d of %d packets out by AF_XDP", in-slowIn, in, out-slowOut, out)
-	require.Less(t, slowIn, in/2)
-	require.Less(t, slowOut, out/2)
+	requireXDP(t, wire, stack, client)
+}
+
+// requireXDP requires that a host sees little of what is on the wire: nothing of what
+// goes by AF_XDP. The first session begins without.
+func requireXDP(t *testing.T, wire, stack *capture, client host) {
+	t.Helper()
+	up, down := countGRE(t, wire, client)
+	slowUp, slowDown := countGRE(t, stack, client)
+	t.Logf("%d of %d packets up and %d of %d packets down by AF_XDP", up-slowUp, up, down-slowDown, down)
+	require.Less(t, slowUp, up/2)
+	require.Less(t, slowDown, down/2)
 }
 
 // countGRE counts those from a host and those to it.
@@ -99,9 +105,9 @@ func countGRE(t *testing.T, c *capture, h host) (from, to int) {
 	return from, to
 }
 
-// startGuest boots a guest that has the host's eth0 for its network card, and runs
-// the test in it, with envGuest set to value.
-func startGuest(t *testing.T, h host, test, value string) *process {
+// startGuest boots a guest that has a device of the host for its network card, and
+// runs the test in it, with envGuest set to value.
+func startGuest(t *testing.T, h host, dev, test, value string) *process {
 	t.Helper()
 	modules, err := kernelModules()
 	require.NoError(t, err)
@@ -119,7 +125,7 @@ func startGuest(t *testing.T, h host, test, value string) *process {
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(filepath.Join(dir, jobFile), text, 0o600))
 	return h.start(t, "guest", "linux.uml", "mem=512M", "root=/dev/root", "rootfstype=hostfs", "rootflags=/", "rw", "loglevel=1",
-		"con=null", "con0=fd:0,fd:1", "vec0:transport=raw,ifname=eth0,depth=128", "init="+self, envRole+"=init", envDir+"="+dir)
+		"con=null", "con0=fd:0,fd:1", "vec0:transport=raw,depth=128,ifname="+dev, "init="+self, envRole+"=init", envDir+"="+dir)
 }
 
 // pppdCalls is what the guest does.
@@ -140,6 +146,66 @@ func pppdCalls(t *testing.T, modes []mode) {
 			c.stop()
 			require.Equal(t, pppdUserRequest, c.exitCode(t, time.Second), "pppd's exit code")
 			client.noConnections(t, 5*time.Second)
+		})
+	}
+}
+
+// TestClientXDP has our client, which uses AF_XDP, call pptpd with pppd.
+func TestClientXDP(t *testing.T) {
+	guest := os.Getenv(envGuest)
+	if guest == "" {
+		need(t, umlKernel)
+	}
+	lab(t, environment{kind: namespaces, limit: 3 * time.Minute, ours: true}, func(t *testing.T) {
+		if guest != "" {
+			pptpdServes(t, xdpModes(guest))
+			return
+		}
+		t.Run("workers", func(t *testing.T) { clientUsesXDP(t, "stateless", "--workers", "2") })
+		t.Run("stateful", func(t *testing.T) { clientUsesXDP(t, "stateful", "--workers", "1") })
+	})
+}
+
+func clientUsesXDP(t *testing.T, mppe string, more ...string) {
+	server, clients := network(t, 1)
+	client := clients[0]
+	server.ip(t, "addr", "flush", "dev", "c1")
+	stack, wire := client.capture(t, "eth0"), server.capture(t, "c1")
+
+	guest := startGuest(t, server, "c1", "TestClientXDP", mppe)
+	for _, m := range xdpModes(mppe) {
+		guest.await(t, "serves "+m.name+"$", 30*time.Second)
+		flags := append([]string{"--xdp", "on", "--mppe-modes", mppe, "--mppe-keys", "128,40"}, more...)
+		d := startDial(t, client, diallerConfig{name: "dial-" + m.name, mppe: "allow", more: flags})
+		d.up(t, 20*time.Second)
+		require.NotEmpty(t, d.find(fmt.Sprintf(`^up: .* encryption="%s" `, m.encryption)), "what we have agreed on")
+		require.NoError(t, client.echoOfPPPD(d.dev, tunnelServer))
+		for range 2 {
+			t.Log(client.bulk(t, d.dev, tunnelServer, 256<<10))
+		}
+		require.Len(t, d.find(`userspace: AF_XDP`), 1)
+		d.terminate()
+		require.Equal(t, dialOK, d.exitCode(t, 5*time.Second), "our client's exit code")
+	}
+	status, _ := guest.await(t, `^`+exitMark+`(\d+)`, time.Minute)
+	require.Equal(t, "0", status[1], "the guest's exit status")
+	requireXDP(t, wire, stack, client)
+}
+
+// pptpdServes is what the guest does.
+func pptpdServes(t *testing.T, modes []mode) {
+	server := host{"server", serverAddr}
+	batch(t, "", fmt.Sprintf("netns attach %s %d", server.name, os.Getpid()),
+		"addr add "+serverAddr+"/32 dev lo", "addr add 10.0.1.1/24 dev vec0", "link set vec0 up")
+	syslog(t)
+	server.serveBulk(t)
+	for _, m := range modes {
+		t.Run(m.name, func(t *testing.T) {
+			s := startPPTPDWith(t, server, append([]string{"require-mschap-v2"}, m.pppd[1:]...)...)
+			t.Log("serves " + m.name)
+			eventually(t, 30*time.Second, "a session", func() bool { return len(server.tunnels(t)) == 1 })
+			eventually(t, 30*time.Second, "its end", func() bool { return len(server.tunnels(t)) == 0 })
+			s.stop()
 		})
 	}
 }
