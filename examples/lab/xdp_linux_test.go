@@ -143,11 +143,31 @@ func pppdCalls(t *testing.T, modes []mode) {
 				t.Log(client.bulk(t, c.dev, tunnelServer, 256<<10))
 			}
 			client.ping(t, c.dev, tunnelServer, 5)
+			if m.name == "128" {
+				onBadPathUp(t, client, c.dev, strings.HasSuffix(m.encryption, "stateful"))
+			}
 			c.stop()
 			require.Equal(t, pppdUserRequest, c.exitCode(t, time.Second), "pppd's exit code")
 			client.noConnections(t, 5*time.Second)
 		})
 	}
+}
+
+// onBadPathUp has packets to the gateway lost, and overtaken where that is bearable.
+func onBadPathUp(t *testing.T, client host, dev string, stateful bool) {
+	t.Helper()
+	path := badPath
+	if stateful {
+		path = lossyPath
+	}
+	client.impair(t, "vec0", path)
+	// See onBadPath.transfer.
+	others := client.start(t, "ping", "ping", "-q", "-I", dev, "-i", "0.05", tunnelServer)
+	t.Log(client.bulk(t, dev, tunnelServer, 128<<10))
+	others.stop()
+	t.Logf("%d packets lost on the way", client.unimpair(t, "vec0"))
+	require.NoError(t, client.echoOfPPPD(dev, tunnelServer))
+	client.ping(t, dev, tunnelServer, 5)
 }
 
 // TestClientXDP has our client, which uses AF_XDP, call pptpd with pppd.
