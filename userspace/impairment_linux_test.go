@@ -116,8 +116,7 @@ func TestImpaired(t *testing.T) {
 		for _, opts := range []Options{
 			{XDP: XDPOff, Workers: 1, Batch: 8},
 			{XDP: XDPOn, Workers: 1, Batch: 1, NoOffload: true},
-			{XDP: XDPOn, Workers: 2},
-			{XDP: XDPOn, Workers: 4, Batch: 256},
+			{XDP: XDPOn, Workers: 4, Batch: 64},
 		} {
 			t.Run(fmt.Sprintf("%s, XDP mode %d, %d workers, batch %d", name, opts.XDP, opts.Workers, opts.Batch), func(t *testing.T) {
 				t.Parallel()

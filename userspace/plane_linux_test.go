@@ -217,7 +217,7 @@ func transferTCP(t *testing.T, client, server *namespace, addr string, size int)
 	}
 	var listener net.Listener
 	var err error
-	server.do(func() { listener, err = net.Listen("tcp", addr) })
+	server.Do(func() { listener, err = net.Listen("tcp", addr) })
 	require.NoError(t, err)
 	defer listener.Close()
 
@@ -251,7 +251,7 @@ func transferTCP(t *testing.T, client, server *namespace, addr string, size int)
 		ended <- transfer(c)
 	}()
 	var c net.Conn
-	client.do(func() { c, err = net.DialTimeout("tcp", listener.Addr().String(), 5*time.Second) })
+	client.Do(func() { c, err = net.DialTimeout("tcp", listener.Addr().String(), 20*time.Second) })
 	require.NoError(t, err)
 	require.NoError(t, transfer(c))
 	require.NoError(t, <-ended)
@@ -349,9 +349,9 @@ func TestPlaneDeviceRemoved(t *testing.T) {
 	c, err := p.Open(gopptp.CallConfig{Local: outerA, Peer: outerB}, closed)
 	require.NoError(t, err)
 	require.NoError(t, c.Close())
-	link, err := a.nl.LinkByName("pptp0")
+	link, err := a.NL.LinkByName("pptp0")
 	require.NoError(t, err)
-	require.NoError(t, a.nl.LinkDel(link))
+	require.NoError(t, a.NL.LinkDel(link))
 	select {
 	case err := <-o.failed:
 		require.ErrorContains(t, err, "userspace: TUN device pptp0: somebody removed it")
@@ -376,7 +376,7 @@ func TestPlaneClose(t *testing.T) {
 	}
 	wg.Wait()
 	require.ErrorIs(t, <-n.atClient.failed, net.ErrClosed)
-	_, err := a.nl.LinkByName("client")
+	_, err := a.NL.LinkByName("client")
 	require.Error(t, err)
 	_, err = n.client.Open(gopptp.CallConfig{Local: outerA, Peer: outerB}, newOwner())
 	require.ErrorIs(t, err, net.ErrClosed)
@@ -404,7 +404,7 @@ func TestPlaneLeaksNothing(t *testing.T) {
 	}
 	require.Equal(t, fds, descriptors(t))
 	eventually(t, "goroutines ended", func() bool { return runtime.NumGoroutine() <= goroutines })
-	links, err := a.nl.LinkList()
+	links, err := a.NL.LinkList()
 	require.NoError(t, err)
 	require.Len(t, links, 2, "lo and eth0")
 }
@@ -427,7 +427,7 @@ func TestOpenUndoes(t *testing.T) {
 		},
 	} {
 		var err error
-		a.do(func() { _, err = Open(c.opts) })
+		a.Do(func() { _, err = Open(c.opts) })
 		require.ErrorContains(t, err, c.text, name)
 		if c.err != nil {
 			require.ErrorIs(t, err, c.err, name)
@@ -435,7 +435,7 @@ func TestOpenUndoes(t *testing.T) {
 	}
 	require.Equal(t, fds, descriptors(t))
 	require.Equal(t, goroutines, runtime.NumGoroutine())
-	links, err := a.nl.LinkList()
+	links, err := a.NL.LinkList()
 	require.NoError(t, err)
 	require.Len(t, links, 2, "lo and eth0")
 }
@@ -445,7 +445,7 @@ func TestOpenWithoutPrivilege(t *testing.T) {
 	for name, capability := range map[string]uint{"CAP_NET_RAW": unix.CAP_NET_RAW, "CAP_NET_ADMIN": unix.CAP_NET_ADMIN} {
 		ns := newNamespace(t)
 		var err error
-		ns.do(func() { // capabilities belong to the thread, which ends with the test
+		ns.Do(func() { // capabilities belong to the thread, which ends with the test
 			header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
 			var caps [2]unix.CapUserData
 			if err = unix.Capget(&header, &caps[0]); err != nil {
