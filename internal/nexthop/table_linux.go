@@ -54,6 +54,7 @@ type Table struct {
 	busy      time.Duration
 	changed   bool // since the last pass began
 	lost      bool // reports, since then
+	drained   bool // no report is left to be received
 	passAt    time.Time
 	refreshAt time.Time
 	verifyAt  time.Time
@@ -162,7 +163,10 @@ func (t *Table) run() {
 			t.verify()
 		}
 		if len(t.due) == 0 {
-			if refresh := !now.Before(t.refreshAt); refresh || t.changed && !now.Before(t.passAt) {
+			due := !now.Before(t.refreshAt) || t.changed && !now.Before(t.passAt)
+			// What is read again must be newer than the reports that are left, or
+			// these would undo it.
+			if due && (t.drained || !t.lost) {
 				t.beginPass(now)
 			}
 		}
@@ -201,19 +205,19 @@ func (t *Table) receive(until time.Time) bool {
 		_ = t.events.file.SetReadDeadline(until)
 	}
 	t.mu.Unlock()
+	t.drained = false
 	for range maxReports {
 		b, err := t.events.receive(wait)
-		switch {
-		case err == nil:
-		case errors.Is(err, os.ErrDeadlineExceeded):
-			return true
-		default: // unix.ENOBUFS, or closed, which the next turn sees
+		wait = false
+		if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
+			// unix.ENOBUFS, or closed, which the next turn sees.
 			t.lost, t.changed = true, true
+			continue
 		}
 		if len(b) == 0 {
+			t.drained = true
 			return true
 		}
-		wait = false
 		for m := range messages(b) {
 			t.report(m)
 		}
