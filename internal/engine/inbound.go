@@ -305,6 +305,9 @@ func (c *call) encrypted(b *inBatch, packet []byte) {
 		}
 		return
 	}
+	if !c.in.resetAsked.IsZero() {
+		c.in.resetAsked = time.Time{} // the peer has begun anew: another loss is news
+	}
 	c.in.opened = true
 	b.opened = append(b.opened, openedPacket{c, inner})
 }

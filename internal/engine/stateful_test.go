@@ -54,6 +54,13 @@ func TestStatefulLossNeedsReset(t *testing.T) {
 			require.Equal(t, [][]byte{inPacket(byte(i))}, n.host.take())
 		}
 		require.Equal(t, 2, n.handler.resetsNeeded())
+
+		// It is told of the next loss at once, however soon that is.
+		for range 2 {
+			n.sealed(innerFrame(inPacket(3))...)
+			n.receive(n.sealed(innerFrame(inPacket(4))...))
+			require.Equal(t, 3, n.handler.resetsNeeded())
+		}
 	})
 }
 
