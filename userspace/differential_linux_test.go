@@ -193,7 +193,7 @@ func differential(t *testing.T, opts Options, queues int, seed uint64) (*outcome
 		o.counters = append(o.counters, fmt.Sprintf("%+v", k))
 		require.EqualValues(t, w.delivered[i], k.ReceivedPackets)
 	}
-	link, err := r.ns.nl.LinkByName(r.plane.DeviceName())
+	link, err := r.ns.NL.LinkByName(r.plane.DeviceName())
 	require.NoError(t, err)
 	s := r.plane.Stats().TUN
 	require.Zero(t, s.Refused+s.TooLarge+s.NoCall+s.NotIP+s.Looped, "%+v", s)

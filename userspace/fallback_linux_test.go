@@ -17,9 +17,9 @@ import (
 // replace makes the veth pair of newPair anew.
 func replace(t *testing.T, a, b *namespace) {
 	t.Helper()
-	link, err := a.nl.LinkByName("eth0")
+	link, err := a.NL.LinkByName("eth0")
 	require.NoError(t, err)
-	require.NoError(t, a.nl.LinkDel(link))
+	require.NoError(t, a.NL.LinkDel(link))
 	join(t, a, b, "eth0", outerA.String()+"/24", outerB.String()+"/24")
 }
 
@@ -28,18 +28,18 @@ func join(t *testing.T, a, b *namespace, name, atA, atB string) {
 	t.Helper()
 	attrs := netlink.NewLinkAttrs()
 	attrs.Name = name
-	require.NoError(t, a.nl.LinkAdd(&netlink.Veth{LinkAttrs: attrs, PeerName: name, PeerNamespace: netlink.NsFd(b.fd)}))
+	require.NoError(t, a.NL.LinkAdd(&netlink.Veth{LinkAttrs: attrs, PeerName: name, PeerNamespace: netlink.NsFd(b.FD)}))
 	for ns, addr := range map[*namespace]string{a: atA, b: atB} {
-		link, err := ns.nl.LinkByName(name)
+		link, err := ns.NL.LinkByName(name)
 		require.NoError(t, err)
 		ns.address(t, link.Attrs().Index, addr)
-		require.NoError(t, ns.nl.LinkSetUp(link))
+		require.NoError(t, ns.NL.LinkSetUp(link))
 	}
 }
 
 func (ns *namespace) index(t *testing.T, name string) int {
 	t.Helper()
-	link, err := ns.nl.LinkByName(name)
+	link, err := ns.NL.LinkByName(name)
 	require.NoError(t, err)
 	return link.Attrs().Index
 }
@@ -56,7 +56,7 @@ func (ns *namespace) unreachables(t *testing.T) *atomic.Int64 {
 	t.Helper()
 	var c net.PacketConn
 	var err error
-	ns.do(func() { c, err = net.ListenPacket("ip4:icmp", "0.0.0.0") })
+	ns.Do(func() { c, err = net.ListenPacket("ip4:icmp", "0.0.0.0") })
 	require.NoError(t, err)
 	n, ended := new(atomic.Int64), make(chan struct{})
 	go func() {
@@ -145,7 +145,7 @@ func TestPathChanges(t *testing.T) {
 				a: {outerB.String(), "198.51.100.2", outerA.String()},
 				b: {outerA.String(), "198.51.100.1", outerB.String()},
 			} {
-				require.NoError(t, ns.nl.RouteAdd(&netlink.Route{
+				require.NoError(t, ns.NL.RouteAdd(&netlink.Route{
 					LinkIndex: ns.index(t, "eth1"), Dst: ipNet(netip.MustParsePrefix(r[0] + "/32")),
 					Gw: net.ParseIP(r[1]), Src: net.ParseIP(r[2]),
 				}))
@@ -155,11 +155,11 @@ func TestPathChanges(t *testing.T) {
 			})
 		},
 		"MAC": func(t *testing.T, n *tunnel, a, b *namespace) {
-			link, err := b.nl.LinkByName("eth0")
+			link, err := b.NL.LinkByName("eth0")
 			require.NoError(t, err)
 			mac := net.HardwareAddr{2, 0, 0, 0, 7, 7}
-			require.NoError(t, b.nl.LinkSetHardwareAddr(link, mac))
-			require.NoError(t, a.nl.NeighSet(&netlink.Neigh{
+			require.NoError(t, b.NL.LinkSetHardwareAddr(link, mac))
+			require.NoError(t, a.NL.NeighSet(&netlink.Neigh{
 				LinkIndex: a.index(t, "eth0"), State: netlink.NUD_REACHABLE, IP: outerB.AsSlice(), HardwareAddr: mac,
 			}))
 			eventually(t, "frames to the new address", func() bool {
@@ -174,7 +174,7 @@ func TestPathChanges(t *testing.T) {
 		"neighbour": func(t *testing.T, n *tunnel, a, b *namespace) {
 			raw := func() uint64 { s := n.client.Stats().GRE; return s.Sent - s.SentXDP }
 			before := raw()
-			require.NoError(t, a.nl.NeighDel(&netlink.Neigh{LinkIndex: a.index(t, "eth0"), IP: outerB.AsSlice()}))
+			require.NoError(t, a.NL.NeighDel(&netlink.Neigh{LinkIndex: a.index(t, "eth0"), IP: outerB.AsSlice()}))
 			eventually(t, "packets that look for the neighbour", func() bool { return raw() > before })
 		},
 		"device": func(t *testing.T, n *tunnel, a, b *namespace) {
@@ -184,12 +184,12 @@ func TestPathChanges(t *testing.T) {
 			})
 		},
 		"address": func(t *testing.T, n *tunnel, a, b *namespace) {
-			link, err := a.nl.LinkByName("eth0")
+			link, err := a.NL.LinkByName("eth0")
 			require.NoError(t, err)
 			addr := &netlink.Addr{IPNet: ipNet(netip.PrefixFrom(outerA, 24))}
-			require.NoError(t, a.nl.AddrDel(link, addr))
+			require.NoError(t, a.NL.AddrDel(link, addr))
 			eventually(t, "no way", func() bool { return n.clientCall.(*call).path.Load() == nil })
-			require.NoError(t, a.nl.AddrAdd(link, addr))
+			require.NoError(t, a.NL.AddrAdd(link, addr))
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -219,7 +219,7 @@ func TestFallback(t *testing.T) {
 		require.NoError(t, err)
 		defer filter.Close()
 		var other *xdp.Interface
-		a.do(func() { other, err = xdp.OpenInterface(filter, index, xdp.Options{}) })
+		a.Do(func() { other, err = xdp.OpenInterface(filter, index, xdp.Options{}) })
 		require.NoError(t, err)
 		defer other.Close()
 		n := newTunnelWith(t, a, b, outerB, Options{XDP: XDPOn})
@@ -241,16 +241,16 @@ func TestFallback(t *testing.T) {
 			attrs := netlink.NewLinkAttrs()
 			attrs.Name = "br0"
 			bridge := &netlink.Bridge{LinkAttrs: attrs}
-			if err := a.nl.LinkAdd(bridge); err != nil {
+			if err := a.NL.LinkAdd(bridge); err != nil {
 				t.Skipf("no bridges in this kernel: %v", err)
 			}
-			eth0, err := a.nl.LinkByName("eth0")
+			eth0, err := a.NL.LinkByName("eth0")
 			require.NoError(t, err)
-			require.NoError(t, a.nl.AddrDel(eth0, &netlink.Addr{IPNet: ipNet(netip.PrefixFrom(outerA, 24))}))
-			require.NoError(t, a.nl.LinkSetMaster(eth0, bridge))
+			require.NoError(t, a.NL.AddrDel(eth0, &netlink.Addr{IPNet: ipNet(netip.PrefixFrom(outerA, 24))}))
+			require.NoError(t, a.NL.LinkSetMaster(eth0, bridge))
 			index := a.index(t, "br0")
 			a.address(t, index, outerA.String()+"/24")
-			require.NoError(t, a.nl.LinkSetUp(bridge))
+			require.NoError(t, a.NL.LinkSetUp(bridge))
 
 			n := newTunnelWith(t, a, b, outerB, Options{XDP: mode})
 			n.attach(t, 1400)
@@ -270,9 +270,9 @@ func TestFallback(t *testing.T) {
 	t.Run("without CAP_BPF", func(t *testing.T) {
 		a, _ := newPair(t)
 		without := func(opts Options) (p *Plane, err error) {
-			a.do(func() { err = dropBPF() })
+			a.Do(func() { err = dropBPF() })
 			require.NoError(t, err)
-			a.do(func() { p, err = Open(opts) })
+			a.Do(func() { p, err = Open(opts) })
 			return p, err
 		}
 		_, err := without(Options{XDP: XDPOn})

@@ -216,7 +216,7 @@ func TestNetlink(t *testing.T) {
 	var d *tunDevice
 	var c *netlinkConfig
 	var err error
-	ns.do(func() {
+	ns.Do(func() {
 		if d, err = openTUN(tunConfig{"pptp7", 1, batchLen, false}); err == nil {
 			c, err = openNetlink(d.name)
 		}
@@ -225,7 +225,7 @@ func TestNetlink(t *testing.T) {
 	t.Cleanup(func() { c.close(); d.Close() })
 	opts := Options{Prefixes: []netip.Prefix{netip.MustParsePrefix("10.8.0.0/16"), netip.MustParsePrefix("10.9.0.1/32")}}.withDefaults()
 	require.NoError(t, c.up(1456, opts.Prefixes))
-	link, err := ns.nl.LinkByName("pptp7")
+	link, err := ns.NL.LinkByName("pptp7")
 	require.NoError(t, err)
 	require.Equal(t, 1456, link.Attrs().MTU)
 	pool := []string{"10.8.0.0/16", "10.9.0.1/32"}
@@ -250,9 +250,9 @@ func TestNetlink(t *testing.T) {
 	require.ElementsMatch(t, pool, ns.routes(t, "pptp7"))
 
 	// The host's own route is left alone.
-	lo, err := ns.nl.LinkByName("lo")
+	lo, err := ns.NL.LinkByName("lo")
 	require.NoError(t, err)
-	own := netlinkConfig{handle: ns.nl, link: lo}
+	own := netlinkConfig{handle: ns.NL, link: lo}
 	require.NoError(t, own.addRoute(route{to: netip.MustParsePrefix("192.168.7.0/24")}))
 	err = n.Attach(b)
 	require.ErrorIs(t, err, unix.EEXIST)

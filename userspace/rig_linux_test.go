@@ -67,7 +67,7 @@ var (
 func (ns *namespace) sysctl(t testing.TB, name, value string) {
 	t.Helper()
 	var err error
-	ns.do(func() { err = os.WriteFile("/proc/sys/net/"+name, []byte(value), 0) })
+	ns.Do(func() { err = os.WriteFile("/proc/sys/net/"+name, []byte(value), 0) })
 	require.NoError(t, err)
 }
 

@@ -23,9 +23,9 @@ var (
 // routes6 lists the IPv6 routes to a device that somebody has added.
 func (ns *namespace) routes6(t testing.TB, device string) []string {
 	t.Helper()
-	link, err := ns.nl.LinkByName(device)
+	link, err := ns.NL.LinkByName(device)
 	require.NoError(t, err)
-	found, err := ns.nl.RouteList(link, netlink.FAMILY_V6)
+	found, err := ns.NL.RouteList(link, netlink.FAMILY_V6)
 	require.NoError(t, err)
 	list := []string{}
 	for _, r := range found {
@@ -41,7 +41,7 @@ func ping6(t *testing.T, ns *namespace, from, to string, count, size int) {
 	t.Helper()
 	var c net.PacketConn
 	var err error
-	ns.do(func() { c, err = net.ListenPacket("ip6:ipv6-icmp", from) })
+	ns.Do(func() { c, err = net.ListenPacket("ip6:ipv6-icmp", from) })
 	require.NoError(t, err)
 	defer c.Close()
 	require.NoError(t, c.SetDeadline(time.Now().Add(10*time.Second)))
@@ -74,7 +74,7 @@ func reach6(t *testing.T, ns *namespace, from, to string) {
 	t.Helper()
 	var c net.PacketConn
 	var err error
-	ns.do(func() { c, err = net.ListenPacket("ip6:ipv6-icmp", from) })
+	ns.Do(func() { c, err = net.ListenPacket("ip6:ipv6-icmp", from) })
 	require.NoError(t, err)
 	defer c.Close()
 	addr, err := net.ResolveIPAddr("ip6", to)

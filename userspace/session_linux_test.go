@@ -64,7 +64,7 @@ func serveAndDial(t *testing.T, a, b *namespace, server, client *Plane, encrypte
 	require.NoError(t, err)
 	t.Cleanup(func() { s.Close() })
 	var listener net.Listener
-	b.do(func() { listener, err = net.Listen("tcp4", secondB.String()+":0") })
+	b.Do(func() { listener, err = net.Listen("tcp4", secondB.String()+":0") })
 	require.NoError(t, err)
 	go s.Serve(context.Background(), listener)
 
@@ -74,7 +74,7 @@ func serveAndDial(t *testing.T, a, b *namespace, server, client *Plane, encrypte
 		Password:   "correct horse",
 		Encryption: policy,
 		DialContext: func(_ context.Context, network, address string) (c net.Conn, err error) {
-			a.do(func() { c, err = net.DialTimeout(network, address, 5*time.Second) })
+			a.Do(func() { c, err = net.DialTimeout(network, address, 5*time.Second) })
 			return c, err
 		},
 	}

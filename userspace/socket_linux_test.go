@@ -139,7 +139,7 @@ func TestSocketSendQueueFull(t *testing.T) {
 		require.NoError(t, unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUF, 16<<10))
 	}))
 	var err error
-	nsA.do(func() { // to look for the neighbour once, not three times
+	nsA.Do(func() { // to look for the neighbour once, not three times
 		err = os.WriteFile("/proc/sys/net/ipv4/neigh/eth0/mcast_solicit", []byte("1"), 0)
 	})
 	require.NoError(t, err)

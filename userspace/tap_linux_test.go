@@ -43,7 +43,7 @@ func (ns *namespace) newTAP(t testing.TB, name string, queues int, offload bool)
 	for range queues {
 		var fd int
 		var err error
-		ns.do(func() {
+		ns.Do(func() {
 			if fd, err = unix.Open(tunPath, unix.O_RDWR|unix.O_CLOEXEC|unix.O_NONBLOCK, 0); err != nil {
 				return
 			}
@@ -56,9 +56,9 @@ func (ns *namespace) newTAP(t testing.TB, name string, queues int, offload bool)
 		require.NoError(t, err)
 		d.queues = append(d.queues, os.NewFile(uintptr(fd), name))
 	}
-	link, err := ns.nl.LinkByName(name)
+	link, err := ns.NL.LinkByName(name)
 	require.NoError(t, err)
-	require.NoError(t, ns.nl.LinkSetUp(link))
+	require.NoError(t, ns.NL.LinkSetUp(link))
 	d.index, d.mac = link.Attrs().Index, link.Attrs().HardwareAddr
 	return d
 }
@@ -90,18 +90,18 @@ func (d *tap) send(t testing.TB, queue int, frame []byte) {
 // address gives the interface an address.
 func (ns *namespace) address(t testing.TB, index int, addr string) {
 	t.Helper()
-	link, err := ns.nl.LinkByIndex(index)
+	link, err := ns.NL.LinkByIndex(index)
 	require.NoError(t, err)
 	a, err := netlink.ParseAddr(addr)
 	require.NoError(t, err)
 	a.Flags = unix.IFA_F_NODAD
-	require.NoError(t, ns.nl.AddrAdd(link, a))
+	require.NoError(t, ns.NL.AddrAdd(link, a))
 }
 
 // neighbour tells who has an address, for good.
 func (ns *namespace) neighbour(t testing.TB, index int, addr string, mac net.HardwareAddr) {
 	t.Helper()
-	require.NoError(t, ns.nl.NeighSet(&netlink.Neigh{
+	require.NoError(t, ns.NL.NeighSet(&netlink.Neigh{
 		LinkIndex: index, State: netlink.NUD_PERMANENT, IP: net.ParseIP(addr), HardwareAddr: mac,
 	}))
 }

@@ -17,13 +17,13 @@ func newTUNDevice(t *testing.T, ns *namespace) *tunDevice {
 	t.Helper()
 	var d *tunDevice
 	var err error
-	ns.do(func() { d, err = openTUN(tunConfig{"tun%d", 1, batchLen, false}) })
+	ns.Do(func() { d, err = openTUN(tunConfig{"tun%d", 1, batchLen, false}) })
 	require.NoError(t, err)
 	t.Cleanup(d.Close)
-	link, err := ns.nl.LinkByName(d.name)
+	link, err := ns.NL.LinkByName(d.name)
 	require.NoError(t, err)
-	require.NoError(t, ns.nl.LinkSetUp(link))
-	require.NoError(t, ns.nl.AddrAdd(link, &netlink.Addr{IPNet: ipNet(netip.MustParsePrefix("10.99.0.1/24"))}))
+	require.NoError(t, ns.NL.LinkSetUp(link))
+	require.NoError(t, ns.NL.AddrAdd(link, &netlink.Addr{IPNet: ipNet(netip.MustParsePrefix("10.99.0.1/24"))}))
 	return d
 }
 
@@ -105,13 +105,13 @@ func TestTUNRefused(t *testing.T) {
 func TestTUNIsNew(t *testing.T) {
 	ns := newNamespace(t)
 	d := newTUNDevice(t, ns)
-	ns.do(func() {
+	ns.Do(func() {
 		_, err := openTUN(tunConfig{d.name, 1, batchLen, false})
 		require.ErrorIs(t, err, unix.EBUSY)
 		require.ErrorContains(t, err, `userspace: TUN device "tun0": a device of that name is there already`)
 	})
 	d.Close()
-	_, err := ns.nl.LinkByName(d.name)
+	_, err := ns.NL.LinkByName(d.name)
 	require.ErrorAs(t, err, new(netlink.LinkNotFoundError))
 }
 
@@ -129,9 +129,9 @@ func TestTUNClose(t *testing.T) {
 func TestTUNRemoved(t *testing.T) {
 	ns := newNamespace(t)
 	d := newTUNDevice(t, ns)
-	link, err := ns.nl.LinkByName(d.name)
+	link, err := ns.NL.LinkByName(d.name)
 	require.NoError(t, err)
-	require.NoError(t, ns.nl.LinkDel(link))
+	require.NoError(t, ns.NL.LinkDel(link))
 	d.queues[0].await(t)
 	_, err = d.queues[0].Read(nil, newSlots(1), 1)
 	require.ErrorIs(t, err, unix.EBADFD)

@@ -117,7 +117,7 @@ func TestGateway(t *testing.T) {
 		assert.Equal(t, 1500, p.Load().MTU)
 	})
 	t.Run("device's MTU", func(t *testing.T) {
-		require.NoError(t, w.host.nl.LinkSetMTU(w.host.link(t, "eth0"), 1300))
+		require.NoError(t, w.host.NL.LinkSetMTU(w.host.link(t, "eth0"), 1300))
 		for _, p := range []*Path{p, q} {
 			eventually(t, "the device's MTU", func() bool { return p.Load() != nil && p.Load().MTU == 1300 })
 		}
@@ -125,14 +125,14 @@ func TestGateway(t *testing.T) {
 	t.Run("blackhole", func(t *testing.T) {
 		w.host.route(t, netlink.Route{Type: unix.RTN_BLACKHOLE}, far+"/32", "")
 		none(t, q)
-		require.NoError(t, w.host.nl.RouteDel(&netlink.Route{Type: unix.RTN_BLACKHOLE, Dst: ipNet(far + "/32")}))
+		require.NoError(t, w.host.NL.RouteDel(&netlink.Route{Type: unix.RTN_BLACKHOLE, Dst: ipNet(far + "/32")}))
 		w.leads(t, q, "eth1")
 	})
 	t.Run("rule", func(t *testing.T) {
 		w.host.route(t, netlink.Route{Table: 100}, "0.0.0.0/0", routerA)
 		rule := netlink.NewRule()
 		rule.Src, rule.Table, rule.Family = ipNet(localA+"/32"), 100, netlink.FAMILY_V4
-		require.NoError(t, w.host.nl.RuleAdd(rule))
+		require.NoError(t, w.host.NL.RuleAdd(rule))
 		eventually(t, "eth0", func() bool { return q.Load() != nil && q.Load().Ifindex == p.Load().Ifindex })
 	})
 }
@@ -143,11 +143,11 @@ func TestNowhere(t *testing.T) {
 	tun := netlink.NewLinkAttrs()
 	tun.Name = "tun0"
 	var err error
-	w.host.do(func() { err = netlink.LinkAdd(&netlink.Tuntap{LinkAttrs: tun, Mode: netlink.TUNTAP_MODE_TUN}) })
+	w.host.Do(func() { err = netlink.LinkAdd(&netlink.Tuntap{LinkAttrs: tun, Mode: netlink.TUNTAP_MODE_TUN}) })
 	if err != nil {
 		missing(t, "no TUN device: %v", err)
 	}
-	require.NoError(t, w.host.nl.LinkSetUp(w.host.link(t, "tun0")))
+	require.NoError(t, w.host.NL.LinkSetUp(w.host.link(t, "tun0")))
 	w.host.route(t, netlink.Route{LinkIndex: w.host.link(t, "tun0").Attrs().Index}, "203.0.113.8/32", "")
 	for name, c := range map[string][2]string{
 		"local":            {localA, localA},
@@ -175,7 +175,7 @@ func TestNeighbourMoves(t *testing.T) {
 	w.host.route(t, netlink.Route{}, "0.0.0.0/0", routerA)
 	p := w.connect(t, localA, far)
 	w.leads(t, p, "eth0")
-	require.NoError(t, w.router.nl.LinkSetHardwareAddr(w.router.link(t, "eth0"), net.HardwareAddr{2, 0, 0, 0, 0, 9}))
+	require.NoError(t, w.router.NL.LinkSetHardwareAddr(w.router.link(t, "eth0"), net.HardwareAddr{2, 0, 0, 0, 0, 9}))
 	// Its question tells who asks.
 	w.router.send(t, routerA, localA)
 	w.leads(t, p, "eth0")
@@ -187,7 +187,7 @@ func TestNeighbourGoes(t *testing.T) {
 	mac := w.router.link(t, "eth0").Attrs().HardwareAddr
 	p := w.connect(t, localA, routerA)
 	t.Run("deleted", func(t *testing.T) {
-		require.NoError(t, w.host.nl.NeighDel(&netlink.Neigh{LinkIndex: p.Load().Ifindex, IP: net.ParseIP(routerA)}))
+		require.NoError(t, w.host.NL.NeighDel(&netlink.Neigh{LinkIndex: p.Load().Ifindex, IP: net.ParseIP(routerA)}))
 		none(t, p)
 		w.send(t, p, localA, routerA)
 	})
@@ -250,9 +250,9 @@ func TestVerifyRefused(t *testing.T) {
 func TestDeviceGoes(t *testing.T) {
 	t.Parallel()
 	for name, down := range map[string]func(*testing.T, *world){
-		"down":    func(t *testing.T, w *world) { require.NoError(t, w.host.nl.LinkSetDown(w.host.link(t, "eth0"))) },
-		"carrier": func(t *testing.T, w *world) { require.NoError(t, w.router.nl.LinkSetDown(w.router.link(t, "eth0"))) },
-		"deleted": func(t *testing.T, w *world) { require.NoError(t, w.host.nl.LinkDel(w.host.link(t, "eth0"))) },
+		"down":    func(t *testing.T, w *world) { require.NoError(t, w.host.NL.LinkSetDown(w.host.link(t, "eth0"))) },
+		"carrier": func(t *testing.T, w *world) { require.NoError(t, w.router.NL.LinkSetDown(w.router.link(t, "eth0"))) },
+		"deleted": func(t *testing.T, w *world) { require.NoError(t, w.host.NL.LinkDel(w.host.link(t, "eth0"))) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel() // the kernel takes a second to see a carrier again
@@ -264,7 +264,7 @@ func TestDeviceGoes(t *testing.T) {
 				join(t, "eth0", w.host, localA+"/24", w.router, routerA+"/24")
 			}
 			for _, ns := range []*namespace{w.host, w.router} {
-				require.NoError(t, ns.nl.LinkSetUp(ns.link(t, "eth0")))
+				require.NoError(t, ns.NL.LinkSetUp(ns.link(t, "eth0")))
 			}
 			eventually(t, "a hop again", func() bool {
 				w.host.send(t, localA, routerA)
@@ -279,7 +279,7 @@ func TestAddressGoes(t *testing.T) {
 	w := newWorld(t)
 	w.host.addAddress(t, "eth0", "192.0.2.11/24")
 	p, q := w.connect(t, localA, routerA), w.connect(t, "192.0.2.11", routerA)
-	require.NoError(t, w.host.nl.AddrDel(w.host.link(t, "eth0"), &netlink.Addr{IPNet: ipNet("192.0.2.11/24")}))
+	require.NoError(t, w.host.NL.AddrDel(w.host.link(t, "eth0"), &netlink.Addr{IPNet: ipNet("192.0.2.11/24")}))
 	none(t, q)
 	w.leads(t, p, "eth0")
 	w.host.addAddress(t, "eth0", "192.0.2.11/24")
@@ -289,7 +289,7 @@ func TestAddressGoes(t *testing.T) {
 func TestOwnMACChanges(t *testing.T) {
 	w := newWorld(t)
 	p := w.connect(t, localA, routerA)
-	require.NoError(t, w.host.nl.LinkSetHardwareAddr(w.host.link(t, "eth0"), net.HardwareAddr{2, 0, 0, 0, 0, 5}))
+	require.NoError(t, w.host.NL.LinkSetHardwareAddr(w.host.link(t, "eth0"), net.HardwareAddr{2, 0, 0, 0, 0, 5}))
 	w.host.send(t, localA, routerA)
 	w.leads(t, p, "eth0")
 }
@@ -298,7 +298,7 @@ func TestIPsec(t *testing.T) {
 	w := newWorld(t)
 	p := w.connect(t, localA, routerA)
 	var err error
-	w.host.do(func() {
+	w.host.Do(func() {
 		err = netlink.XfrmPolicyAdd(&netlink.XfrmPolicy{
 			Src: ipNet(localA + "/32"), Dst: ipNet(routerA + "/32"), Dir: netlink.XFRM_DIR_OUT,
 		})
@@ -377,7 +377,7 @@ func TestClose(t *testing.T) {
 	p := w.connect(t, localA, routerA)
 	goroutines, files := runtime.NumGoroutine(), descriptors(t)
 	var table *Table
-	w.host.do(func() { table, _ = Open() })
+	w.host.Do(func() { table, _ = Open() })
 	require.NotNil(t, table)
 	table.Watch(netip.MustParseAddr(localA), netip.MustParseAddr(routerA))
 	require.NoError(t, table.Close())
@@ -448,7 +448,7 @@ func BenchmarkPass(b *testing.B) {
 	eventually(b, "all are looked up", func() bool { return last.Load() != nil })
 	require.NoError(b, w.table.Close())
 	var err error
-	w.host.do(func() { w.table.queries, err = openQuerier(unix.NETLINK_ROUTE) })
+	w.host.Do(func() { w.table.queries, err = openQuerier(unix.NETLINK_ROUTE) })
 	require.NoError(b, err)
 	w.table.ipsec = ipsec{}
 	b.ReportAllocs()

@@ -9,8 +9,6 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"runtime"
-	"strconv"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -18,17 +16,9 @@ import (
 	"github.com/stretchr/testify/require"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
-)
 
-// missing ends a test that lacks something: with a skip, or with a failure where
-// everything must be there.
-func missing(t testing.TB, format string, args ...any) {
-	t.Helper()
-	if ci, _ := strconv.ParseBool(os.Getenv("CI")); ci {
-		t.Fatalf(format, args...)
-	}
-	t.Skipf(format, args...)
-}
+	"github.com/gopptp/gopptp/internal/nstest"
+)
 
 const (
 	mtu = 1400
@@ -40,28 +30,20 @@ const (
 
 // node is a network namespace with a TUN device that carries virtio headers.
 type node struct {
-	work chan func()
-	fd   int      // of the device
-	tun  *os.File // the same, for reading
-	uso  bool     // the kernel splits and takes large datagrams
+	*nstest.Namespace
+	fd  int      // of the device
+	tun *os.File // the same, for reading
+	uso bool     // the kernel splits and takes large datagrams
 }
 
 // newNode makes one with two addresses.
 func newNode(t *testing.T, addresses ...string) *node {
 	t.Helper()
-	n := &node{work: make(chan func())}
-	go func() {
-		// Never unlocked: the thread ends with the goroutine.
-		runtime.LockOSThread()
-		for f := range n.work {
-			f()
-		}
-	}()
-	t.Cleanup(func() { close(n.work) })
+	n := &node{Namespace: nstest.New(t)}
 	var err error
-	n.do(func() { err = n.setUp(addresses) })
+	n.Do(func() { err = n.setUp(addresses) })
 	if err == unix.EPERM || err == unix.ENOENT || err == unix.ENODEV {
-		missing(t, "network namespace with a TUN device: %v", err)
+		nstest.Missing(t, "network namespace with a TUN device: %v", err)
 	}
 	require.NoError(t, err)
 	t.Cleanup(func() { n.tun.Close() })
@@ -69,9 +51,6 @@ func newNode(t *testing.T, addresses ...string) *node {
 }
 
 func (n *node) setUp(addresses []string) (err error) {
-	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
-		return err
-	}
 	if n.fd, err = unix.Open("/dev/net/tun", unix.O_RDWR|unix.O_CLOEXEC|unix.O_NONBLOCK, 0); err != nil {
 		return err
 	}
@@ -108,13 +87,6 @@ func (n *node) setUp(addresses []string) (err error) {
 		}
 	}
 	return netlink.LinkSetUp(link)
-}
-
-// do runs f on the thread in the namespace.
-func (n *node) do(f func()) {
-	done := make(chan struct{})
-	n.work <- func() { defer close(done); f() }
-	<-done
 }
 
 // joint carries packets from one node to another, as a data plane does.
@@ -204,7 +176,7 @@ func TestKernelTCP(t *testing.T) {
 			var listener *net.TCPListener
 			var conn *net.TCPConn
 			var err error
-			there.to.do(func() {
+			there.to.Do(func() {
 				listener, err = net.ListenTCP("tcp", net.TCPAddrFromAddrPort(netip.AddrPortFrom(netip.MustParseAddr(tt.address), 0)))
 			})
 			require.NoError(t, err)
@@ -215,7 +187,7 @@ func TestKernelTCP(t *testing.T) {
 					c.Close()
 				}
 			}()
-			there.from.do(func() { conn, err = net.DialTCP("tcp", nil, listener.Addr().(*net.TCPAddr)) })
+			there.from.Do(func() { conn, err = net.DialTCP("tcp", nil, listener.Addr().(*net.TCPAddr)) })
 			require.NoError(t, err)
 			defer conn.Close()
 			require.NoError(t, conn.SetDeadline(time.Now().Add(20*time.Second)))
@@ -243,19 +215,21 @@ func TestKernelTCP(t *testing.T) {
 func TestKernelUDP(t *testing.T) {
 	there, _ := newJoint(t)
 	if !there.from.uso {
-		missing(t, "the kernel does not know TUN_F_USO4")
+		nstest.Missing(t, "the kernel does not know TUN_F_USO4")
 	}
 	for _, address := range []string{"10.9.0.2", "fd09::2"} {
 		t.Run(address, func(t *testing.T) {
 			var receiver, sender *net.UDPConn
 			var err error
-			there.to.do(func() {
+			there.to.Do(func() {
 				receiver, err = net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.AddrPortFrom(netip.MustParseAddr(address), 0)))
 			})
 			require.NoError(t, err)
 			defer receiver.Close()
 			require.NoError(t, receiver.SetDeadline(time.Now().Add(10*time.Second)))
-			there.from.do(func() { sender, err = net.DialUDP("udp", nil, receiver.LocalAddr().(*net.UDPAddr)) })
+			// All of it may have to wait, at several times its size.
+			require.NoError(t, receiver.SetReadBuffer(1<<20))
+			there.from.Do(func() { sender, err = net.DialUDP("udp", nil, receiver.LocalAddr().(*net.UDPAddr)) })
 			require.NoError(t, err)
 			defer sender.Close()
 

@@ -2,75 +2,23 @@ package xdp
 
 import (
 	"net"
-	"os"
-	"runtime"
-	"strconv"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"github.com/gopptp/gopptp/internal/nstest"
 )
 
-// missing ends a test that lacks something: with a skip, or with a failure where
-// everything must be there.
-func missing(t testing.TB, format string, args ...any) {
-	t.Helper()
-	if ci, _ := strconv.ParseBool(os.Getenv("CI")); ci {
-		t.Fatalf(format, args...)
-	}
-	t.Skipf(format, args...)
-}
+var missing, eventually, descriptors = nstest.Missing, nstest.Eventually, nstest.Descriptors
 
-// namespace is a network namespace of its own, and a thread in it.
-type namespace struct {
-	work chan func()
-	fd   int
-	nl   *netlink.Handle
-}
+// namespace is a network namespace, which lives until the end of the test.
+type namespace struct{ *nstest.Namespace }
 
 func newNamespace(t testing.TB) *namespace {
 	t.Helper()
-	ns := &namespace{work: make(chan func())}
-	ready := make(chan error)
-	go func() {
-		runtime.LockOSThread() // for good: the thread ends with the goroutine
-		ready <- ns.enter()
-		for f := range ns.work {
-			f()
-		}
-	}()
-	err := <-ready
-	if err == unix.EPERM {
-		close(ns.work)
-		missing(t, "network namespaces need CAP_SYS_ADMIN: %v", err)
-	}
-	require.NoError(t, err)
-	t.Cleanup(func() {
-		ns.nl.Close()
-		unix.Close(ns.fd)
-		close(ns.work)
-	})
-	return ns
-}
-
-func (ns *namespace) enter() (err error) {
-	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
-		return err
-	}
-	if ns.fd, err = unix.Open("/proc/thread-self/ns/net", unix.O_RDONLY|unix.O_CLOEXEC, 0); err != nil {
-		return err
-	}
-	ns.nl, err = netlink.NewHandle(unix.NETLINK_ROUTE)
-	return err
-}
-
-// do runs f on the thread in the namespace.
-func (ns *namespace) do(f func()) {
-	done := make(chan struct{})
-	ns.work <- func() { defer close(done); f() }
-	<-done
+	return &namespace{nstest.New(t)}
 }
 
 // host is one end of a veth pair, alone in a namespace.
@@ -99,16 +47,16 @@ func newPairOf(t testing.TB, rx, tx int) (a, b *host) {
 	attrs.Name = "eth0"
 	attrs.MTU = 3000
 	attrs.NumRxQueues, attrs.NumTxQueues = rx, tx
-	require.NoError(t, a.nl.LinkAdd(&netlink.Veth{LinkAttrs: attrs, PeerName: "eth0", PeerNamespace: netlink.NsFd(b.fd), PeerMTU: 3000,
+	require.NoError(t, a.NL.LinkAdd(&netlink.Veth{LinkAttrs: attrs, PeerName: "eth0", PeerNamespace: netlink.NsFd(b.FD), PeerMTU: 3000,
 		PeerNumRxQueues: uint32(rx), PeerNumTxQueues: uint32(tx)}))
 	for _, h := range []*host{a, b} {
-		link, err := h.nl.LinkByName("eth0")
+		link, err := h.NL.LinkByName("eth0")
 		require.NoError(t, err)
 		h.index, h.mac = link.Attrs().Index, link.Attrs().HardwareAddr
 		addr, err := netlink.ParseAddr(h.address + "/24")
 		require.NoError(t, err)
-		require.NoError(t, h.nl.AddrAdd(link, addr))
-		require.NoError(t, h.nl.LinkSetUp(link))
+		require.NoError(t, h.NL.AddrAdd(link, addr))
+		require.NoError(t, h.NL.LinkSetUp(link))
 	}
 	for _, h := range []*host{a, b} {
 		eventually(t, "eth0 is up", func() bool { return h.link(t).Attrs().OperState == netlink.OperUp })
@@ -118,7 +66,7 @@ func newPairOf(t testing.TB, rx, tx int) (a, b *host) {
 
 func (h *host) link(t testing.TB) netlink.Link {
 	t.Helper()
-	link, err := h.nl.LinkByIndex(h.index)
+	link, err := h.NL.LinkByIndex(h.index)
 	require.NoError(t, err)
 	return link
 }
@@ -135,7 +83,7 @@ func (h *host) open(t testing.TB, f *Filter, o Options) *Interface {
 	t.Helper()
 	var i *Interface
 	var err error
-	h.do(func() { i, err = OpenInterface(f, h.index, o) })
+	h.Do(func() { i, err = OpenInterface(f, h.index, o) })
 	require.NoError(t, err)
 	t.Cleanup(func() { i.Close() })
 	return i
@@ -146,7 +94,7 @@ func (h *host) tap(t testing.TB) int {
 	t.Helper()
 	var fd int
 	var err error
-	h.do(func() {
+	h.Do(func() {
 		protocol := uint16(network(unix.ETH_P_ALL))
 		fd, err = unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
 		if err == nil {
@@ -171,15 +119,6 @@ func newFilter(t testing.TB, calls ...Key) *Filter {
 	return f
 }
 
-func eventually(t testing.TB, what string, f func() bool) {
-	t.Helper()
-	for end := time.Now().Add(5 * time.Second); !f(); time.Sleep(time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatal("in vain: ", what)
-		}
-	}
-}
-
 // readable waits for one of the descriptors.
 func readable(fds ...int) bool {
 	var list []unix.PollFd
@@ -192,13 +131,6 @@ func readable(fds ...int) bool {
 			return n > 0
 		}
 	}
-}
-
-func descriptors(t testing.TB) int {
-	t.Helper()
-	list, err := os.ReadDir("/proc/self/fd")
-	require.NoError(t, err)
-	return len(list)
 }
 
 // modes runs a test in each mode that veth has.

@@ -355,11 +355,11 @@ func transfer(t testing.TB, from, to *host, size int) (got int64) {
 	t.Helper()
 	var listener net.Listener
 	var err error
-	to.do(func() { listener, err = net.Listen("tcp4", to.address+":0") })
+	to.Do(func() { listener, err = net.Listen("tcp4", to.address+":0") })
 	require.NoError(t, err)
 	defer listener.Close()
 	var sender net.Conn
-	from.do(func() { sender, err = net.Dial("tcp4", listener.Addr().String()) })
+	from.Do(func() { sender, err = net.Dial("tcp4", listener.Addr().String()) })
 	require.NoError(t, err)
 	receiver, err := listener.Accept()
 	require.NoError(t, err)
@@ -381,15 +381,15 @@ func transfer(t testing.TB, from, to *host, size int) (got int64) {
 func TestInterfaceDown(t *testing.T) {
 	modes(t, func(t *testing.T, o Options) {
 		c := newChannel(t, o)
-		require.NoError(t, c.a.nl.LinkSetDown(c.a.link(t)))
+		require.NoError(t, c.a.NL.LinkSetDown(c.a.link(t)))
 		require.True(t, c.send(0, 100))
 		require.ErrorIs(t, c.sa.Flush(), ErrInterface)
 		require.Zero(t, c.sa.Receive(make([][]byte, 1)))
 		var err error
-		c.a.do(func() { _, err = OpenInterface(newFilter(t), c.a.index, o) })
+		c.a.Do(func() { _, err = OpenInterface(newFilter(t), c.a.index, o) })
 		require.ErrorIs(t, err, ErrInterface)
 
-		require.NoError(t, c.a.nl.LinkSetUp(c.a.link(t)))
+		require.NoError(t, c.a.NL.LinkSetUp(c.a.link(t)))
 		frames := make([][]byte, 1)
 		eventually(t, "the frame", func() bool { c.sa.Flush(); return c.sb.Receive(frames) == 1 })
 		require.Zero(t, number(t, frames[0]))
@@ -400,7 +400,7 @@ func TestInterfaceRemoved(t *testing.T) {
 	modes(t, func(t *testing.T, o Options) {
 		c := newChannel(t, o)
 		held := c.sa.Frame()
-		require.NoError(t, c.a.nl.LinkDel(c.a.link(t)))
+		require.NoError(t, c.a.NL.LinkDel(c.a.link(t)))
 		require.True(t, c.send(0, 100))
 		require.ErrorIs(t, c.sa.Flush(), ErrInterface)
 		require.Zero(t, c.sa.Receive(make([][]byte, 1)))
@@ -431,7 +431,7 @@ func TestErrors(t *testing.T) {
 		a, _ := newPair(t)
 		f := newFilter(t)
 		open := func(f *Filter, index int, o Options) (err error) {
-			a.do(func() { _, err = OpenInterface(f, index, o) })
+			a.Do(func() { _, err = OpenInterface(f, index, o) })
 			return err
 		}
 		before := descriptors(t)
@@ -470,14 +470,14 @@ func TestNoNativeMode(t *testing.T) {
 	a, _ := newPair(t)
 	attrs := netlink.NewLinkAttrs()
 	attrs.Name = "br0"
-	if err := a.nl.LinkAdd(&netlink.Bridge{LinkAttrs: attrs}); err != nil {
+	if err := a.NL.LinkAdd(&netlink.Bridge{LinkAttrs: attrs}); err != nil {
 		missing(t, "no bridge: %v", err)
 	}
-	bridge, err := a.nl.LinkByName("br0")
+	bridge, err := a.NL.LinkByName("br0")
 	require.NoError(t, err)
-	require.NoError(t, a.nl.LinkSetUp(bridge))
+	require.NoError(t, a.NL.LinkSetUp(bridge))
 	a.index = bridge.Attrs().Index
-	a.do(func() { _, err = OpenInterface(newFilter(t), a.index, Options{Mode: Native}) })
+	a.Do(func() { _, err = OpenInterface(newFilter(t), a.index, Options{Mode: Native}) })
 	require.ErrorIs(t, err, ErrNotSupported)
 	require.ErrorContains(t, err, "br0: xdp: attach XDP program, native mode")
 	require.Equal(t, Generic, a.open(t, newFilter(t), Options{}).Mode())
@@ -540,7 +540,7 @@ func TestPrivileges(t *testing.T) {
 				o = Options{RxRing: 64, TxRing: 64}
 			}
 			var err error
-			a.do(func() { // on a thread that ends with the test
+			a.Do(func() { // on a thread that ends with the test
 				var data [2]unix.CapUserData
 				for _, c := range test.caps {
 					data[c/32].Effective |= 1 << (c % 32)
@@ -606,7 +606,7 @@ func TestKilled(t *testing.T) {
 	command.Env = append(os.Environ(), victim+"="+strconv.Itoa(a.index))
 	out, err := command.StdoutPipe()
 	require.NoError(t, err)
-	a.do(func() { err = command.Start() })
+	a.Do(func() { err = command.Start() })
 	require.NoError(t, err)
 	answer := make([]byte, 200)
 	n, err := out.Read(answer)
