@@ -120,9 +120,9 @@ func (w *worker) run() {
 const (
 	// longBusy is after how many turns a worker takes itself to be busy.
 	longBusy = 8
-	// maxIdle is how many turns without work are made before a wait: some
-	// microseconds, which is less than going to sleep and being woken takes.
-	maxIdle = 16
+	// maxIdle is how many turns without work are made before a wait: a microsecond
+	// or two, which is less than going to sleep and being woken takes.
+	maxIdle = 4
 )
 
 // stop ends run, from any goroutine.
