@@ -85,7 +85,7 @@ func newWorker(p *Plane, o *outer, t *tunQueue, batch int) (*worker, error) {
 
 // run works until stop, or until the device is gone.
 func (w *worker) run() {
-	busy, idle := 0, 0 // turns since the last of the other kind
+	busy := 0 // turns since the last wait
 	for !w.ended.Load() {
 		in, err := w.in()
 		out := false
@@ -100,7 +100,6 @@ func (w *worker) run() {
 			w.plane.fail(fmt.Errorf("userspace: TUN device %s: %w", w.plane.tun.name, err))
 			return
 		case in || out:
-			idle = 0
 			if busy++; busy == longBusy {
 				w.poller.disarm()
 			}
@@ -108,22 +107,15 @@ func (w *worker) run() {
 				// Sessions of this process have work too.
 				runtime.Gosched()
 			}
-		case idle < maxIdle:
-			idle++
 		default:
 			w.wait()
-			busy, idle = 0, 0
+			busy = 0
 		}
 	}
 }
 
-const (
-	// longBusy is after how many turns a worker takes itself to be busy.
-	longBusy = 8
-	// maxIdle is how many turns without work are made before a wait: a microsecond
-	// or two, which is less than going to sleep and being woken takes.
-	maxIdle = 4
-)
+// longBusy is after how many turns a worker takes itself to be busy.
+const longBusy = 8
 
 // stop ends run, from any goroutine.
 func (w *worker) stop() {
