@@ -45,7 +45,7 @@ func TestSetupTimeNatively(t *testing.T) {
 }
 
 func measureOurs(t *testing.T) {
-	measure(t, 40, oursBar, func(t *testing.T, client host) {
+	measure(t, 20, oursBar, func(t *testing.T, client host) {
 		d := startDial(t, client, diallerConfig{mppe: mppe128})
 		d.up(t, 20*time.Second)
 		require.NoError(t, client.echo(d.dev, tunnelServer))
