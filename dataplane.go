@@ -38,7 +38,8 @@ type CallConfig struct {
 }
 
 // CallHandler is how a Dataplane reports to the owner of a call. Its methods
-// may be called from any goroutine, several at once, and never block. They may
+// may be called from any goroutine, several at once, and never block. They must not
+// call the Call back, nor the Dataplane, which may hold locks meanwhile. They may
 // be called before Open has returned.
 type CallHandler interface {
 	// ControlFrame hands up a frame that is not the data plane's: everything
@@ -92,8 +93,8 @@ type Call interface {
 	// Detach stops the users' packets, as when all network protocols have
 	// closed.
 	Detach() error
-	// Counters may be called from any goroutine, also after Close: then it
-	// returns the final figures.
+	// Counters may be called from any goroutine that is not in the handler, also
+	// after Close: then it returns the final figures.
 	Counters() Counters
 	// Close ends the call and frees its ID. When it has returned, h is called
 	// no more.
