@@ -71,7 +71,17 @@ func (d *Demux[T]) Insert(peer netip.Addr, id uint16, value T) error {
 // which some peers take for none, and cannot be guessed by who does not see the
 // call. It returns [ErrNoCallID] if all are in use with this peer.
 func (d *Demux[T]) Allocate(peer netip.Addr, value T) (id uint16, err error) {
+	return d.AllocateWithin(peer, 1, 1<<16-1, value)
+}
+
+// AllocateWithin is Allocate of a call ID from first to last, where other IDs are
+// given out by somebody else.
+func (d *Demux[T]) AllocateWithin(peer netip.Addr, first, last uint16, value T) (id uint16, err error) {
 	peer = peer.Unmap()
+	size := int(last) - int(first) + 1
+	if size <= 0 {
+		return 0, ErrNoCallID
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.calls[peer] >= 1<<16-1 {
@@ -83,8 +93,10 @@ func (d *Demux[T]) Allocate(peer netip.Addr, value T) (id uint16, err error) {
 	// know how they go on, and waits for each.
 	var random [64]byte
 	rand.Read(random[:])
+	offset := 0
 	for i := 0; i < len(random); i += 2 {
-		id = binary.BigEndian.Uint16(random[i:])
+		offset = int(binary.BigEndian.Uint16(random[i:])) % size
+		id = first + uint16(offset)
 		if i < len(random)/2 && d.has(id) {
 			continue
 		}
@@ -92,8 +104,9 @@ func (d *Demux[T]) Allocate(peer netip.Addr, value T) (id uint16, err error) {
 			return id, nil
 		}
 	}
-	for range 1 << 16 {
-		id++
+	for range size {
+		offset = (offset + 1) % size
+		id = first + uint16(offset)
 		if id != 0 && d.insert(peer, id, value) == nil {
 			return id, nil
 		}

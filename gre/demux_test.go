@@ -143,6 +143,33 @@ func TestDemuxExhaustion(t *testing.T) {
 	}
 }
 
+// All IDs of a range can be had, and no other, whoever else has some.
+func TestDemuxAllocateWithin(t *testing.T) {
+	for _, r := range []struct{ first, last uint16 }{{1, 1}, {100, 163}, {49152, 49161}, {65530, 65535}, {0, 20}} {
+		var d Demux[int]
+		require.NoError(t, d.Insert(peerA, r.first, 0))
+		require.NoError(t, d.Insert(peerA, r.last+1, 0)) // or 0
+		seen := map[uint16]bool{0: true, r.first: true}
+		for id := int(r.first); id <= int(r.last); id++ {
+			if seen[uint16(id)] {
+				continue
+			}
+			got, err := d.AllocateWithin(peerA, r.first, r.last, 0)
+			require.NoError(t, err)
+			require.True(t, r.first <= got && got <= r.last, "%d is not in %v", got, r)
+		}
+		_, err := d.AllocateWithin(peerA, r.first, r.last, 0)
+		require.ErrorIs(t, err, ErrNoCallID)
+		_, err = d.AllocateWithin(peerB, r.first, r.last, 0)
+		require.NoError(t, err)
+		_, err = d.Allocate(peerA, 0)
+		require.NoError(t, err, "beyond the range there are some")
+	}
+	var d Demux[int]
+	_, err := d.AllocateWithin(peerA, 2, 1, 0)
+	require.ErrorIs(t, err, ErrNoCallID)
+}
+
 // Lookups need no lock: they find what is there while all around it changes.
 func TestDemuxConcurrent(t *testing.T) {
 	var d Demux[uint16]

@@ -340,6 +340,53 @@ func TestOpen(t *testing.T) {
 	require.Error(t, err)
 }
 
+// A call that was begun elsewhere goes on with its ID and its sequence numbers,
+// which begin anywhere in both directions.
+func TestAdopt(t *testing.T) {
+	n := &end{t: t}
+	n.Engine = New(Config{Wire: &n.wire, Host: &n.host, FirstCallID: 60000, LastCallID: 60001})
+	t.Cleanup(func() { require.NoError(t, n.Engine.Close()) })
+	cfg := gopptp.CallConfig{Local: localAddr, Peer: peerAddr}
+	var err error
+	n.call, err = n.AdoptVia(nil, 7, 0xfffffffe, cfg, &n.handler)
+	require.NoError(t, err)
+	require.EqualValues(t, 7, n.call.ID())
+	_, err = n.AdoptVia(nil, 7, 1, cfg, new(fakeHandler))
+	require.ErrorIs(t, err, gre.ErrInUse)
+	other := cfg
+	other.Peer = netip.MustParseAddr("198.51.100.2")
+	second, err := n.AdoptVia(nil, 7, 1, other, new(fakeHandler))
+	require.NoError(t, err, "of another peer")
+	require.NoError(t, second.Close())
+
+	n.sender = gre.NewSender(4_000_000_000)
+	frame := []byte{0xc0, 0x21, 1, 1, 0, 4}
+	n.receive(n.packet(frame...)) // before Connect
+	require.NoError(t, n.call.Connect(gopptp.PeerCall{ID: peerCallID}))
+	n.encrypt()
+	n.attach(nil)
+	n.receive(n.sealed(innerFrame(inPacket(1))...), n.sealed(innerFrame(inPacket(2))...))
+	require.Equal(t, [][]byte{frame}, n.handler.take())
+	require.Equal(t, [][]byte{inPacket(1), inPacket(2)}, n.host.take())
+	require.Zero(t, n.call.Counters().Lost)
+	for range 3 {
+		require.NoError(t, n.call.WriteControl(frame))
+	}
+	for i, d := range n.wire.take() {
+		h, _ := headerOf(t, d)
+		require.Equal(t, 0xfffffffe+uint32(i), h.Sequence)
+	}
+
+	// Its ID is not from the range that Open gives out.
+	for range 2 {
+		c, err := n.Open(cfg, new(fakeHandler))
+		require.NoError(t, err)
+		require.Contains(t, []uint16{60000, 60001}, c.ID())
+	}
+	_, err = n.Open(cfg, new(fakeHandler))
+	require.ErrorIs(t, err, gre.ErrNoCallID)
+}
+
 // Calls come and go while packets for them come from all sides. After Close has
 // returned, a handler is left alone.
 func TestCloseRaces(t *testing.T) {

@@ -3,6 +3,7 @@ package engine
 import (
 	"errors"
 	"fmt"
+	"math"
 	"net"
 	"net/netip"
 	"sync"
@@ -68,6 +69,9 @@ type Config struct {
 	FlowControl bool
 	// Receiver configures the order of received packets and acknowledgements.
 	Receiver gre.ReceiverConfig
+	// FirstCallID and LastCallID are the range of call IDs that Open gives out.
+	// Zero: 1 and 65535.
+	FirstCallID, LastCallID uint16
 }
 
 // Engine is the common part of a data plane. It is safe for concurrent use.
@@ -105,6 +109,10 @@ var (
 
 // New returns an Engine. Close ends it.
 func New(cfg Config) *Engine {
+	cfg.FirstCallID = max(cfg.FirstCallID, 1)
+	if cfg.LastCallID == 0 {
+		cfg.LastCallID = math.MaxUint16
+	}
 	e := &Engine{
 		cfg:       cfg,
 		deadlines: loop.New(),
@@ -126,19 +134,35 @@ func (e *Engine) Open(cfg gopptp.CallConfig, h gopptp.CallHandler) (gopptp.Call,
 // OpenVia is Open of a call about which the Wire has something to remember: via
 // is in each Datagram to the peer.
 func (e *Engine) OpenVia(via any, cfg gopptp.CallConfig, h gopptp.CallHandler) (gopptp.Call, error) {
+	return e.open(via, cfg, h, 0, func(c *call) (uint16, error) {
+		return e.demux.AllocateWithin(c.cfg.Peer, e.cfg.FirstCallID, e.cfg.LastCallID, c)
+	})
+}
+
+// AdoptVia is OpenVia of a call that somebody else has begun: with the call ID that
+// it has, which must not be taken, and the sequence number that is next.
+func (e *Engine) AdoptVia(via any, id uint16, sequence uint32, cfg gopptp.CallConfig, h gopptp.CallHandler) (gopptp.Call, error) {
+	return e.open(via, cfg, h, sequence, func(c *call) (uint16, error) {
+		return id, e.demux.Insert(c.cfg.Peer, id, c)
+	})
+}
+
+// open makes a call that enter puts into the demux.
+func (e *Engine) open(via any, cfg gopptp.CallConfig, h gopptp.CallHandler, sequence uint32, enter func(*call) (uint16, error)) (gopptp.Call, error) {
 	cfg.Local, cfg.Peer = cfg.Local.Unmap(), cfg.Peer.Unmap()
 	if !cfg.Local.Is4() || !cfg.Peer.Is4() {
 		return nil, errAddress
 	}
 	c := newCall(e, cfg, h)
 	c.via = via
+	c.num.sender = gre.NewSender(sequence)
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.closed {
 		return nil, errClosed
 	}
 	var err error
-	if c.id, err = e.demux.Allocate(cfg.Peer, c); err != nil {
+	if c.id, err = enter(c); err != nil {
 		return nil, err
 	}
 	e.calls[c] = struct{}{}
