@@ -16,6 +16,7 @@ type call struct {
 	peer    netip.Addr
 	handler gopptp.CallHandler
 	path    *callPath // nil without AF_XDP
+	adopted bool      // its ID was admitted
 
 	mu     sync.Mutex // guards closed, and is held while handler is told
 	closed bool
@@ -38,6 +39,9 @@ func (c *call) forget() {
 		delete(c.plane.calls, c)
 		c.plane.mu.Unlock()
 		c.plane.outer.remove(c.peer)
+		if c.adopted {
+			c.plane.admitted.remove(c.ID())
+		}
 		if c.path != nil {
 			c.path.close(c.Call != nil)
 		}

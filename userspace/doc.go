@@ -85,8 +85,9 @@
 // For the same reason a client and its own gateway cannot be in one namespace. The
 // kernel's GRE and PPTP drivers also see every packet, and this package sees
 // theirs: both may be used side by side, as plain GRE tunnels are filtered out
-// in the kernel, and PPTP calls that are not ours are dropped. But they may not
-// have calls with the same peer, as both choose call IDs by themselves.
+// in the kernel, and PPTP calls that are not ours are dropped, in the kernel too if
+// [Options] has a range of call IDs. Without one they may not have calls with the same
+// peer, as both choose call IDs by themselves. Package dataplane has both in one.
 //
 // While the sockets are open the kernel no longer answers GRE with ICMP "protocol
 // unreachable".

@@ -43,7 +43,7 @@ func (ns *namespace) openSocket(t testing.TB) *greSocket {
 	var s *greSocket
 	var err error
 	ns.Do(func() {
-		s, err = openGRESocket(share{0, 1}, batchLen, newSlots(2*batchLen), defaultReceiveBuffer, defaultSendBuffer)
+		s, err = openGRESocket(share{0, 1}, callIDs{}, batchLen, newSlots(2*batchLen), defaultReceiveBuffer, defaultSendBuffer)
 	})
 	require.NoError(t, err)
 	t.Cleanup(func() { s.Close() })

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"net/netip"
 	"runtime"
 	"slices"
@@ -65,6 +66,10 @@ type Options struct {
 	// NoOffload has the host hand over, and take, single packets with checksums,
 	// rather than TCP's and UDP's in large pieces that are split and joined here.
 	NoOffload bool
+	// FirstCallID and LastCallID are the range of our call IDs that Open gives out,
+	// where the host has PPTP calls that are not of this data plane: packets of other
+	// calls then cost it nothing, but for those of Adopt. Zero: 1 and 65535.
+	FirstCallID, LastCallID uint16
 	// Logger is told what goes wrong outside of any call. Nil: silent.
 	Logger *slog.Logger
 }
@@ -167,6 +172,9 @@ func (o *Options) Validate() error {
 	if o.Ring != 0 && (o.Ring < minRing || o.Ring > maxRing || o.Ring&(o.Ring-1) != 0) {
 		bad("Ring", "%d is no power of two within %d and %d", o.Ring, minRing, maxRing)
 	}
+	if first, last := max(o.FirstCallID, 1), o.LastCallID; last != 0 && last < first {
+		bad("LastCallID", "%d is before the first, %d", last, first)
+	}
 	if o.XDP < XDPAuto || o.XDP > XDPOn {
 		bad("XDP", "%d is none of the modes", o.XDP)
 	}
@@ -195,6 +203,10 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Ring == 0 {
 		o.Ring = defaultRing
+	}
+	o.FirstCallID = max(o.FirstCallID, 1)
+	if o.LastCallID == 0 {
+		o.LastCallID = math.MaxUint16
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)

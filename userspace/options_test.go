@@ -13,6 +13,8 @@ func TestOptionsValidate(t *testing.T) {
 		"zero":    {},
 		"full":    {TUNName: "pptp0", MTU: 1400, ReceiveBuffer: 1 << 20, SendBuffer: 1 << 20},
 		"pattern": {TUNName: "vpn%d"},
+		"range":   {FirstCallID: 49152},
+		"one ID":  {FirstCallID: 7, LastCallID: 7},
 		"longest": {TUNName: "abcdefghijklmno"},
 		"limits":  {MTU: 576, ReceiveBuffer: 256 << 10, SendBuffer: 1 << 30},
 		"prefixes": {Prefixes: []netip.Prefix{
@@ -49,6 +51,7 @@ func TestOptionsValidate(t *testing.T) {
 		"twice":          {Options{Prefixes: []netip.Prefix{prefix("10.8.0.0/16"), prefix("10.8.0.0/16")}}, "Prefixes[1]"},
 		"small receive":  {Options{ReceiveBuffer: 1}, "ReceiveBuffer"},
 		"negative":       {Options{SendBuffer: -1}, "SendBuffer"},
+		"no range":       {Options{FirstCallID: 8, LastCallID: 7}, "LastCallID"},
 		"endless buffer": {Options{SendBuffer: 1<<30 + 1}, "SendBuffer"},
 	} {
 		err := c.opts.Validate()

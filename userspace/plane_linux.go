@@ -23,6 +23,8 @@ type Plane struct {
 	network *network
 	outer   peerSet
 
+	admitted admission
+
 	closeOnce sync.Once
 	running   sync.WaitGroup // workers
 
@@ -53,6 +55,7 @@ func Open(opts Options) (*Plane, error) {
 		return nil, err
 	}
 	p := &Plane{log: opts.Logger, calls: make(map[*call]struct{})}
+	p.admitted.all = callIDs{first: opts.FirstCallID, last: opts.LastCallID}
 	var err error
 	if p.tun, err = openTUN(tunConfig{opts.TUNName, opts.Workers, opts.Batch, !opts.NoOffload}); err != nil {
 		return fail(err)
@@ -93,11 +96,13 @@ func Open(opts Options) (*Plane, error) {
 		// What belongs to no worker is little.
 		Wire: p.workers[0].outer, Host: host{p.workers[0].tun, p.network},
 		NoMSSClamp: opts.NoMSSClamp, FlowControl: opts.FlowControl,
+		FirstCallID: opts.FirstCallID, LastCallID: opts.LastCallID,
 	})
 	if p.fast != nil {
 		p.fast.run(p.workers)
 	}
 	for _, w := range p.workers {
+		p.admitted.sockets = append(p.admitted.sockets, w.outer.raw)
 		w.port = p.engine.NewPort(w.outer, w.tun)
 		p.running.Go(w.run)
 	}
@@ -107,7 +112,7 @@ func Open(opts Options) (*Plane, error) {
 // newWorker makes a worker, which does not run yet.
 func (p *Plane) newWorker(calls share, queue *tunQueue, opts *Options) (*worker, error) {
 	buffers := newSlots(bufferCount(opts.Batch))
-	raw, err := openGRESocket(calls, opts.Batch, buffers, opts.ReceiveBuffer, opts.SendBuffer)
+	raw, err := openGRESocket(calls, p.admitted.all, opts.Batch, buffers, opts.ReceiveBuffer, opts.SendBuffer)
 	if err != nil {
 		return nil, err
 	}
@@ -126,6 +131,36 @@ type host struct {
 
 // Open implements gopptp.Dataplane.
 func (p *Plane) Open(cfg gopptp.CallConfig, h gopptp.CallHandler) (gopptp.Call, error) {
+	return p.openCall(cfg, h, func(c *call, via any) (gopptp.Call, error) {
+		return p.engine.OpenVia(via, cfg, h)
+	})
+}
+
+// Adopt takes over a call that another data plane has begun, and which its peer knows
+// by a.ID. It returns an error if this data plane has a call with that ID and peer. From
+// when it has returned, the frames of the peer are kept or handed up as after Open; what
+// the other data plane has been told besides is to be said again.
+//
+// Nothing keeps the other data plane from handing up the same frames for as long as it
+// has the call.
+func (p *Plane) Adopt(cfg gopptp.CallConfig, a Adopted, h gopptp.CallHandler) (gopptp.Call, error) {
+	return p.openCall(cfg, h, func(c *call, via any) (gopptp.Call, error) {
+		inner, err := p.engine.AdoptVia(via, a.ID, a.Sequence, cfg, h)
+		if err != nil {
+			return nil, err
+		}
+		// Last, so that no packet comes that finds no call.
+		if err := p.admitted.add(a.ID); err != nil {
+			_ = inner.Close()
+			return nil, err
+		}
+		c.adopted = true
+		return inner, nil
+	})
+}
+
+// openCall makes a call, whose part in the engine is made by open.
+func (p *Plane) openCall(cfg gopptp.CallConfig, h gopptp.CallHandler, open func(c *call, via any) (gopptp.Call, error)) (gopptp.Call, error) {
 	c := &call{plane: p, peer: cfg.Peer.Unmap(), handler: h}
 	p.mu.Lock()
 	if p.failed != nil {
@@ -141,7 +176,7 @@ func (p *Plane) Open(cfg gopptp.CallConfig, h gopptp.CallHandler) (gopptp.Call, 
 		c.path = p.fast.watch(cfg)
 		via = c.path
 	}
-	inner, err := p.engine.OpenVia(via, cfg, h)
+	inner, err := open(c, via)
 	if err != nil {
 		c.forget()
 		return nil, err

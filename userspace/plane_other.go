@@ -29,6 +29,11 @@ func (p *Plane) Open(gopptp.CallConfig, gopptp.CallHandler) (gopptp.Call, error)
 	return nil, errSystem
 }
 
+// Adopt returns an error that wraps [gopptp.ErrNotSupported].
+func (p *Plane) Adopt(gopptp.CallConfig, Adopted, gopptp.CallHandler) (gopptp.Call, error) {
+	return nil, errSystem
+}
+
 // Close does nothing.
 func (p *Plane) Close() error { return nil }
 

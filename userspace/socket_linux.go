@@ -49,9 +49,9 @@ type greSocket struct {
 // share is the part of all calls that a worker has.
 type share struct{ index, of int }
 
-// openGRESocket opens the socket for the calls of a share, which moves batch
-// packets in a system call, those received into buffers of s.
-func openGRESocket(calls share, batch int, s *slots, receiveBuffer, sendBuffer int) (*greSocket, error) {
+// openGRESocket opens the socket for the calls of a share that ids admits. It moves
+// batch packets in a system call, those received into buffers of s.
+func openGRESocket(calls share, ids callIDs, batch int, s *slots, receiveBuffer, sendBuffer int) (*greSocket, error) {
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, unix.IPPROTO_GRE)
 	if err != nil {
 		if errors.Is(err, os.ErrPermission) {
@@ -61,16 +61,16 @@ func openGRESocket(calls share, batch int, s *slots, receiveBuffer, sendBuffer i
 	}
 	g := &greSocket{descriptor: newDescriptor(fd), in: newReceiveBatch(batch, s), out: newSendBatch(batch)}
 	g.receiveFunc, g.sendFunc, g.pollFunc = g.receiveOnce, g.sendPending, g.pollOnce
-	if err := g.configure(fd, calls, receiveBuffer, sendBuffer); err != nil {
+	if err := g.configure(fd, calls, ids, receiveBuffer, sendBuffer); err != nil {
 		g.Close()
 		return nil, fmt.Errorf("userspace: raw GRE socket: %w", err)
 	}
 	return g, nil
 }
 
-func (s *greSocket) configure(fd int, calls share, receiveBuffer, sendBuffer int) error {
+func (s *greSocket) configure(fd int, calls share, ids callIDs, receiveBuffer, sendBuffer int) error {
 	// The filter is first, as packets are queued from the beginning.
-	if err := attachFilter(fd, greFilter(calls)); err != nil {
+	if err := attachFilter(fd, greFilter(calls, ids)); err != nil {
 		return fmt.Errorf("filter: %w", err)
 	}
 	// Packets leave without DF and are fragmented where the path demands it. A
