@@ -90,32 +90,58 @@ func (e environment) run(t *testing.T) {
 	if e.ours {
 		ours = buildOurs(t)
 	}
-	dir := t.TempDir()
-	if keep := os.Getenv("LAB_KEEP"); keep != "" {
-		var err error
-		dir, err = filepath.Abs(filepath.Join(keep, t.Name()))
-		require.NoError(t, err)
-		require.NoError(t, os.RemoveAll(dir))
-		require.NoError(t, os.MkdirAll(dir, 0o755))
-	}
 	self, err := os.Executable()
 	require.NoError(t, err)
-	j := job{
+	dir := environmentDir(t)
+	start := time.Now()
+	res := e.boot(t, job{
 		Dir:  dir,
 		Args: []string{self, "-test.v", "-test.run=" + innerRun(t.Name()), "-test.count=1", "-test.timeout=" + e.limit.String()},
-		Env: []string{
-			searchPath, "HOME=" + dir, "TMPDIR=" + dir, "LANG=C",
-			"GOTRACEBACK=all", envOurs + "=" + ours,
-		},
-		UML: e.kind == umlKernel,
+		Env:  []string{envOurs + "=" + ours},
+	})
+	test, subtests := res.of(t.Name())
+	t.Logf("%d subtests in %.1f s", len(subtests), time.Since(start).Seconds())
+	report(t, subtests)
+	switch {
+	case !res.ended(t):
+	case test.verdict == "":
+		t.Errorf("the test did not run inside (exit status %s)", res.exit)
+	case res.exit != "0" || test.verdict == "FAIL":
+		t.Errorf("the test failed inside (exit status %s)", res.exit)
+	case test.verdict == "SKIP":
+		t.Skip("skipped inside, see above")
 	}
-	if j.UML {
+	checkCaptures(t, dir)
+}
+
+// environmentDir is where the test's environment keeps its logs.
+func environmentDir(t *testing.T) string {
+	t.Helper()
+	keep := os.Getenv("LAB_KEEP")
+	if keep == "" {
+		return t.TempDir()
+	}
+	dir, err := filepath.Abs(filepath.Join(keep, t.Name()))
+	require.NoError(t, err)
+	require.NoError(t, os.RemoveAll(dir))
+	require.NoError(t, os.MkdirAll(dir, 0o755))
+	return dir
+}
+
+// boot makes the environment, does the job in it, and streams its output.
+func (e environment) boot(t *testing.T, j job) results {
+	t.Helper()
+	self, err := os.Executable()
+	require.NoError(t, err)
+	j.Env = append([]string{searchPath, "HOME=" + j.Dir, "TMPDIR=" + j.Dir, "LANG=C", "GOTRACEBACK=all"}, j.Env...)
+	if e.kind == umlKernel {
+		j.UML = true
 		j.Modules, err = kernelModules()
 		require.NoError(t, err)
 	}
 	text, err := json.Marshal(j)
 	require.NoError(t, err)
-	require.NoError(t, os.WriteFile(filepath.Join(dir, jobFile), text, 0o600))
+	require.NoError(t, os.WriteFile(filepath.Join(j.Dir, jobFile), text, 0o600))
 
 	// The inner test has its own deadline, after which it prints where it
 	// hangs; only then, a little later, everything is killed.
@@ -124,12 +150,13 @@ func (e environment) run(t *testing.T) {
 	var cmd *exec.Cmd
 	if j.UML {
 		cmd = exec.CommandContext(ctx, "linux.uml", "mem=1G", "root=/dev/root", "rootfstype=hostfs", "rootflags=/", "rw", "loglevel=1",
-			"con=null", "con0=fd:0,fd:1", "init="+self, envRole+"=init", envDir+"="+dir)
-		cmd.Env = append(os.Environ(), "HOME="+dir) // it keeps its sockets in ~/.uml
-		cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+			"con=null", "con0=fd:0,fd:1", "init="+self, envRole+"=init", envDir+"="+j.Dir)
+		cmd.Env = append(os.Environ(), "HOME="+j.Dir) // it keeps its sockets in ~/.uml
+		// It is several processes, which end with the first of their namespace.
+		cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Cloneflags: syscall.CLONE_NEWPID}
 	} else {
 		cmd = exec.CommandContext(ctx, self)
-		cmd.Env = append(os.Environ(), envRole+"=init", envDir+"="+dir)
+		cmd.Env = append(os.Environ(), envRole+"=init", envDir+"="+j.Dir)
 		cmd.SysProcAttr = &syscall.SysProcAttr{
 			Pdeathsig:  syscall.SIGKILL,
 			Cloneflags: syscall.CLONE_NEWNET | syscall.CLONE_NEWNS | syscall.CLONE_NEWPID | syscall.CLONE_NEWUTS,
@@ -138,8 +165,6 @@ func (e environment) run(t *testing.T) {
 	cmd.WaitDelay = 5 * time.Second
 	r, w := io.Pipe()
 	cmd.Stdout, cmd.Stderr = w, w
-
-	start := time.Now()
 	go func() {
 		// The kernel kills the environment when the thread that made it ends,
 		// so the thread must live as long as this process does.
@@ -147,10 +172,7 @@ func (e environment) run(t *testing.T) {
 		err := cmd.Run()
 		w.CloseWithError(cmp(err, io.EOF))
 	}()
-	res := parse(r, t)
-	t.Logf("%d subtests in %.1f s", len(res.subtests), time.Since(start).Seconds())
-	res.report(t)
-	checkCaptures(t, dir)
+	return parse(r, t.Output())
 }
 
 func cmp(err, otherwise error) error {
@@ -164,22 +186,39 @@ func cmp(err, otherwise error) error {
 // those parts of the caller's own pattern that choose among its subtests.
 func innerRun(name string) string {
 	test := "^" + regexp.QuoteMeta(name) + "$"
+	below := runBelow(name)
+	if below == nil {
+		return test
+	}
+	for i, p := range below {
+		below[i] = test + "/" + p
+	}
+	return strings.Join(below, "|")
+}
+
+// runBelow is what the caller's own -test.run pattern says of what is below the test:
+// the alternatives, or none if all of it is to run.
+func runBelow(name string) []string {
 	own := ""
 	if f := flag.Lookup("test.run"); f != nil {
 		own = f.Value.String()
 	}
-	var patterns []string
+	var below []string
+next:
 	for _, p := range alternatives(own) {
-		first, sub, ok := strings.Cut(p, "/")
-		if matched, err := regexp.MatchString(first, name); err != nil || !matched {
-			continue
+		for _, element := range strings.Split(name, "/") {
+			first, rest, more := strings.Cut(p, "/")
+			if matched, err := regexp.MatchString(first, element); err != nil || !matched {
+				continue next
+			}
+			if !more {
+				return nil
+			}
+			p = rest
 		}
-		if !ok {
-			return test
-		}
-		patterns = append(patterns, test+"/"+sub)
+		below = append(below, p)
 	}
-	return strings.Join(patterns, "|")
+	return below
 }
 
 // alternatives splits a pattern at the bars that are outside of all brackets,
@@ -203,26 +242,26 @@ func alternatives(pattern string) []string {
 	return append(found, pattern[start:])
 }
 
+// result of a test.
 type result struct {
 	name, verdict, duration string
 }
 
+// results of what ran in an environment.
 type results struct {
-	test     result // the test itself
-	subtests []result
-	boot     []string // what was said before the program started
-	exit     string   // the program's exit status, "" if it was never printed
-	err      error    // of the environment
+	tests []result // with their subtests, in the order in which they ended
+	boot  []string // what was said before the program started
+	exit  string   // the program's exit status, "" if it was never printed
+	err   error    // of the environment
 }
 
 var verdictLine = regexp.MustCompile(`^\s*--- (PASS|FAIL|SKIP): (\S+) \((.*)\)$`)
 
-// parse reads the output of the test inside until it ends, and copies it to t's.
-func parse(r io.Reader, t *testing.T) results {
+// parse reads the output of the tests inside until it ends, and copies it.
+func parse(r io.Reader, out io.Writer) results {
 	var res results
 	in := bufio.NewScanner(r)
 	in.Buffer(nil, 1<<20)
-	out := t.Output()
 	for booting := true; in.Scan(); {
 		line := strings.TrimRight(in.Text(), "\r")
 		if booting {
@@ -231,13 +270,7 @@ func parse(r io.Reader, t *testing.T) results {
 			continue
 		}
 		if m := verdictLine.FindStringSubmatch(line); m != nil {
-			r := result{name: m[2], verdict: m[1], duration: m[3]}
-			if sub, ok := strings.CutPrefix(r.name, t.Name()+"/"); ok {
-				r.name = sub
-				res.subtests = append(res.subtests, r)
-			} else if r.name == t.Name() {
-				res.test = r
-			}
+			res.tests = append(res.tests, result{name: m[2], verdict: m[1], duration: m[3]})
 		}
 		if res.exit != "" {
 			continue // the kernel's last words
@@ -255,8 +288,31 @@ func parse(r io.Reader, t *testing.T) results {
 	return res
 }
 
-func (r results) report(t *testing.T) {
-	for _, s := range r.subtests {
+// of returns the result of one test, and those of its subtests.
+func (r results) of(name string) (test result, subtests []result) {
+	for _, s := range r.tests {
+		if sub, ok := strings.CutPrefix(s.name, name+"/"); ok {
+			s.name = sub
+			subtests = append(subtests, s)
+		} else if s.name == name {
+			test = s
+		}
+	}
+	return test, subtests
+}
+
+// ended reports whether the program inside ran to its end.
+func (r results) ended(t *testing.T) bool {
+	t.Helper()
+	if r.exit == "" {
+		t.Errorf("the environment ended early: %v; it began with:\n%s", r.err, strings.Join(r.boot, "\n"))
+	}
+	return r.exit != ""
+}
+
+// report makes subtests of t of the tests that ran inside.
+func report(t *testing.T, tests []result) {
+	for _, s := range tests {
 		t.Run(s.name, func(t *testing.T) {
 			switch s.verdict {
 			case "FAIL":
@@ -265,15 +321,5 @@ func (r results) report(t *testing.T) {
 				t.Skip("skipped inside, see above")
 			}
 		})
-	}
-	switch {
-	case r.exit == "":
-		t.Errorf("the environment ended early: %v; it began with:\n%s", r.err, strings.Join(r.boot, "\n"))
-	case r.test.verdict == "":
-		t.Errorf("the test did not run inside (exit status %s)", r.exit)
-	case r.exit != "0" || r.test.verdict == "FAIL":
-		t.Errorf("the test failed inside (exit status %s)", r.exit)
-	case r.test.verdict == "SKIP":
-		t.Skip("skipped inside, see above")
 	}
 }

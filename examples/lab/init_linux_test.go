@@ -17,6 +17,7 @@ import (
 type job struct {
 	Dir     string   // for logs; on the host's file system
 	Args    []string // the program to run
+	Cwd     string   // where it runs; Dir if empty
 	Env     []string
 	Modules string // directory of the kernel's modules; none are loaded if empty
 	UML     bool   // the kernel is ours: mount everything, power off at the end
@@ -86,6 +87,9 @@ func runJob(dir string) (status int, uml bool, err error) {
 	cmd := exec.Command(j.Args[0], j.Args[1:]...)
 	cmd.Env = append(j.Env, envDir+"="+dir)
 	cmd.Dir = dir
+	if j.Cwd != "" {
+		cmd.Dir = j.Cwd
+	}
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 	if err := cmd.Start(); err != nil {
 		return 0, j.UML, err
