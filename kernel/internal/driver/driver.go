@@ -47,7 +47,7 @@ type Handler interface {
 	Gone(err error)
 }
 
-// Socket is a PPTP call of the kernel. Its methods but Write are called one at a time.
+// Socket is a PPTP call of the kernel. Its methods are called one at a time.
 type Socket interface {
 	// Connect names the peer's call ID. It returns ErrCollision if that is taken.
 	Connect(peerID uint16) error
@@ -114,7 +114,7 @@ type Stats struct {
 	ReceiveErrors                   uint64
 }
 
-// Unit is a network device. Its methods but Write and Stats are called one at a time.
+// Unit is a network device. Its methods but Stats are called one at a time.
 type Unit interface {
 	// Name of the device.
 	Name() string

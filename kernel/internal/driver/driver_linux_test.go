@@ -1,0 +1,256 @@
+package driver
+
+import (
+	"fmt"
+	"net/netip"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"github.com/vishvananda/netlink"
+
+	"github.com/gopptp/gopptp/internal/nstest"
+	"github.com/gopptp/gopptp/mppe"
+	"github.com/gopptp/gopptp/ppp"
+)
+
+func TestControlFrames(t *testing.T) {
+	a, b := connected(t)
+	lcp := frame(ppp.ProtocolLCP, packet(ppp.EchoRequest, 1, 2, 3, 4)...)
+	require.NoError(t, a.socket.Write(lcp))
+	require.Equal(t, [][]byte{lcp}, b.await(t, 1))
+	require.NoError(t, b.socket.Write(lcp))
+	require.Equal(t, [][]byte{lcp}, a.await(t, 1))
+
+	// With a unit, too, and in order.
+	a.newUnit(t)
+	ipcp := frame(ppp.ProtocolIPCP, packet(ppp.ConfigureRequest)...)
+	require.NoError(t, b.socket.Write(ipcp))
+	require.Equal(t, [][]byte{ipcp}, a.await(t, 1))
+	for _, h := range []ppp.HeaderCompression{{}, {Protocol: true}, {AddressControl: true}, {Protocol: true, AddressControl: true}} {
+		require.NoError(t, a.socket.SetHeader(h))
+		require.NoError(t, a.socket.Write(ipcp))
+		require.Equal(t, [][]byte{ipcp}, b.await(t, 1), "%+v", h)
+	}
+}
+
+func TestEarlyFrames(t *testing.T) {
+	hostA, hostB := pair(t)
+	a, b := hostA.bind(t, addrB, 11), hostB.bind(t, addrA, 22)
+	a.connect(t, 22)
+	var sent [][]byte
+	for i := range 3 {
+		f := frame(ppp.ProtocolLCP, packet(ppp.ConfigureRequest, 1, 4, byte(i), 0)...)
+		require.NoError(t, a.socket.Write(f))
+		sent = append(sent, f)
+	}
+	require.Empty(t, b.take())
+	b.connect(t, 11)
+	require.Equal(t, sent, b.take()[:3], "by the time of AttachChannel")
+}
+
+func TestCallIDs(t *testing.T) {
+	hostA, hostB := pair(t)
+	a := hostA.bind(t, addrB, 11)
+	_, err := hostA.driver.Bind(addrA, addrB, 11, &inbox{})
+	require.ErrorIs(t, err, ErrIDInUse)
+	a.connect(t, 22)
+
+	other := hostA.bind(t, addrB, 12)
+	require.ErrorIs(t, other.socket.Connect(22), ErrCollision)
+	require.NoError(t, other.socket.Connect(23), "and it goes on")
+	require.NoError(t, other.socket.AttachChannel())
+
+	// It is free again once it is closed.
+	require.NoError(t, other.socket.Close())
+	again := hostA.bind(t, addrB, 12)
+	again.connect(t, 23)
+	_ = hostB
+}
+
+// begin has both ends encrypt both ways.
+func begin(t *testing.T, a, b *half, up, down mppe.Params) {
+	t.Helper()
+	for _, x := range []struct {
+		h, other *half
+		receive  mppe.Params
+	}{{a, b, down}, {b, a, up}} {
+		require.NoError(t, x.h.unit.SetCCP(CCPOpen))
+		require.NoError(t, x.h.unit.PrepareReceive(x.receive))
+		begun, err := x.h.unit.ReceiveBegun()
+		require.NoError(t, err)
+		require.False(t, begun)
+		require.NoError(t, x.other.socket.Write(ccp(ppp.ConfigureAck, option(x.receive)...)))
+		x.h.await(t, 1)
+		begun, err = x.h.unit.ReceiveBegun()
+		require.NoError(t, err)
+		require.True(t, begun)
+	}
+	require.NoError(t, a.unit.BeginSend(up))
+	require.NoError(t, b.unit.BeginSend(down))
+	require.Empty(t, a.take(), "of the Ack that goes nowhere")
+	require.Empty(t, b.take())
+	require.NoError(t, a.unit.SetCCP(CCPUp))
+	require.NoError(t, b.unit.SetCCP(CCPUp))
+}
+
+func TestEncryption(t *testing.T) {
+	for _, length := range []mppe.KeyLength{mppe.Key128, mppe.Key40} {
+		for _, stateful := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%v stateful %v", length, stateful), func(t *testing.T) {
+				a, b := connected(t)
+				a.newUnit(t)
+				b.newUnit(t)
+				begin(t, a, b, params(length, stateful, 1), params(length, stateful, 100))
+				for _, h := range []*half{a, b} {
+					require.NoError(t, h.socket.SetFilter(Filter{NoClear: true, NoRestart: true}))
+				}
+				attach(t, a, b)
+				at, to := a.udp(t, innerA), b.udp(t, innerB)
+				for i := range 300 {
+					require.True(t, passes(t, at, innerB, to, fmt.Sprint("there ", i)))
+					require.True(t, passes(t, to, innerA, at, fmt.Sprint("back ", i)))
+				}
+				s, err := a.unit.Stats()
+				require.NoError(t, err)
+				require.GreaterOrEqual(t, s.ReceivedPackets, uint64(300))
+				require.GreaterOrEqual(t, s.SentPackets, uint64(300))
+				idle, err := a.unit.Idle()
+				require.NoError(t, err)
+				require.Less(t, idle.Seconds(), 5.0)
+
+				if !stateful {
+					return
+				}
+				// A packet is lost: what follows cannot be decrypted, until a Reset-Ack.
+				require.NoError(t, b.unit.Pass(true, false))
+				link, err := b.ns.NL.LinkByName("outer")
+				require.NoError(t, err)
+				require.NoError(t, b.ns.NL.LinkSetDown(link))
+				require.False(t, passes(t, at, innerB, to, "lost"))
+				require.NoError(t, b.ns.NL.LinkSetUp(link))
+				b.take()
+				require.False(t, passes(t, at, innerB, to, "deaf"))
+				require.False(t, passes(t, at, innerB, to, "deaf still"))
+				for _, f := range b.await(t, 1) {
+					require.Equal(t, byte(ppp.ProtocolCompressed), f[1])
+				}
+				state, err := b.unit.Decryption()
+				require.NoError(t, err)
+				require.Equal(t, DecryptionLost, state)
+				require.NoError(t, a.unit.Write(ccp(ppp.ResetAck)))
+				b.await(t, 1)
+				state, err = b.unit.Decryption()
+				require.NoError(t, err)
+				require.Equal(t, DecryptionWorks, state)
+				require.True(t, passes(t, at, innerB, to, "again"))
+			})
+		}
+	}
+}
+
+func TestKeyLengthUnknown(t *testing.T) {
+	a, _ := connected(t)
+	a.newUnit(t)
+	require.NoError(t, a.unit.SetCCP(CCPOpen))
+	require.ErrorIs(t, a.unit.PrepareReceive(params(mppe.Key56, false, 1)), mppe.ErrNotSupported)
+	require.ErrorIs(t, a.unit.BeginSend(params(mppe.Key56, false, 1)), mppe.ErrNotSupported)
+}
+
+// What the peer sends to have us encrypt no longer is handed up, and does not.
+func TestNoRestart(t *testing.T) {
+	a, b := connected(t)
+	a.newUnit(t)
+	b.newUnit(t)
+	begin(t, a, b, params(mppe.Key128, false, 1), params(mppe.Key128, false, 100))
+	attach(t, a, b)
+	at, to := a.udp(t, innerA), b.udp(t, innerB)
+	require.NoError(t, a.socket.SetFilter(Filter{NoClear: true, NoRestart: true}))
+	require.NoError(t, b.socket.SetFilter(Filter{NoClear: true}))
+	for _, code := range []ppp.Code{ppp.ConfigureRequest, ppp.TerminateRequest, ppp.TerminateAck} {
+		f := ccp(code, option(params(mppe.Key128, false, 0))...)
+		require.NoError(t, b.socket.Write(f))
+		require.Equal(t, [][]byte{f}, a.await(t, 1), "%v", code)
+		require.True(t, passes(t, at, innerB, to, "encrypted still"))
+	}
+	// Other packets of CCP go their usual way.
+	f := ccp(ppp.ConfigureAck, option(params(mppe.Key128, false, 0))...)
+	require.NoError(t, b.socket.Write(f))
+	require.Equal(t, [][]byte{f}, a.await(t, 1))
+	require.True(t, passes(t, at, innerB, to, "encrypted still"))
+
+	// Without the filter the kernel stops encrypting, and b does not take it.
+	require.NoError(t, a.socket.SetFilter(Filter{NoClear: true}))
+	require.NoError(t, b.socket.Write(ccp(ppp.ConfigureRequest)))
+	a.await(t, 1)
+	require.False(t, passes(t, at, innerB, to, "in clear"))
+	require.NoError(t, b.socket.SetFilter(Filter{}))
+	require.True(t, passes(t, at, innerB, to, "in clear"))
+}
+
+func TestNoClear(t *testing.T) {
+	a, b := connected(t)
+	a.newUnit(t)
+	b.newUnit(t)
+	attach(t, a, b)
+	at, to := a.udp(t, innerA), b.udp(t, innerB)
+	for _, h := range []ppp.HeaderCompression{{}, {Protocol: true}, {AddressControl: true}, {Protocol: true, AddressControl: true}} {
+		require.NoError(t, a.socket.SetHeader(h))
+		require.NoError(t, b.socket.SetFilter(Filter{NoClear: true}))
+		require.False(t, passes(t, at, innerB, to, "in clear"))
+		// Control frames are always clear.
+		f := frame(ppp.ProtocolIPCP, packet(ppp.ConfigureRequest)...)
+		require.NoError(t, a.socket.Write(f))
+		require.Equal(t, [][]byte{f}, b.await(t, 1))
+		require.NoError(t, b.socket.SetFilter(Filter{}))
+		require.True(t, passes(t, at, innerB, to, "allowed"))
+	}
+}
+
+func TestPass(t *testing.T) {
+	a, b := connected(t)
+	a.newUnit(t)
+	b.newUnit(t)
+	attach(t, a, b)
+	at, to := a.udp(t, innerA), b.udp(t, innerB)
+	require.True(t, passes(t, at, innerB, to, "open"))
+	require.NoError(t, a.unit.Pass(false, false))
+	require.False(t, passes(t, at, innerB, to, "shut"))
+	require.False(t, passes(t, to, innerA, at, "shut"))
+	require.NoError(t, a.unit.Pass(true, false))
+	require.True(t, passes(t, at, innerB, to, "open"))
+	require.True(t, passes(t, to, innerA, at, "open"))
+}
+
+func TestDevice(t *testing.T) {
+	a, b := connected(t)
+	var err error
+	a.unit, err = a.socket.NewUnit("vpn%d")
+	require.NoError(t, err)
+	require.Equal(t, "vpn0", a.unit.Name())
+	require.NoError(t, a.unit.SetUp(true))
+	require.NoError(t, a.unit.AddAddress(innerA, netip.Addr{}))
+	r := Route{To: netip.MustParsePrefix("10.1.0.0/16"), Source: innerA}
+	require.NoError(t, a.unit.AddRoute(r))
+	link, err := a.ns.NL.LinkByName("vpn0")
+	require.NoError(t, err)
+	routes, err := a.ns.NL.RouteList(link, netlink.FAMILY_V4)
+	require.NoError(t, err)
+	require.Len(t, routes, 1)
+	require.NoError(t, a.unit.RemoveRoute(r))
+	require.NoError(t, a.unit.RemoveAddress(innerA, netip.Addr{}))
+
+	// Somebody removes it.
+	require.NoError(t, a.ns.NL.LinkDel(link))
+	nstest.Eventually(t, "the handler to hear of it", func() bool {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		return a.gone != nil
+	})
+	_ = b
+}
+
+func TestProbe(t *testing.T) {
+	needDriver(t)
+	f := Probe()
+	require.Equal(t, Finding{Answer: Supported}, f.MPPE)
+}

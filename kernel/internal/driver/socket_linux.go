@@ -1,0 +1,173 @@
+package driver
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"sync"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/gopptp/gopptp/ppp"
+)
+
+// socket implements Socket.
+type socket struct {
+	driver      *driver
+	local, peer netip.Addr
+	id          uint16
+	handler     Handler
+
+	fd      int // of the PPTP socket, which is never read
+	early   *earlyFrames
+	channel *pppFile // nil before AttachChannel
+	header  ppp.HeaderCompression
+
+	mu     sync.Mutex
+	filter Filter
+}
+
+const pxProtoPPTP = 2
+
+// sockaddrLen is that of struct sockaddr_pppox, of which PPTP uses the beginning.
+const sockaddrLen = 30
+
+// sockaddr packs struct sockaddr_pppox: family, protocol, call ID, two octets of
+// padding, and the address. All but that is in the host's order.
+func sockaddr(id uint16, addr netip.Addr) (b [sockaddrLen]byte) {
+	binary.NativeEndian.PutUint16(b[0:], unix.AF_PPPOX)
+	binary.NativeEndian.PutUint32(b[2:], pxProtoPPTP)
+	binary.NativeEndian.PutUint16(b[6:], id)
+	ip := addr.As4()
+	copy(b[10:], ip[:])
+	return b
+}
+
+func openPPTP() (int, error) {
+	fd, err := unix.Socket(unix.AF_PPPOX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, pxProtoPPTP)
+	return fd, os.NewSyscallError("socket", err)
+}
+
+// Bind implements Driver.
+func (d *driver) Bind(local, peer netip.Addr, id uint16, h Handler) (Socket, error) {
+	s := &socket{driver: d, local: local, peer: peer, id: id, handler: h, fd: -1}
+	err := d.inNamespace(func() (err error) {
+		if s.fd, err = openPPTP(); err != nil {
+			return err
+		}
+		addr := sockaddr(id, local)
+		if err = call("bind", unix.SYS_BIND, s.fd, &addr); errors.Is(err, unix.EBUSY) {
+			return fmt.Errorf("%w: %d", ErrIDInUse, id)
+		}
+		if err == nil {
+			s.early, err = openEarlyFrames(local, peer, id)
+		}
+		return err
+	})
+	if err != nil {
+		if s.fd >= 0 {
+			unix.Close(s.fd)
+		}
+		return nil, err
+	}
+	d.add(s)
+	return s, nil
+}
+
+// call is bind and connect, for which package unix has no such address.
+func call(name string, trap uintptr, fd int, addr *[sockaddrLen]byte) error {
+	if _, _, e := unix.Syscall(trap, uintptr(fd), uintptr(unsafe.Pointer(addr)), sockaddrLen); e != 0 {
+		return os.NewSyscallError(name, e)
+	}
+	return nil
+}
+
+// Connect implements Socket. The kernel looks through all calls of the host.
+func (s *socket) Connect(peerID uint16) error {
+	addr := sockaddr(peerID, s.peer)
+	// The channel that this makes belongs to the thread's namespace.
+	err := s.driver.inNamespace(func() error { return call("connect", unix.SYS_CONNECT, s.fd, &addr) })
+	if errors.Is(err, unix.EALREADY) {
+		return fmt.Errorf("%w: %v, %d", ErrCollision, s.peer, peerID)
+	}
+	return err
+}
+
+// AttachChannel implements Socket.
+func (s *socket) AttachChannel() error {
+	index, err := ioctlGet(s.fd, "PPPIOCGCHAN", unix.PPPIOCGCHAN)
+	if err != nil {
+		return err
+	}
+	err = s.driver.inNamespace(func() error {
+		s.channel, err = s.driver.openPPP(s.handler)
+		if err == nil {
+			err = ioctlSet(s.channel.fd, "PPPIOCATTCHAN", unix.PPPIOCATTCHAN, index)
+		}
+		return err
+	})
+	if err != nil {
+		if s.channel != nil {
+			unix.Close(s.channel.fd)
+			s.channel = nil
+		}
+		return err
+	}
+	s.early.deliver(s.handler)
+	s.early = nil
+	return s.driver.poller.add(s.channel.fd, &s.channel.source)
+}
+
+// Write implements Socket.
+func (s *socket) Write(frame []byte) error { return s.channel.write(frame) }
+
+// SetHeader implements Socket. It is the channel that makes headers.
+func (s *socket) SetHeader(h ppp.HeaderCompression) error {
+	if h == s.header {
+		return nil
+	}
+	var flags int32
+	if h.Protocol {
+		flags |= scCompressProtocol
+	}
+	if h.AddressControl {
+		flags |= scCompressAddressControl
+	}
+	if err := ioctlSet(s.channel.fd, "PPPIOCSFLAGS", unix.PPPIOCSFLAGS, flags); err != nil {
+		return err
+	}
+	s.header = h
+	return nil
+}
+
+// SetFilter implements Socket.
+func (s *socket) SetFilter(f Filter) error {
+	if f.NoRestart {
+		if err := s.driver.openGuard(); err != nil {
+			return err
+		}
+	}
+	// First it is what the guard goes by, so that no packet is lost between.
+	s.mu.Lock()
+	s.filter = f
+	s.mu.Unlock()
+	return attachFilter(s.fd, socketFilter(f))
+}
+
+// Close implements Socket. The kernel waits for what may still use the call.
+func (s *socket) Close() error {
+	s.driver.remove(s)
+	if s.early != nil {
+		s.early.close()
+		s.early = nil
+	}
+	var err error
+	if s.channel != nil {
+		s.driver.poller.remove(s.channel.fd, &s.channel.source)
+		err = s.channel.close()
+	}
+	return errors.Join(err, os.NewSyscallError("close", unix.Close(s.fd)))
+}

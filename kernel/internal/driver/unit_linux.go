@@ -1,0 +1,288 @@
+package driver
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/gopptp/gopptp/mppe"
+	"github.com/gopptp/gopptp/ppp"
+)
+
+// pppFile is /dev/ppp, attached to a channel or a unit.
+type pppFile struct {
+	fd int
+	source
+}
+
+// openPPP opens /dev/ppp, in the network namespace of the thread.
+func (d *driver) openPPP(h Handler) (*pppFile, error) {
+	fd, err := unix.Open(devPPP, unix.O_RDWR|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, &os.PathError{Op: "open", Path: devPPP, Err: err}
+	}
+	f := &pppFile{fd: fd}
+	f.source.ready = func(events uint32, buf []byte) bool { return f.read(h, events, buf) }
+	return f, nil
+}
+
+const devPPP = "/dev/ppp"
+
+// errGone is for a Handler.
+var errGone = errors.New("the kernel has removed it")
+
+// read hands up what has come. It reports whether more may come, ever.
+func (f *pppFile) read(h Handler, events uint32, buf []byte) bool {
+	for {
+		n, err := unix.Read(f.fd, buf)
+		switch {
+		case n > 0:
+			h.Frame(buf[:n])
+		case errors.Is(err, unix.EINTR), errors.Is(err, unix.EOVERFLOW): // longer than any of ours
+		case events&unix.EPOLLHUP != 0 || errors.Is(err, unix.ENXIO):
+			h.Gone(errGone)
+			return false
+		default:
+			// Nothing there; a unit without a channel says so by an end of file.
+			return true
+		}
+	}
+}
+
+func (f *pppFile) write(frame []byte) error {
+	_, err := unix.Write(f.fd, frame)
+	return os.NewSyscallError("write", err)
+}
+
+func (f *pppFile) close() error { return os.NewSyscallError("close", unix.Close(f.fd)) }
+
+// unit implements Unit.
+type unit struct {
+	socket *socket
+	file   *pppFile
+	number int32 // of the unit
+	index  int   // of the device
+	name   string
+	ccp    CCP
+}
+
+// maxReceive is the MRU of units, which bounds what the kernel decrypts: no path
+// outside carries more.
+const maxReceive = 1500
+
+// NewUnit implements Socket.
+func (s *socket) NewUnit(name string) (_ Unit, err error) {
+	u := &unit{socket: s}
+	err = s.driver.inNamespace(func() error {
+		if u.file, err = s.driver.openPPP(s.handler); err != nil {
+			return err
+		}
+		return newUnit(u)
+	})
+	if u.file == nil {
+		return nil, err
+	}
+	added := false
+	defer func() {
+		if err != nil {
+			if added {
+				s.driver.poller.remove(u.file.fd, &u.file.source)
+			}
+			_ = u.file.close()
+		}
+	}()
+	if err != nil {
+		return nil, err
+	}
+	if u.name, u.index, err = s.driver.netlink.nameUnit(fmt.Sprintf("ppp%d", u.number), name); err != nil {
+		return nil, err
+	}
+	if err = ioctlSet(u.file.fd, "PPPIOCSMRU", unix.PPPIOCSMRU, maxReceive); err != nil {
+		return nil, err
+	}
+	if err = u.Pass(false, false); err != nil {
+		return nil, err
+	}
+	if err = u.join(); err != nil {
+		return nil, err
+	}
+	if err = s.driver.poller.add(u.file.fd, &u.file.source); err != nil {
+		return nil, err
+	}
+	added = true
+	return u, nil
+}
+
+// newUnit makes a unit of u's file, in the network namespace of the thread.
+func newUnit(u *unit) error {
+	u.number = -1 // the kernel chooses
+	return ioctl(u.file.fd, "PPPIOCNEWUNIT", unix.PPPIOCNEWUNIT, unsafe.Pointer(&u.number))
+}
+
+// join connects the channel to the unit.
+func (u *unit) join() error {
+	return ioctlSet(u.socket.channel.fd, "PPPIOCCONNECT", unix.PPPIOCCONNECT, u.number)
+}
+
+// Name implements Unit.
+func (u *unit) Name() string { return u.name }
+
+// Write implements Unit.
+func (u *unit) Write(frame []byte) error { return u.file.write(frame) }
+
+// SetCCP implements Unit.
+func (u *unit) SetCCP(c CCP) error {
+	flags := [...]int32{CCPClosed: 0, CCPOpen: scCCPOpen, CCPUp: scCCPOpen | scCCPUp}[c]
+	if err := ioctlSet(u.file.fd, "PPPIOCSFLAGS", unix.PPPIOCSFLAGS, flags); err != nil {
+		return err
+	}
+	u.ccp = c
+	return nil
+}
+
+// PrepareReceive implements Unit.
+func (u *unit) PrepareReceive(p mppe.Params) error { return u.compress(p, false) }
+
+// ReceiveBegun implements Unit.
+func (u *unit) ReceiveBegun() (bool, error) {
+	flags, err := u.flags()
+	return flags&scDecompressRun != 0, err
+}
+
+// BeginSend implements Unit. The kernel encrypts once it has seen our Configure-Ack.
+// The real one may be repeated after the kernel has seen a repeated request, which ends
+// encryption, so it has gone past the unit, and this one goes nowhere: while there is
+// no channel.
+func (u *unit) BeginSend(p mppe.Params) error {
+	if err := u.compress(p, true); err != nil {
+		return err
+	}
+	ack := binary.BigEndian.AppendUint16(nil, uint16(ppp.ProtocolCCP))
+	option, _ := mppeOption(p)
+	ack = append(ack, byte(ppp.ConfigureAck), 0, 0, byte(4+len(option)))
+	ack = append(ack, option...)
+	if err := ioctl(u.socket.channel.fd, "PPPIOCDISCONN", unix.PPPIOCDISCONN, nil); err != nil {
+		return err
+	}
+	err := u.Write(ack)
+	return errors.Join(err, u.join())
+}
+
+// optionMPPE is the type of CCP's option (RFC 3078 section 2).
+const optionMPPE = 18
+
+// mppeOption is how CCP names p.
+func mppeOption(p mppe.Params) ([]byte, error) {
+	// The octets of the Supported Bits from the H bit to those of the key's length.
+	option := []byte{optionMPPE, 6, 1, 0, 0, 0}
+	if p.Stateful {
+		option[2] = 0
+	}
+	switch p.KeyLength {
+	case mppe.Key128:
+		option[5] = 0x40
+	case mppe.Key40:
+		option[5] = 0x20
+	default:
+		return nil, fmt.Errorf("%w by the kernel: %v", mppe.ErrNotSupported, p.KeyLength)
+	}
+	return option, nil
+}
+
+// compress gives the kernel the key of a direction.
+func (u *unit) compress(p mppe.Params, transmit bool) error {
+	option, err := mppeOption(p)
+	if err != nil {
+		return err
+	}
+	b := make([]byte, 0, 32)
+	b = append(append(b, option...), p.Key[:]...)
+	defer clear(b)
+	data := compressOption{option: &b[0], length: uint32(len(b))}
+	if transmit {
+		data.transmit = 1
+	}
+	return ioctl(u.file.fd, "PPPIOCSCOMPRESS", unix.PPPIOCSCOMPRESS, unsafe.Pointer(&data))
+}
+
+func (u *unit) flags() (int32, error) {
+	return ioctlGet(u.file.fd, "PPPIOCGFLAGS", unix.PPPIOCGFLAGS)
+}
+
+// Pass implements Unit.
+func (u *unit) Pass(ipv4, ipv6 bool) error {
+	for _, np := range []struct {
+		protocol ppp.Protocol
+		pass     bool
+	}{
+		{ppp.ProtocolIPv4, ipv4},
+		{ppp.ProtocolIPv6, ipv6},
+	} {
+		set := npioctl{protocol: int32(np.protocol), mode: npDrop}
+		if np.pass {
+			set.mode = npPass
+		}
+		if err := ioctl(u.file.fd, "PPPIOCSNPMODE", unix.PPPIOCSNPMODE, unsafe.Pointer(&set)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Decryption implements Unit.
+func (u *unit) Decryption() (Decryption, error) {
+	flags, err := u.flags()
+	switch {
+	case err != nil:
+		return DecryptionWorks, err
+	case flags&scDecompressFatal != 0:
+		return DecryptionFailed, nil
+	case flags&scDecompressError != 0:
+		return DecryptionLost, nil
+	}
+	return DecryptionWorks, nil
+}
+
+// Idle implements Unit.
+func (u *unit) Idle() (time.Duration, error) {
+	var idle idleTimes
+	err := ioctl(u.file.fd, "PPPIOCGIDLE", unix.PPPIOCGIDLE64, unsafe.Pointer(&idle))
+	return time.Duration(min(idle.transmit, idle.receive)) * time.Second, err
+}
+
+// Stats implements Unit.
+func (u *unit) Stats() (Stats, error) { return u.socket.driver.netlink.stats(u.index) }
+
+// SetMTU implements Unit.
+func (u *unit) SetMTU(octets int) error { return u.socket.driver.netlink.setMTU(u.index, octets) }
+
+// SetUp implements Unit.
+func (u *unit) SetUp(up bool) error { return u.socket.driver.netlink.setUp(u.index, up) }
+
+// AddAddress implements Unit.
+func (u *unit) AddAddress(local, peer netip.Addr) error {
+	return u.socket.driver.netlink.addAddress(u.index, local, peer)
+}
+
+// RemoveAddress implements Unit.
+func (u *unit) RemoveAddress(local, peer netip.Addr) error {
+	return u.socket.driver.netlink.removeAddress(u.index, local, peer)
+}
+
+// AddRoute implements Unit.
+func (u *unit) AddRoute(r Route) error { return u.socket.driver.netlink.addRoute(u.index, r) }
+
+// RemoveRoute implements Unit.
+func (u *unit) RemoveRoute(r Route) error { return u.socket.driver.netlink.removeRoute(u.index, r) }
+
+// Close implements Unit.
+func (u *unit) Close() error {
+	u.socket.driver.poller.remove(u.file.fd, &u.file.source)
+	return u.file.close()
+}
