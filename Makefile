@@ -4,7 +4,7 @@
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 FUZZTIME = 10m
 
-.PHONY: demo test lint cross unit fuzz-short lab bench-smoke fuzz bench-dataplane
+.PHONY: demo test lint cross unit fuzz-short lab lab-kernel bench-smoke fuzz bench-dataplane
 
 demo:
 	scripts/demo.sh
@@ -41,6 +41,12 @@ lab:
 	@scripts/lab-deps.sh
 	@echo "==> real peers"
 	cd examples && go test -count=1 -v -timeout 30m ./lab
+
+# The part of it that tests the kernel data plane alone, on that kernel.
+lab-kernel:
+	@scripts/lab-deps.sh
+	@echo "==> the kernel data plane on a kernel"
+	cd examples && go test -count=1 -v -timeout 10m -run TestKernelPackages ./lab
 
 # That the benchmark works, with its peers: a little of everything.
 bench-smoke:

@@ -26,6 +26,12 @@
 //	go test -v ./lab -run 'TestReferencePair'
 //	go test -v ./lab -run 'TestGateway/wrong_password'
 //
+// TestKernelPackages runs the library's own tests of its kernel data plane in
+// User-Mode Linux: `make lab-kernel`. While one works on them, a package or a test
+// at a time takes some seconds:
+//
+//	go test -v ./lab -run 'TestKernelPackages/driver/TestSocket'
+//
 // With LAB_KEEP=DIR set the logs and packet captures of every test are left
 // below DIR.
 package lab
