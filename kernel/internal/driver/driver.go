@@ -106,12 +106,10 @@ const (
 	DecryptionFailed
 )
 
-// Stats are a unit's counters, those of its control frames included. Octets are those
-// of frames without the protocol field.
+// Stats count users' packets of a unit, and their octets, not counting its own frames.
 type Stats struct {
 	ReceivedPackets, ReceivedOctets uint64
 	SentPackets, SentOctets         uint64
-	ReceiveErrors                   uint64
 }
 
 // Unit is a network device. Its methods but Stats are called one at a time.
@@ -144,10 +142,11 @@ type Unit interface {
 	SetMTU(octets int) error
 	// SetUp lets the host use the device, or not; then its routes are gone.
 	SetUp(up bool) error
-	// AddAddress gives the device an address. With a peer that is valid, the host has
-	// a route to it.
+	// AddAddress gives the device an address, which is told to lead to peer if that is
+	// valid. It makes no route to it.
 	AddAddress(local, peer netip.Addr) error
 	RemoveAddress(local, peer netip.Addr) error
+	// AddRoute adds a route, which goes before others to the same destination.
 	AddRoute(r Route) error
 	RemoveRoute(r Route) error
 	// Close removes the device. The kernel takes some milliseconds for it.

@@ -60,7 +60,6 @@ func (n *netlinkHandle) stats(index int) (Stats, error) {
 	return Stats{
 		ReceivedPackets: s.RxPackets, ReceivedOctets: s.RxBytes,
 		SentPackets: s.TxPackets, SentOctets: s.TxBytes,
-		ReceiveErrors: s.RxErrors,
 	}, nil
 }
 
@@ -87,12 +86,15 @@ func address(local, peer netip.Addr) *netlink.Addr {
 	a := &netlink.Addr{IPNet: host(local)}
 	if peer.IsValid() {
 		a.Peer = host(peer)
+		// What is first with a destination is last to have it otherwise.
+		a.Flags = unix.IFA_F_NOPREFIXROUTE
 	}
 	return a
 }
 
 func (n *netlinkHandle) addRoute(index int, r Route) error {
-	return wrap(n.handle.RouteAdd(route(index, r)), "add route %v", r.To)
+	// Without NLM_F_EXCL, NLM_F_APPEND and NLM_F_REPLACE it is put before others.
+	return wrap(n.handle.RouteAddEcmp(route(index, r)), "add route %v", r.To)
 }
 
 func (n *netlinkHandle) removeRoute(index int, r Route) error {

@@ -189,6 +189,7 @@ func attach(t testing.TB, a, b *half) {
 		require.NoError(t, x.h.unit.SetMTU(1400))
 		require.NoError(t, x.h.unit.SetUp(true))
 		require.NoError(t, x.h.unit.AddAddress(x.local, x.peer))
+		require.NoError(t, x.h.unit.AddRoute(Route{To: netip.PrefixFrom(x.peer, 32), Source: x.local}))
 		require.NoError(t, x.h.unit.Pass(true, false))
 	}
 }

@@ -122,11 +122,21 @@ func (s *socket) AttachChannel() error {
 }
 
 // Write implements Socket.
-func (s *socket) Write(frame []byte) error { return s.channel.write(frame) }
+func (s *socket) Write(frame []byte) error {
+	if s.channel == nil {
+		return errNoChannel
+	}
+	return s.channel.write(frame)
+}
+
+var errNoChannel = errors.New("there is no channel")
 
 // SetHeader implements Socket. It is the channel that makes headers.
 func (s *socket) SetHeader(h ppp.HeaderCompression) error {
-	if h == s.header {
+	switch {
+	case s.channel == nil:
+		return errNoChannel
+	case h == s.header:
 		return nil
 	}
 	var flags int32

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"sync/atomic"
 	"time"
 	"unsafe"
 
@@ -19,7 +20,18 @@ import (
 type pppFile struct {
 	fd int
 	source
+	read, written traffic
 }
+
+// traffic counts frames, and their octets as a unit does.
+type traffic struct{ packets, octets atomic.Uint64 }
+
+func (t *traffic) count(frame []byte) {
+	t.packets.Add(1)
+	t.octets.Add(uint64(len(frame) - protocolLen))
+}
+
+const protocolLen = 2 // of the protocol field
 
 // openPPP opens /dev/ppp, in the network namespace of the thread.
 func (d *driver) openPPP(h Handler) (*pppFile, error) {
@@ -28,7 +40,7 @@ func (d *driver) openPPP(h Handler) (*pppFile, error) {
 		return nil, &os.PathError{Op: "open", Path: devPPP, Err: err}
 	}
 	f := &pppFile{fd: fd}
-	f.source.ready = func(events uint32, buf []byte) bool { return f.read(h, events, buf) }
+	f.source.ready = func(events uint32, buf []byte) bool { return f.readAll(h, events, buf) }
 	return f, nil
 }
 
@@ -37,12 +49,13 @@ const devPPP = "/dev/ppp"
 // errGone is for a Handler.
 var errGone = errors.New("the kernel has removed it")
 
-// read hands up what has come. It reports whether more may come, ever.
-func (f *pppFile) read(h Handler, events uint32, buf []byte) bool {
+// readAll hands up what has come. It reports whether more may come, ever.
+func (f *pppFile) readAll(h Handler, events uint32, buf []byte) bool {
 	for {
 		n, err := unix.Read(f.fd, buf)
 		switch {
-		case n > 0:
+		case n >= protocolLen:
+			f.read.count(buf[:n])
 			h.Frame(buf[:n])
 		case errors.Is(err, unix.EINTR), errors.Is(err, unix.EOVERFLOW): // longer than any of ours
 		case events&unix.EPOLLHUP != 0 || errors.Is(err, unix.ENXIO):
@@ -57,6 +70,9 @@ func (f *pppFile) read(h Handler, events uint32, buf []byte) bool {
 
 func (f *pppFile) write(frame []byte) error {
 	_, err := unix.Write(f.fd, frame)
+	if err == nil {
+		f.written.count(frame)
+	}
 	return os.NewSyscallError("write", err)
 }
 
@@ -78,6 +94,9 @@ const maxReceive = 1500
 
 // NewUnit implements Socket.
 func (s *socket) NewUnit(name string) (_ Unit, err error) {
+	if s.channel == nil {
+		return nil, errNoChannel
+	}
 	u := &unit{socket: s}
 	err = s.driver.inNamespace(func() error {
 		if u.file, err = s.driver.openPPP(s.handler); err != nil {
@@ -257,7 +276,19 @@ func (u *unit) Idle() (time.Duration, error) {
 }
 
 // Stats implements Unit.
-func (u *unit) Stats() (Stats, error) { return u.socket.driver.netlink.stats(u.index) }
+func (u *unit) Stats() (Stats, error) {
+	s, err := u.socket.driver.netlink.stats(u.index)
+	if err != nil {
+		return s, err
+	}
+	// What is on its way to be read was counted by the kernel, but not here.
+	less := func(n *uint64, part *atomic.Uint64) { *n -= min(*n, part.Load()) }
+	less(&s.ReceivedPackets, &u.file.read.packets)
+	less(&s.ReceivedOctets, &u.file.read.octets)
+	less(&s.SentPackets, &u.file.written.packets)
+	less(&s.SentOctets, &u.file.written.octets)
+	return s, nil
+}
 
 // SetMTU implements Unit.
 func (u *unit) SetMTU(octets int) error { return u.socket.driver.netlink.setMTU(u.index, octets) }
