@@ -26,8 +26,10 @@ type Host struct {
 
 	mu        sync.Mutex
 	closed    bool
+	ended     bool // packets is closed
 	listeners map[uint16]*listener
 	lastPort  uint16
+	onGRE     func(from netip.Addr, packet []byte)
 	onAttach  func(gopptp.Network) error
 	attached  []gopptp.Network
 }
@@ -63,6 +65,38 @@ func (h *Host) Send(packet []byte) {
 // slice of its own. The channel is closed by [Network.Close]. 4,096 packets wait
 // to be received at the most.
 func (h *Host) Packets() <-chan []byte { return h.packets }
+
+// SendGRE sends a GRE packet that is not of the host's data plane. packet is not kept.
+func (h *Host) SendGRE(to netip.Addr, packet []byte) {
+	wire{h}.Send([]engine.Datagram{{Peer: to, Data: packet}})
+}
+
+// OnGRE has f called with each GRE packet that comes to the host, before its data
+// plane has it too, much as a raw socket would. Nil ends that. f is called by one
+// goroutine at a time, and must not change or keep packet.
+func (h *Host) OnGRE(f func(from netip.Addr, packet []byte)) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.onGRE = f
+}
+
+// Receive puts an IP packet into Packets that has come to the host by another way
+// than its data plane. packet is not kept.
+func (h *Host) Receive(packet []byte) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if !h.ended {
+		h.receive(packet)
+	}
+}
+
+func (h *Host) receive(packet []byte) {
+	select {
+	case h.packets <- bytes.Clone(packet):
+	default:
+		h.dropped.Add(1)
+	}
+}
 
 var errNetworkClosed = fmt.Errorf("memory: network closed: %w", net.ErrClosed)
 
@@ -101,17 +135,34 @@ func (h *Host) close() {
 	_ = h.plane.Close()
 }
 
+// end closes Packets. The network's goroutine has ended.
+func (h *Host) end() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.ended = true
+	close(h.packets)
+}
+
+// inbound takes GRE packets from the network.
+func (h *Host) inbound(batch []engine.Datagram) {
+	h.mu.Lock()
+	f := h.onGRE
+	h.mu.Unlock()
+	if f != nil {
+		for _, d := range batch {
+			f(d.Peer, d.Data)
+		}
+	}
+	h.plane.Inbound(batch)
+}
+
 // inside is the side of a host that its data plane sees.
 type inside struct{ *Host }
 
 // Deliver implements engine.Host.
 func (h inside) Deliver(packets [][]byte) {
 	for _, p := range packets {
-		select {
-		case h.packets <- bytes.Clone(p):
-		default:
-			h.dropped.Add(1)
-		}
+		h.receive(p)
 	}
 }
 

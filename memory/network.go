@@ -232,7 +232,7 @@ func (n *Network) Close() {
 	close(n.stop)
 	<-n.stopped
 	for _, h := range hosts {
-		close(h.packets)
+		h.end()
 	}
 	close(n.done)
 }
@@ -409,7 +409,7 @@ func deliver(arrived []flight, batch []engine.Datagram) []engine.Datagram {
 	for i, f := range arrived {
 		batch = append(batch, engine.Datagram{Local: f.to.addr, Peer: f.from, Data: f.data})
 		if i+1 == len(arrived) || arrived[i+1].to != f.to {
-			f.to.plane.Inbound(batch)
+			f.to.inbound(batch)
 			clear(batch)
 			batch = batch[:0]
 		}

@@ -67,3 +67,24 @@ func TestInjectAfterClose(t *testing.T) {
 	n.Inject(memory.Packet{From: addr, To: addr, Data: make([]byte, 12)})
 	require.EqualValues(t, 1, n.Stats().Lost)
 }
+
+// A host's own GRE packets, and what comes past its data plane.
+func TestHostWithGREOfItsOwn(t *testing.T) {
+	n := memory.NewNetwork()
+	a, b := n.Host(netip.MustParseAddr("192.0.2.1")), n.Host(netip.MustParseAddr("192.0.2.2"))
+	came := make(chan string, 2)
+	b.OnGRE(func(from netip.Addr, packet []byte) { came <- from.String() + " " + string(packet) })
+	a.SendGRE(b.Addr(), []byte("hello"))
+	require.Equal(t, "192.0.2.1 hello", <-came)
+	b.OnGRE(nil)
+	a.SendGRE(b.Addr(), []byte("again"))
+
+	packet := []byte("inside")
+	b.Receive(packet)
+	clear(packet)
+	require.Equal(t, "inside", string(<-b.Packets()))
+	n.Close()
+	b.Receive(packet)
+	require.Empty(t, b.Packets())
+	require.Empty(t, came)
+}
