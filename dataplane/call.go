@@ -1,0 +1,196 @@
+package dataplane
+
+import (
+	"errors"
+	"fmt"
+	"sync/atomic"
+
+	"github.com/gopptp/gopptp"
+	"github.com/gopptp/gopptp/kernel"
+	"github.com/gopptp/gopptp/mppe"
+	"github.com/gopptp/gopptp/userspace"
+)
+
+// call is a call of one plane, and moves to the other if it has to.
+type call struct {
+	plane   *Plane
+	cfg     gopptp.CallConfig
+	relay   *relay                      // nil if it began in userspace
+	current atomic.Pointer[gopptp.Call] // Counters is called from anywhere
+
+	// The rest belongs to who calls the methods.
+	onKernel bool
+	moved    bool
+	closed   bool
+	// What the kernel was told, to be repeated, as long as the call may move.
+	peer       *gopptp.PeerCall
+	prepared   *mppe.Params
+	encryption *gopptp.Encryption
+	attached   bool
+}
+
+func (c *call) in() gopptp.Call          { return *c.current.Load() }
+func (c *call) become(inner gopptp.Call) { c.current.Store(&inner) }
+
+// ID implements gopptp.Call.
+func (c *call) ID() uint16 { return c.in().ID() }
+
+// Connect implements gopptp.Call.
+func (c *call) Connect(peer gopptp.PeerCall) error {
+	err := c.orMove(func(in gopptp.Call) error { return in.Connect(peer) })
+	if err == nil && c.mayMove() {
+		c.peer = &peer
+	}
+	return err
+}
+
+// WriteControl implements gopptp.Call.
+func (c *call) WriteControl(frame []byte) error { return c.in().WriteControl(frame) }
+
+// PrepareReceive implements gopptp.Call.
+func (c *call) PrepareReceive(p mppe.Params) error {
+	err := c.orMove(func(in gopptp.Call) error { return in.PrepareReceive(p) })
+	if err == nil && c.mayMove() {
+		c.prepared = &p
+	}
+	return err
+}
+
+// SetEncryption implements gopptp.Call.
+func (c *call) SetEncryption(e gopptp.Encryption) error {
+	err := c.orMove(func(in gopptp.Call) error { return in.SetEncryption(e) })
+	if err == nil && c.mayMove() {
+		c.encryption = &e
+	}
+	return err
+}
+
+// ResetSend implements gopptp.Call.
+func (c *call) ResetSend() error { return c.in().ResetSend() }
+
+// Attach implements gopptp.Call.
+func (c *call) Attach(n gopptp.Network) error {
+	err := c.in().Attach(n)
+	if err == nil {
+		c.attached = true
+		c.forget()
+	}
+	return err
+}
+
+// Detach implements gopptp.Call.
+func (c *call) Detach() error { return c.in().Detach() }
+
+// Counters implements gopptp.Call.
+func (c *call) Counters() gopptp.Counters { return c.in().Counters() }
+
+// DeviceName is the name of the call's network device.
+func (c *call) DeviceName() string { return DeviceName(c.in()) }
+
+// Close implements gopptp.Call.
+func (c *call) Close() error {
+	err := c.in().Close()
+	if c.closed {
+		return err
+	}
+	c.closed = true
+	c.forget()
+	c.plane.count(func(s *Stats) {
+		if c.onKernel {
+			s.KernelCalls--
+			return
+		}
+		s.UserspaceCalls--
+		if c.moved {
+			delete(c.plane.moved, callKey{c.cfg.Peer, c.ID()})
+		}
+	})
+	return err
+}
+
+// mayMove reports whether the call is in the kernel, and no user's packet has passed:
+// then nobody but its channel has used sequence numbers.
+func (c *call) mayMove() bool { return c.onKernel && !c.attached && !c.closed }
+
+// forget drops what is only for a move, keys among it.
+func (c *call) forget() { c.peer, c.prepared, c.encryption = nil, nil, nil }
+
+// orMove runs f on the call, once more in userspace if that is what it takes.
+func (c *call) orMove(f func(in gopptp.Call) error) error {
+	err := f(c.in())
+	if err == nil || c.plane.other == nil || !c.mayMove() {
+		return err
+	}
+	var count func(s *Stats)
+	switch {
+	case errors.Is(err, kernel.ErrCollision):
+		count = func(s *Stats) { s.Moved.Collision++ }
+	case errors.Is(err, mppe.ErrNotSupported):
+		count = func(s *Stats) { s.Moved.KeyLength++ }
+	default:
+		return err
+	}
+	if e := c.move(f); e != nil {
+		return fmt.Errorf("%w; userspace: %w", err, e)
+	}
+	c.plane.log.Debug("dataplane: a call moves to userspace", "peer", c.cfg.Peer, "id", c.ID(), "reason", err)
+	c.plane.count(count)
+	return nil
+}
+
+var errNoSequence = errors.New("dataplane: the sequence numbers of the call are not known")
+
+// move has userspace take over, and does there what the kernel was told, then f. Until
+// that is done the kernel has the call, so that no frame is lost, and keeps it after an
+// error.
+func (c *call) move(f func(in gopptp.Call) error) error {
+	old := c.in()
+	counts, ok := old.(interface{ Sent() uint32 })
+	if !ok {
+		return errNoSequence
+	}
+	u, err := c.plane.other.get()
+	if err != nil {
+		return err
+	}
+	c.relay.begin()
+	adopted := userspace.Adopted{ID: old.ID(), Sequence: counts.Sent() + 1}
+	inner, err := u.Adopt(c.cfg, adopted, userSide{c.relay})
+	if err != nil {
+		return err
+	}
+	if err := c.repeat(inner, f); err != nil {
+		_ = inner.Close()
+		return err
+	}
+	c.plane.count(func(s *Stats) {
+		c.plane.moved[callKey{c.cfg.Peer, adopted.ID}] = struct{}{}
+		s.KernelCalls--
+		s.UserspaceCalls++
+	})
+	c.relay.over.Store(true)
+	c.become(inner)
+	c.onKernel, c.moved = false, true
+	c.forget()
+	_ = old.Close() // what it could not undo is the plane's to report
+	return nil
+}
+
+func (c *call) repeat(inner gopptp.Call, f func(in gopptp.Call) error) error {
+	if c.peer != nil {
+		if err := inner.Connect(*c.peer); err != nil {
+			return err
+		}
+	}
+	if c.prepared != nil {
+		if err := inner.PrepareReceive(*c.prepared); err != nil {
+			return err
+		}
+	}
+	if c.encryption != nil {
+		if err := inner.SetEncryption(*c.encryption); err != nil {
+			return err
+		}
+	}
+	return f(inner)
+}
