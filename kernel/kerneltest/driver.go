@@ -45,7 +45,7 @@ func (d *kernelDriver) Bind(local, peer netip.Addr, id uint16, handler driver.Ha
 		return nil, fmt.Errorf("socket: %w", syscall.EPROTONOSUPPORT)
 	case h.opts.Privileges == Missing:
 		return nil, fmt.Errorf("socket: %w", syscall.EPERM)
-	case h.sockets[id] != nil || h.opts.CallIDs > 0 && int(id) > h.opts.CallIDs:
+	case h.sockets[id] != nil:
 		return nil, fmt.Errorf("%w: %d", driver.ErrIDInUse, id)
 	}
 	s := newSocket(d, local, peer, id, handler)

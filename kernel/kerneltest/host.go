@@ -22,9 +22,6 @@ const (
 // Options configure a [Host]. The zero value is a kernel that has everything.
 type Options struct {
 	PPTP, PPP, MPPE, Privileges Presence
-	// CallIDs is how many call IDs there are, from 1 on; zero: all 65,535. Those
-	// beyond are in use by others.
-	CallIDs int
 }
 
 // Host is a host of a [memory.Network] whose kernel knows PPTP. It is the

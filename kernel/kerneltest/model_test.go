@@ -40,20 +40,6 @@ func TestCallIDs(t *testing.T) {
 	})
 }
 
-func TestFewCallIDs(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		n := memory.NewNetwork()
-		defer n.Close()
-		d := NewHost(n, serverAddr, Options{CallIDs: 1}).driver()
-		s, err := d.Bind(serverAddr, clientAddr, 1, new(heard))
-		require.NoError(t, err)
-		_, err = d.Bind(serverAddr, clientAddr, 2, new(heard))
-		require.ErrorIs(t, err, driver.ErrIDInUse)
-		require.NoError(t, s.Close())
-		require.NoError(t, d.Close())
-	})
-}
-
 func TestMissing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := memory.NewNetwork()
