@@ -86,19 +86,22 @@ func openKernel(o Options) (*Plane, error) {
 	}
 	p := Compose(k, nil, o.Logger)
 	if !o.NoSpill {
-		home := currentNamespace()
-		p.other = &lazy{log: o.Logger, release: home.close, open: func() (Adopter, error) {
-			var u *userspace.Plane
-			var err error
-			if e := home.do(func() { u, err = userspace.Open(o.Userspace) }); e != nil {
-				return nil, e
-			}
-			return u, err
-		}}
+		p.other = userspaceLater(o)
 	}
 	p.reason = "it can do all that is needed"
 	o.Logger.Info("dataplane: the kernel moves the packets", "mode", o.Mode, "reason", p.reason)
 	return p, nil
+}
+
+// userspaceLater is userspace in the network namespace of the calling thread.
+func userspaceLater(o Options) *lazy {
+	home := currentNamespace()
+	return &lazy{log: o.Logger, release: home.close, open: func() (u Adopter, err error) {
+		if e := home.do(func() { u, err = userspace.Open(o.Userspace) }); e != nil {
+			return nil, e
+		}
+		return u, err
+	}}
 }
 
 // Compose makes a Plane of others, such as those of tests: with calls of kernel that

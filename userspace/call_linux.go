@@ -22,6 +22,9 @@ type call struct {
 	closed bool
 }
 
+// DeviceName is the name of the TUN device.
+func (c *call) DeviceName() string { return c.plane.DeviceName() }
+
 // Close implements gopptp.Call.
 func (c *call) Close() error {
 	err := c.Call.Close()
