@@ -7,6 +7,7 @@ import (
 	"github.com/gopptp/gopptp"
 	"github.com/gopptp/gopptp/kernel"
 	"github.com/gopptp/gopptp/mppe"
+	"github.com/gopptp/gopptp/userspace"
 )
 
 // against says what keeps the kernel from moving the packets, with advice; nil: nothing
@@ -21,6 +22,7 @@ func (o *Options) against(probe func() kernel.Report) error {
 	}{
 		{"IPv6", o.Needs.IPv6},
 		{"flow control", o.Userspace.FlowControl},
+		{"AF_XDP", o.Userspace.XDP == userspace.XDPOn}, // who insists on that has chosen
 		// Some sessions may move. Most should not.
 		{"MPPE with keys of 56 bits", encrypts && lengths.Has(mppe.Key56) && (o.NoSpill || !lengths.Has(mppe.Key128))},
 	} {

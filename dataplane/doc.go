@@ -12,8 +12,8 @@
 //
 // The kernel's driver carries IPv4 in the tunnels, and MPPE of 40 and 128 bits. It keeps
 // no transmit window and does not touch TCP's segment sizes; a rule of the firewall does
-// that, where packets are forwarded. Where sessions are to have IPv6 or flow control, Auto
-// chooses userspace.
+// that, where packets are forwarded. Where sessions are to have IPv6 or flow control, or
+// where AF_XDP is insisted on, Auto chooses userspace.
 //
 // # Calls that move
 //

@@ -99,6 +99,7 @@ func TestAgainst(t *testing.T) {
 		"56 bits, and no spill": {Options{Needs: Needs{KeyLengths: mppe.AllKeyLengths}, NoSpill: true}, all, false, "MPPE with keys of 56 bits"},
 		"56 bits above all":     {Options{Needs: Needs{KeyLengths: mppe.AllowKey56 | mppe.AllowKey40}}, all, false, "MPPE with keys of 56 bits"},
 		"56 bits, but no MPPE":  {Options{Needs: Needs{KeyLengths: mppe.AllowKey56, Encryption: gopptp.EncryptionDeny}}, all, true, ""},
+		"AF_XDP":                {Options{Userspace: userspace.Options{XDP: userspace.XDPOn}}, all, false, "no AF_XDP"},
 		"IPv6 and flow control": {
 			Options{Needs: Needs{IPv6: true}, Userspace: userspace.Options{FlowControl: true}}, all, false,
 			"the kernel has no IPv6 and no flow control for tunnels",

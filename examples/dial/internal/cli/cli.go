@@ -9,15 +9,17 @@ import (
 	"net/netip"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/gopptp/gopptp"
+	"github.com/gopptp/gopptp/dataplane"
 	"github.com/gopptp/gopptp/examples/dial/internal/explain"
 	"github.com/gopptp/gopptp/examples/dial/internal/tunnel"
-	"github.com/gopptp/gopptp/userspace"
+	"github.com/gopptp/gopptp/kernel"
 )
 
 // flags are those of the command line, as they are written.
@@ -34,6 +36,7 @@ type flags struct {
 	silence int
 	dns     bool
 	ipv6    bool
+	probe   bool
 	verbose bool
 }
 
@@ -41,6 +44,10 @@ type flags struct {
 func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	code := explain.OK
 	cmd := command(func(host string, f *flags) error {
+		if f.probe {
+			fmt.Fprintln(stdout, kernel.Probe())
+			return nil
+		}
 		o, err := f.options(host, stdin)
 		if err != nil {
 			return err
@@ -49,12 +56,13 @@ func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 		log := logger(f.verbose, stderr)
 		o.Client.Logger = log
 		o.End = untilSignal()
-		o.OpenDataplane = func() (gopptp.Dataplane, string, error) {
-			plane, err := userspace.Open(f.plane.options(f.mtu, log))
+		o.OpenDataplane = func() (gopptp.Dataplane, func() string, error) {
+			p, err := dataplane.Open(f.plane.options(&o.Client, log))
 			if err != nil {
-				return nil, "", err
+				return nil, nil, err
 			}
-			return plane, plane.DeviceName(), nil
+			one := &plane{Plane: p}
+			return one, one.device, nil
 		}
 		code = tunnel.Run(*o)
 		return nil
@@ -98,10 +106,15 @@ Exit codes:
 ` + explain.Table(),
 		Example: `  dial --user alice --password-file secret --route 192.168.7.0/24 vpn.example.com
   ` + passwordVariable + `=... dial --user 'CORP\bob' --for 10s 192.0.2.1`,
-		Args:          oneHost,
+		Args: func(_ *cobra.Command, args []string) error {
+			if f.probe && len(args) == 0 {
+				return nil
+			}
+			return oneHost(args)
+		},
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		RunE:          func(_ *cobra.Command, args []string) error { return run(args[0], f) },
+		RunE:          func(_ *cobra.Command, args []string) error { return run(strings.Join(args, ""), f) },
 	}
 	p := cmd.Flags()
 	p.SortFlags = false
@@ -115,20 +128,22 @@ Exit codes:
 	p.StringArrayVar(&f.routes, "route", nil, "route `NETWORK`, such as 192.168.7.0/24, into the tunnel; may be repeated")
 	p.BoolVar(&f.ipv6, "ipv6", false, "carry IPv6 too, if the server will; what it is to reach needs a --route, ::/0 is all")
 	p.IntVar(&f.mtu, "mtu", 0, "largest IP packet in the tunnel, 576 to 1500 `OCTETS`; 0: what fits")
-	p.StringVar(&f.plane.tun, "tun", "", "`NAME` of the tunnel's network device (default the first free pptpN)")
-	p.StringVar(&f.plane.xdp, "xdp", "auto", "AF_XDP past the host's firewall rules and packet captures, where it can be had: auto, on or off (`MODE`)")
+	p.StringVar(&f.plane.dataplane, "dataplane", "auto", "who moves the packets: kernel, userspace, or auto, the kernel if it can (`MODE`)")
+	p.StringVar(&f.plane.tun, "tun", "", "`NAME` of the tunnel's network device, in userspace (default the first free pptpN, or pppN in the kernel)")
+	p.StringVar(&f.plane.xdp, "xdp", "auto", "AF_XDP past the host's firewall rules and packet captures, where it can be had: auto, off, or on, which is for userspace (`MODE`)")
 	p.IntVar(&f.plane.workers, "workers", 0, "how many goroutines move packets (`N`); 0: one a processor but one, at most 4")
 	p.BoolVar(&f.dns, "dns", false, "ask for name servers and print them")
 	p.DurationVar(&f.timeout, "timeout", 30*time.Second, "how long the tunnel may take to come up (`DURATION`)")
 	p.DurationVar(&f.keep, "for", 0, "end the tunnel after this `DURATION`; 0: not by itself")
 	p.DurationVar(&f.echo, "echo-interval", gopptp.DefaultEchoInterval, "ask a server that is silent for this `DURATION` whether it is there")
 	p.IntVar(&f.silence, "echo-failures", gopptp.DefaultEchoFailures, "give it up after asking so often (`N`)")
+	p.BoolVar(&f.probe, "probe", false, "say what of the kernel's data plane this machine has, and what to do about the rest; no HOST")
 	p.BoolVarP(&f.verbose, "verbose", "v", false, "log what the library has to say to standard error")
 	cmd.CompletionOptions.DisableDefaultCmd = true
 	return cmd
 }
 
-func oneHost(_ *cobra.Command, args []string) error {
+func oneHost(args []string) error {
 	if len(args) != 1 || args[0] == "" {
 		return fmt.Errorf("needs one HOST, not %d", len(args))
 	}

@@ -13,8 +13,10 @@ import (
 
 	"github.com/gopptp/gopptp"
 	"github.com/gopptp/gopptp/chap"
+	"github.com/gopptp/gopptp/dataplane"
 	"github.com/gopptp/gopptp/examples/dial/internal/explain"
 	"github.com/gopptp/gopptp/examples/dial/internal/tunnel"
+	"github.com/gopptp/gopptp/kernel"
 	"github.com/gopptp/gopptp/mppe"
 	"github.com/gopptp/gopptp/ppp"
 	"github.com/gopptp/gopptp/userspace"
@@ -53,18 +55,30 @@ func TestOptions(t *testing.T) {
 }
 
 func TestPlaneOptions(t *testing.T) {
-	var got userspace.Options
+	var got dataplane.Options
+	strong := dataplane.Needs{KeyLengths: mppe.AllowKey128}
 	for _, c := range []struct {
 		args string
-		want userspace.Options
+		want dataplane.Options
 	}{
-		{"", userspace.Options{}},
-		{"--tun vpn0 --mtu 1400 --xdp off --workers 1", userspace.Options{TUNName: "vpn0", MTU: 1400, XDP: userspace.XDPOff, Workers: 1}},
-		{"--xdp on", userspace.Options{XDP: userspace.XDPOn}},
+		{"", dataplane.Options{Needs: strong}},
+		{"--tun vpn0 --mtu 1400 --xdp off --workers 1", dataplane.Options{
+			Mode: dataplane.Userspace, Needs: strong,
+			Userspace: userspace.Options{TUNName: "vpn0", MTU: 1400, XDP: userspace.XDPOff, Workers: 1},
+		}},
+		{"--xdp on --dataplane userspace", dataplane.Options{
+			Mode: dataplane.Userspace, Needs: strong, Userspace: userspace.Options{XDP: userspace.XDPOn},
+		}},
+		{"--dataplane kernel --ipv6 --encryption allow --mppe-keys 56,40", dataplane.Options{
+			Mode:  dataplane.Kernel,
+			Needs: dataplane.Needs{Encryption: gopptp.EncryptionAllow, KeyLengths: mppe.AllowKey56 | mppe.AllowKey40, IPv6: true},
+		}},
 	} {
 		cmd := command(func(host string, f *flags) error {
-			_, err := f.options(host, nil)
-			got = f.plane.options(f.mtu, nil)
+			o, err := f.options(host, nil)
+			if err == nil {
+				got = f.plane.options(&o.Client, nil)
+			}
 			return err
 		})
 		cmd.SetArgs(append(strings.Fields(c.args), "-u", "alice", "vpn"))
@@ -163,6 +177,9 @@ func TestUsage(t *testing.T) {
 		{"-u alice --timeout 0s vpn", "--timeout: 0s is not a time to wait"},
 		{"-u alice --for -1s vpn", "--for: -1s is negative"},
 		{"-u alice --tun a/b vpn", `--tun: "a/b" cannot be the name of a network device`},
+		{"-u alice --dataplane fast vpn", `--dataplane: "fast" is not one of auto, kernel, userspace`},
+		{"-u alice --dataplane kernel --tun vpn0 vpn", "--tun: the kernel names its devices pppN; --dataplane userspace has a TUN device"},
+		{"--probe a b", "needs one HOST, not 2"},
 		{"-u alice --xdp native vpn", `--xdp: "native" is not one of auto, on, off`},
 		{"-u alice --workers 65 vpn", "--workers: 65 is neither 0 nor from 1 to 64"},
 		{"-u alice --workers -1 vpn", "--workers: -1 is neither 0 nor from 1 to 64"},
@@ -197,4 +214,11 @@ func TestHelpHasExitCodes(t *testing.T) {
 	var stdout, stderr strings.Builder
 	assert.Zero(t, Main([]string{"--help"}, nil, &stdout, &stderr))
 	assert.Contains(t, stdout.String(), explain.Table())
+}
+
+func TestProbe(t *testing.T) {
+	var stdout, stderr strings.Builder
+	assert.Zero(t, Main([]string{"--probe"}, nil, &stdout, &stderr))
+	assert.Equal(t, kernel.Probe().String()+"\n", stdout.String())
+	assert.Empty(t, stderr.String())
 }

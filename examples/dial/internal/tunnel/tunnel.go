@@ -25,8 +25,9 @@ type Options struct {
 	// End tells the tunnel to end, up or not.
 	End context.Context
 
-	// OpenDataplane opens the data plane, and names the tunnel's device.
-	OpenDataplane func() (gopptp.Dataplane, string, error)
+	// OpenDataplane opens the data plane. The function that it returns names the device
+	// of a tunnel that is up.
+	OpenDataplane func() (gopptp.Dataplane, func() string, error)
 
 	Stdout, Stderr io.Writer
 }
@@ -48,7 +49,7 @@ func Run(o Options) explain.Code {
 	if err != nil {
 		return o.fail(about.Error(err))
 	}
-	p.printUp(upLines(session, device))
+	p.printUp(upLines(session, device()))
 	ordered := o.keep(session)
 	<-session.Done()
 	<-p.closed

@@ -64,13 +64,15 @@ func newWorld(t *testing.T) *world {
 	w.end = cancel
 	hash := chap.NTPasswordHash("correct horse")
 	w.options = Options{
-		Host:          "192.0.2.1",
-		Client:        gopptp.ClientConfig{User: "alice", NTHash: &hash, RequestDNS: true, DialContext: w.client.DialContext},
-		Timeout:       30 * time.Second,
-		End:           end,
-		OpenDataplane: func() (gopptp.Dataplane, string, error) { return w.client.Dataplane(), "mem0", nil },
-		Stdout:        &w.stdout,
-		Stderr:        &w.stderr,
+		Host:    "192.0.2.1",
+		Client:  gopptp.ClientConfig{User: "alice", NTHash: &hash, RequestDNS: true, DialContext: w.client.DialContext},
+		Timeout: 30 * time.Second,
+		End:     end,
+		OpenDataplane: func() (gopptp.Dataplane, func() string, error) {
+			return w.client.Dataplane(), func() string { return "mem0" }, nil
+		},
+		Stdout: &w.stdout,
+		Stderr: &w.stderr,
 	}
 	return w
 }
@@ -209,7 +211,7 @@ func TestNoDataplane(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		defer w.close()
-		w.options.OpenDataplane = func() (gopptp.Dataplane, string, error) { return nil, "", errors.New("no TUN") }
+		w.options.OpenDataplane = func() (gopptp.Dataplane, func() string, error) { return nil, nil, errors.New("no TUN") }
 		assert.Equal(t, explain.Local, Run(w.options))
 		assert.Equal(t, "dial: This machine could not: no TUN.\n", w.stderr.String())
 		assert.Empty(t, w.stdout.String())

@@ -71,7 +71,7 @@ Exit codes:
 		RunE:          func(*cobra.Command, []string) error { return errors.New("a command is missing") },
 	}
 	cmd.CompletionOptions.HiddenDefaultCmd = true
-	cmd.AddCommand(serveCommand(), checkConfigCommand())
+	cmd.AddCommand(serveCommand(), checkConfigCommand(), probeCommand())
 	return cmd
 }
 

@@ -8,6 +8,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/gopptp/gopptp/kernel"
 )
 
 // gateway runs a command line.
@@ -79,4 +81,17 @@ func TestFailure(t *testing.T) {
 	assert.Equal(t, ExitFailure, code)
 	last := stderr[strings.LastIndexByte(strings.TrimSuffix(stderr, "\n"), '\n')+1:]
 	assert.True(t, strings.HasPrefix(last, "gateway: listen tcp4 192.0.2.1:1723: "), last)
+}
+
+func TestProbe(t *testing.T) {
+	code, stdout, stderr := gateway("probe")
+	report := kernel.Probe()
+	assert.Equal(t, report.String()+"\n", stdout)
+	if report.Err(true) == nil {
+		assert.Equal(t, ExitOK, code)
+		assert.Empty(t, stderr)
+		return
+	}
+	assert.Equal(t, ExitFailure, code)
+	assert.Equal(t, "gateway: the kernel cannot move the packets; userspace does\n", stderr)
 }

@@ -10,9 +10,11 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/gopptp/gopptp"
+	"github.com/gopptp/gopptp/dataplane"
 	"github.com/gopptp/gopptp/examples/gateway/internal/config"
 	"github.com/gopptp/gopptp/examples/gateway/internal/serve"
 	"github.com/gopptp/gopptp/examples/gateway/internal/users"
+	"github.com/gopptp/gopptp/kernel"
 	"github.com/gopptp/gopptp/userspace"
 )
 
@@ -22,10 +24,10 @@ func serveCommand() *cobra.Command {
 		Short: "Run the gateway",
 		Long: `Runs the gateway in the foreground and logs to standard error.
 
-It needs CAP_NET_RAW for GRE and CAP_NET_ADMIN for its TUN device, and for AF_XDP
-CAP_BPF as well. It changes nothing else of the host: forwarding (net.ipv4.ip_forward, and with IPv6
-net.ipv6.conf.all.forwarding), address translation and firewall are yours to
-configure.
+It needs CAP_NET_RAW for GRE and CAP_NET_ADMIN for its network devices, and for
+AF_XDP CAP_BPF as well. It changes nothing else of the host: forwarding
+(net.ipv4.ip_forward, and with IPv6 net.ipv6.conf.all.forwarding), address
+translation and firewall are yours to configure.
 
 SIGTERM or SIGINT ends all sessions in order, for as long as stop_timeout says; a
 second one drops what is left.`,
@@ -54,26 +56,48 @@ func run(cfg *config.Config, store *users.Store, log *slog.Logger) error {
 		Log:     log,
 		Signals: twoSignals(),
 		OpenDataplane: func() (gopptp.Dataplane, error) {
-			plane, err := userspace.Open(planeOptions(cfg, log))
+			plane, err := dataplane.Open(planeOptions(cfg, log))
 			if err != nil {
 				return nil, err
 			}
-			d := &cfg.Dataplane
-			workers := slog.IntValue(d.Workers)
-			if d.Workers == 0 {
-				workers = slog.StringValue("auto")
-			}
-			log.Info("data plane", "tun", plane.DeviceName(), "mtu", cfg.DeviceMTU(), "workers", workers, "xdp", d.XDP, "offload", d.Offload)
+			logPlane(log, cfg, plane)
 			return plane, nil
 		},
 	})
+}
+
+func logPlane(log *slog.Logger, cfg *config.Config, plane *dataplane.Plane) {
+	d := &cfg.Dataplane
+	log = log.With("plane", plane.Mode()) // which was chosen for a reason that is in the log already
+	if plane.Mode() == dataplane.Kernel {
+		log.Info("data plane", "device", d.Device)
+		if d.MSSClamp {
+			log.Warn("dataplane.mss_clamp is not for the kernel: have the firewall clamp the segment size of TCP, or set it to false")
+		}
+		return
+	}
+	workers := slog.IntValue(d.Workers)
+	if d.Workers == 0 {
+		workers = slog.StringValue("auto")
+	}
+	log.Info("data plane", "tun", plane.DeviceName(), "mtu", cfg.DeviceMTU(), "workers", workers, "xdp", d.XDP, "offload", d.Offload)
 }
 
 var xdpModes = map[config.XDP]userspace.XDPMode{
 	config.XDPAuto: userspace.XDPAuto, config.XDPOn: userspace.XDPOn, config.XDPOff: userspace.XDPOff,
 }
 
-func planeOptions(cfg *config.Config, log *slog.Logger) userspace.Options {
+func planeOptions(cfg *config.Config, log *slog.Logger) dataplane.Options {
+	return dataplane.Options{
+		Mode:      cfg.Dataplane.Mode,
+		Needs:     dataplane.Needs{Encryption: cfg.Encryption, KeyLengths: cfg.KeyLengths(), IPv6: cfg.IPv6.Enabled()},
+		Kernel:    kernel.Options{DeviceName: cfg.Dataplane.Device},
+		Userspace: userspaceOptions(cfg),
+		Logger:    log,
+	}
+}
+
+func userspaceOptions(cfg *config.Config) userspace.Options {
 	d := &cfg.Dataplane
 	return userspace.Options{
 		TUNName:       cfg.TUN,
@@ -89,7 +113,6 @@ func planeOptions(cfg *config.Config, log *slog.Logger) userspace.Options {
 		XDP:           xdpModes[d.XDP],
 		Ring:          d.Ring,
 		NoOffload:     !d.Offload,
-		Logger:        log,
 	}
 }
 

@@ -17,6 +17,7 @@ import (
 
 	"github.com/gopptp/gopptp"
 	"github.com/gopptp/gopptp/chap"
+	"github.com/gopptp/gopptp/dataplane"
 	"github.com/gopptp/gopptp/mppe"
 	"github.com/gopptp/gopptp/ppp"
 )
@@ -133,6 +134,8 @@ limits:
 tun: vpn
 gre_flow_control: true
 dataplane:
+  mode: userspace
+  device: vpn%d
   workers: 2
   xdp: off
   offload: false
@@ -170,7 +173,7 @@ log: {level: debug, format: json}
 		Limits:         Limits{10, 20, 30, 40, time.Second, 2 * time.Second, 1500 * time.Millisecond},
 		TUN:            "vpn",
 		FlowControl:    true,
-		Dataplane:      Dataplane{Workers: 2, XDP: XDPOff, Batch: 16, Ring: 256, ReceiveBuffer: 512 << 10, SendBuffer: 1 << 30},
+		Dataplane:      Dataplane{Mode: dataplane.Userspace, Device: "vpn%d", Workers: 2, XDP: XDPOff, Batch: 16, Ring: 256, ReceiveBuffer: 512 << 10, SendBuffer: 1 << 30},
 		Loops:          3,
 		Log:            Log{Level: slog.LevelDebug, Format: LogJSON},
 	}
@@ -326,6 +329,17 @@ func TestProblems(t *testing.T) {
 			`gw.yaml:5: dataplane.receive_buffer: "4194304" is not a size: write it with its unit, like 512KiB or 4MiB`,
 			`gw.yaml:6: dataplane.send_buffer: 9999999999GiB is too large a size`,
 		}},
+		{"dataplane.mode", "dataplane: {mode: fast}\n", []string{`gw.yaml:1: dataplane.mode: "fast" is not one of auto, kernel, userspace`}},
+		{"dataplane.device", "dataplane: {device: ppp0}\n", []string{`gw.yaml:1: dataplane.device: "ppp0" cannot be the name of network devices: it needs a %d, for a number, and has at most 15 octets`}},
+		{"no dataplane.device", "dataplane: {device: ''}\n", []string{`gw.yaml:1: dataplane.device: "" cannot be the name of network devices: it needs a %d, for a number, and has at most 15 octets`}},
+		{"what the kernel cannot do", "dataplane: {mode: kernel, xdp: on}\nipv6: {prefix: '2001:db8::/48'}\ngre_flow_control: true\nmppe_key_lengths: [56, 40]\n", []string{
+			`gw.yaml:1: dataplane.mode: the kernel carries no IPv6 in tunnels, which ipv6.prefix asks for`,
+			`gw.yaml:1: dataplane.mode: the kernel has no gre_flow_control`,
+			`gw.yaml:1: dataplane.mode: the kernel has no AF_XDP, which xdp: on insists on`,
+			`gw.yaml:1: dataplane.mode: the kernel has no keys of 56 bits, which are the best of mppe_key_lengths`,
+		}},
+		{"what auto leaves to userspace", "dataplane: {mode: auto}\nipv6: {prefix: '2001:db8::/48'}\ngre_flow_control: true\nmppe_key_lengths: [56, 40]\n", nil},
+		{"what the kernel can do", "dataplane: {mode: kernel}\nmppe_key_lengths: [128, 56, 40]\n", nil},
 		{"size", "dataplane: {receive_buffer: -1MiB, send_buffer: 5GiB}\n", []string{
 			`gw.yaml:1: dataplane.receive_buffer: "-1MiB" is not a size: write it with its unit, like 512KiB or 4MiB`,
 			`gw.yaml:1: dataplane.send_buffer: 5GiB is too large a size`,

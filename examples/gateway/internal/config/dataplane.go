@@ -7,18 +7,32 @@ import (
 	"math/bits"
 	"strconv"
 	"strings"
+
+	"github.com/gopptp/gopptp"
+	"github.com/gopptp/gopptp/dataplane"
+	"github.com/gopptp/gopptp/kernel"
+	"github.com/gopptp/gopptp/mppe"
 )
 
 // Dataplane says how packets are moved.
 type Dataplane struct {
-	Workers       int  `yaml:"workers"`
-	XDP           XDP  `yaml:"xdp"`
-	Offload       bool `yaml:"offload"`
-	MSSClamp      bool `yaml:"mss_clamp"`
-	Batch         int  `yaml:"batch"`
-	Ring          int  `yaml:"ring"`
-	ReceiveBuffer Size `yaml:"receive_buffer"`
-	SendBuffer    Size `yaml:"send_buffer"`
+	Mode          dataplane.Mode `yaml:"mode"`
+	Device        string         `yaml:"device"`
+	Workers       int            `yaml:"workers"`
+	XDP           XDP            `yaml:"xdp"`
+	Offload       bool           `yaml:"offload"`
+	MSSClamp      bool           `yaml:"mss_clamp"`
+	Batch         int            `yaml:"batch"`
+	Ring          int            `yaml:"ring"`
+	ReceiveBuffer Size           `yaml:"receive_buffer"`
+	SendBuffer    Size           `yaml:"send_buffer"`
+}
+
+func parseDataplaneMode(text string) (m dataplane.Mode, err error) {
+	if m.UnmarshalText([]byte(text)) != nil {
+		return m, notOneOf(text, "auto", "kernel", "userspace")
+	}
+	return m, nil
 }
 
 // XDP says when AF_XDP is used.
@@ -77,6 +91,10 @@ func (s Size) String() string {
 
 func (k *checker) dataplane() {
 	d := &k.cfg.Dataplane
+	if (&kernel.Options{DeviceName: d.Device}).Validate() != nil || d.Device == "" {
+		k.bad("dataplane.device", "%q cannot be the name of network devices: it needs a %%d, for a number, and has at most 15 octets", d.Device)
+	}
+	k.kernel()
 	for _, n := range []struct {
 		path            string
 		value, min, max int
@@ -103,5 +121,26 @@ func (k *checker) dataplane() {
 		if b.value < minBuffer || b.value > maxBuffer {
 			k.bad(b.path, "%v is not from %v to %v", b.value, minBuffer, maxBuffer)
 		}
+	}
+}
+
+// kernel says what the kernel cannot do, if it has to.
+func (k *checker) kernel() {
+	c := k.cfg
+	if c.Dataplane.Mode != dataplane.Kernel {
+		return
+	}
+	const path = "dataplane.mode"
+	if c.IPv6.Enabled() {
+		k.bad(path, "the kernel carries no IPv6 in tunnels, which ipv6.prefix asks for")
+	}
+	if c.FlowControl {
+		k.bad(path, "the kernel has no gre_flow_control")
+	}
+	if c.Dataplane.XDP == XDPOn {
+		k.bad(path, "the kernel has no AF_XDP, which xdp: on insists on")
+	}
+	if l := c.KeyLengths(); c.Encryption != gopptp.EncryptionDeny && l.Has(mppe.Key56) && !l.Has(mppe.Key128) {
+		k.bad(path, "the kernel has no keys of 56 bits, which are the best of mppe_key_lengths")
 	}
 }

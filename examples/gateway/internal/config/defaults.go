@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/gopptp/gopptp"
+	"github.com/gopptp/gopptp/dataplane"
 	"github.com/gopptp/gopptp/mppe"
 	"github.com/gopptp/gopptp/ppp"
 )
@@ -42,6 +43,8 @@ func Default() *Config {
 		},
 		TUN: "pptp0",
 		Dataplane: Dataplane{
+			Mode:          dataplane.Auto,
+			Device:        "ppp%d",
 			Workers:       0,
 			XDP:           XDPAuto,
 			Offload:       true,

@@ -12,6 +12,7 @@ import (
 
 	"github.com/gopptp/gopptp"
 	"github.com/gopptp/gopptp/chap"
+	"github.com/gopptp/gopptp/dataplane"
 	"github.com/gopptp/gopptp/mppe"
 	"github.com/gopptp/gopptp/ppp"
 )
@@ -33,6 +34,7 @@ var scalars = map[reflect.Type]func(text string) (any, error){
 	reflect.TypeFor[ppp.AuthMethod]():          func(text string) (any, error) { return parseMethod(text) },
 	reflect.TypeFor[mppe.KeyLength]():          func(text string) (any, error) { return parseKeyLength(text) },
 	reflect.TypeFor[MPPEMode]():                func(text string) (any, error) { return parseMode(text) },
+	reflect.TypeFor[dataplane.Mode]():          func(text string) (any, error) { return parseDataplaneMode(text) },
 	reflect.TypeFor[XDP]():                     func(text string) (any, error) { return parseXDP(text) },
 	reflect.TypeFor[Size]():                    func(text string) (any, error) { return parseSize(text) },
 	reflect.TypeFor[slog.Level]():              func(text string) (any, error) { return parseLevel(text) },
