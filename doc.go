@@ -16,6 +16,8 @@
 //
 //   - package userspace uses a raw socket and one TUN device, on Linux, with
 //     CAP_NET_RAW and CAP_NET_ADMIN;
+//   - package kernel has the Linux kernel carry the packets, where it has the PPTP
+//     driver, and package dataplane chooses between the two;
 //   - package memory stays within the process, for tests in virtual time.
 //
 // A server asks an [Authenticator] who may come in, which suits a local secrets

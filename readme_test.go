@@ -28,8 +28,9 @@ func TestReadmeCompiles(t *testing.T) {
 	var code strings.Builder
 	code.WriteString(`package readme
 import (
-	"context"; "log"; "net"; "net/netip"; "os"
+	"context"; "log"; "log/slog"; "net"; "net/netip"; "os"
 	"github.com/gopptp/gopptp"
+	"github.com/gopptp/gopptp/dataplane"
 	"github.com/gopptp/gopptp/userspace"
 )
 var (
@@ -37,6 +38,8 @@ var (
 	_ = netip.ParseAddr
 	_ = os.Getenv
 	_ = userspace.Open
+	_ = dataplane.Open
+	_ = slog.Default
 )
 var (
 	ctx     context.Context
