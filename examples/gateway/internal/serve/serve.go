@@ -69,7 +69,7 @@ func Run(o Options) error {
 			}
 		}()
 	}
-	o.Log.Info("ready", "listen", join(addrs), "tun", o.Config.TUN, "local", o.Config.LocalAddress,
+	o.Log.Info("ready", "listen", join(addrs), "local", o.Config.LocalAddress,
 		"pools", join(o.Config.Pools), "auth_methods", join(o.Config.AuthMethods), "encryption", o.Config.Encryption, "users", o.Users.Len())
 
 	select {
