@@ -21,8 +21,11 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/gopptp/gopptp"
+	"github.com/gopptp/gopptp/dataplane"
 	"github.com/gopptp/gopptp/examples/gateway/internal/config"
 	"github.com/gopptp/gopptp/examples/gateway/internal/users"
+	"github.com/gopptp/gopptp/kernel"
+	"github.com/gopptp/gopptp/kernel/kerneltest"
 	"github.com/gopptp/gopptp/memory"
 	"github.com/gopptp/gopptp/mppe"
 	"github.com/gopptp/gopptp/ppp"
@@ -52,13 +55,20 @@ type world struct {
 // start runs the gateway of a configuration.
 func start(t *testing.T, text string) *world {
 	t.Helper()
+	n := memory.NewNetwork()
+	gateway := n.Host(netip.MustParseAddr("192.0.2.1"))
+	return startOn(t, text, n, gateway, gateway.Dataplane())
+}
+
+// startOn runs it on a host of n, with a data plane there.
+func startOn(t *testing.T, text string, n *memory.Network, gateway *memory.Host, plane gopptp.Dataplane) *world {
+	t.Helper()
 	cfg, problems := config.Parse("gw.yaml", []byte(text))
 	require.Empty(t, problems)
 	store, problems := users.Load(cfg)
 	require.Empty(t, problems)
 
-	w := &world{t: t, network: memory.NewNetwork(), signals: make(chan os.Signal), done: make(chan struct{})}
-	w.gateway = w.network.Host(netip.MustParseAddr("192.0.2.1"))
+	w := &world{t: t, network: n, gateway: gateway, signals: make(chan os.Signal), done: make(chan struct{})}
 	go func() {
 		defer close(w.done)
 		w.err = Run(Options{
@@ -66,7 +76,7 @@ func start(t *testing.T, text string) *world {
 			Users:         store,
 			Log:           slog.New(slog.NewJSONHandler(&w.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 			Signals:       w.signals,
-			OpenDataplane: func() (gopptp.Dataplane, error) { return w.gateway.Dataplane(), nil },
+			OpenDataplane: func() (gopptp.Dataplane, error) { return plane, nil },
 			Listen:        func(addr netip.AddrPort) (net.Listener, error) { return w.gateway.Listen(addr.Port()) },
 		})
 	}()
@@ -386,5 +396,37 @@ func TestIPv6(t *testing.T) {
 		w.signals <- syscall.SIGTERM
 		w.stopped()
 		require.NoError(t, w.err)
+	})
+}
+
+// A kernel has the sessions of the gateway, and nothing is left there of them.
+func TestKernel(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := memory.NewNetwork()
+		host := kerneltest.NewHost(n, netip.MustParseAddr("192.0.2.1"), kerneltest.Options{})
+		k, err := host.Open(kernel.Options{DeviceName: "vpn%d"})
+		require.NoError(t, err)
+		w := startOn(t, gatewayConfig, n, host.Host, dataplane.Compose(k, nil, nil))
+		s, err := w.dial("198.51.100.1", "alice", "correct horse")
+		require.NoError(t, err)
+		require.Equal(t, "MPPE 128-bit stateless", w.one("session up")["encryption"])
+		devices := host.Devices()
+		require.Len(t, devices, 1)
+		require.Equal(t, "vpn0", devices[0].Name)
+
+		packet := make([]byte, 28)
+		packet[0], packet[3], packet[8], packet[9] = 0x45, byte(len(packet)), 64, 17
+		from, to := s.Peer().As4(), s.Local().As4()
+		copy(packet[12:], from[:])
+		copy(packet[16:], to[:])
+		host.Send(packet)
+		require.Equal(t, packet, <-w.network.Host(netip.MustParseAddr("198.51.100.1")).Packets())
+
+		w.signals <- syscall.SIGTERM
+		<-w.done
+		require.NoError(t, w.err)
+		require.EqualValues(t, 1, w.one("session down")["sent_packets"])
+		require.Zero(t, host.Leaks())
+		w.network.Close()
 	})
 }
