@@ -124,8 +124,9 @@ func (o *outer) flush(s *fastSocket) {
 	s.mu.Unlock()
 }
 
-// receive appends packets that have come. It does not wait.
-func (o *outer) receive(arrivals []arrival) ([]arrival, error) {
+// receive appends packets that have come, by the raw socket only if that may have some.
+// It does not wait.
+func (o *outer) receive(arrivals []arrival, raw bool) ([]arrival, error) {
 	before := len(arrivals)
 	if o.settling == 0 {
 		for _, s := range o.receivers {
@@ -139,7 +140,10 @@ func (o *outer) receive(arrivals []arrival) ([]arrival, error) {
 		o.rawTurns = 0
 	}
 	before = len(arrivals)
-	arrivals, err := o.raw.receive(arrivals)
+	var err error
+	if raw {
+		arrivals, err = o.raw.receive(arrivals)
+	}
 	if o.settling--; o.settling < 0 || len(arrivals) == before {
 		o.settling = 0
 	}

@@ -89,7 +89,7 @@ func (w *worker) run() {
 	for !w.ended.Load() {
 		in, err := w.in()
 		out := false
-		if err == nil {
+		if err == nil && (w.outBacklog.Len() > 0 || w.poller.mayBeReady(w.tun.fd)) {
 			out, err = w.out()
 		}
 		switch {
@@ -153,7 +153,7 @@ func (w *worker) in() (bool, error) {
 	for range maxRounds {
 		before := len(w.arrivals)
 		var err error
-		if w.arrivals, err = w.outer.receive(w.arrivals); err != nil {
+		if w.arrivals, err = w.outer.receive(w.arrivals, w.poller.mayBeReady(w.outer.raw.fd)); err != nil {
 			return false, err
 		}
 		if len(w.arrivals)-before < w.batch {
