@@ -101,6 +101,14 @@ type Call interface {
 	Close() error
 }
 
+// IdleCall is a Call that knows how long it has been idle, better than by its Counters.
+type IdleCall interface {
+	Call
+	// Idle is how long ago the last user's packet passed, in either direction. It is
+	// called as Counters is. After an error the counters are used.
+	Idle() (time.Duration, error)
+}
+
 // PeerCall is the peer's side of a call, as the control connection told it.
 type PeerCall struct {
 	// ID is the peer's call ID, which goes into our GRE packets. Zero is

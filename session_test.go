@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -334,6 +335,62 @@ func TestIdleLimitHeedsTraffic(t *testing.T) {
 		}
 		require.Equal(t, gopptp.StateUp, s.State())
 		time.Sleep(3 * time.Minute)
+		require.Equal(t, gopptp.StateClosed, s.State())
+	})
+}
+
+// idlePlane is a data plane whose calls know how long they have been idle.
+type idlePlane struct {
+	gopptp.Dataplane
+	idle func() (time.Duration, error)
+}
+
+type idleCall struct {
+	gopptp.Call
+	plane *idlePlane
+}
+
+func (p *idlePlane) Open(cfg gopptp.CallConfig, h gopptp.CallHandler) (gopptp.Call, error) {
+	c, err := p.Dataplane.Open(cfg, h)
+	return &idleCall{c, p}, err
+}
+
+func (c *idleCall) Idle() (time.Duration, error) { return c.plane.idle() }
+
+func TestIdleLimitAsTheDataplaneCounts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.users["alice"].Result.IdleTimeout = time.Minute
+		var last atomic.Pointer[time.Time] // nil: it cannot tell
+		packet := func() {
+			now := time.Now()
+			last.Store(&now)
+		}
+		packet()
+		w.serve(func(c *gopptp.ServerConfig) {
+			c.Dataplane = &idlePlane{c.Dataplane, func() (time.Duration, error) {
+				if at := last.Load(); at != nil {
+					return time.Since(*at), nil
+				}
+				return 0, errors.New("no idea")
+			}}
+		})
+		s := w.dial(nil)
+		time.Sleep(50 * time.Second)
+		packet()
+		time.Sleep(59 * time.Second)
+		require.Equal(t, gopptp.StateUp, s.State())
+		time.Sleep(2 * time.Second)
+		require.Equal(t, gopptp.StateClosed, s.State(), "a minute after the last packet, and not after the last check")
+
+		// One that cannot tell at the moment has counters.
+		last.Store(nil)
+		s = w.dial(nil)
+		time.Sleep(50 * time.Second)
+		w.exchange(s, 1)
+		time.Sleep(20 * time.Second)
+		require.Equal(t, gopptp.StateUp, s.State())
+		time.Sleep(time.Minute)
 		require.Equal(t, gopptp.StateClosed, s.State())
 	})
 }
