@@ -90,30 +90,27 @@ type Op string
 // What can be made to fail, and be observed. For what is closed it comes to an end all
 // the same.
 const (
-	OpBind           Op = "bind" // a call ID
-	OpConnect        Op = "connect"
-	OpAttachChannel  Op = "attach channel"
-	OpWrite          Op = "write" // a frame through the channel
-	OpSetHeader      Op = "set header"
-	OpSetFilter      Op = "set filter"
-	OpCloseSocket    Op = "close socket"
-	OpNewUnit        Op = "new unit"
-	OpWriteUnit      Op = "write unit" // a frame through the unit
-	OpSetCCP         Op = "set CCP"
-	OpPrepareReceive Op = "prepare receive"
-	OpReceiveBegun   Op = "receive begun"
-	OpBeginSend      Op = "begin send"
-	OpPass           Op = "pass"
-	OpDecryption     Op = "decryption"
-	OpIdle           Op = "idle"
-	OpStats          Op = "stats"
-	OpSetMTU         Op = "set MTU"
-	OpSetUp          Op = "set up"
-	OpAddAddress     Op = "add address"
-	OpRemoveAddress  Op = "remove address"
-	OpAddRoute       Op = "add route"
-	OpRemoveRoute    Op = "remove route"
-	OpCloseUnit      Op = "close unit"
+	OpBind          Op = "bind" // a call ID
+	OpConnect       Op = "connect"
+	OpAttachChannel Op = "attach channel"
+	OpWrite         Op = "write" // a frame through the channel
+	OpSetHeader     Op = "set header"
+	OpSetFilter     Op = "set filter"
+	OpCloseSocket   Op = "close socket"
+	OpNewUnit       Op = "new unit"
+	OpWriteUnit     Op = "write unit" // a frame through the unit
+	OpSetEncryption Op = "set encryption"
+	OpPass          Op = "pass"
+	OpDecryption    Op = "decryption"
+	OpIdle          Op = "idle"
+	OpStats         Op = "stats"
+	OpSetMTU        Op = "set MTU"
+	OpSetUp         Op = "set up"
+	OpAddAddress    Op = "add address"
+	OpRemoveAddress Op = "remove address"
+	OpAddRoute      Op = "add route"
+	OpRemoveRoute   Op = "remove route"
+	OpCloseUnit     Op = "close unit"
 )
 
 // Fail has all operations of a kind fail with err, or, if it is nil, no more.

@@ -70,7 +70,7 @@ func TestMissing(t *testing.T) {
 // What comes before a socket is connected is handed up when its channel is there.
 func TestEarlyFrames(t *testing.T) {
 	inRig(t, func(t *testing.T, r *rig) {
-		e := r.end(netip.MustParseAddr("192.0.2.3"))
+		e := r.end(netip.MustParseAddr("192.0.2.3"), netip.MustParseAddr("10.9.0.3"))
 		e.bind(t, clientAddr, 3)
 		h := gre.Header{CallID: 3, HasSequence: true}
 		early := frame(ppp.ProtocolLCP, ppp.ConfigureRequest)
@@ -161,7 +161,7 @@ func TestHeader(t *testing.T) {
 			require.Equal(t, c.want, last[:len(c.want)])
 		}
 		// All of these are understood.
-		require.Equal(t, []int{1, 1, 1, 1}, r.arrived())
+		require.Equal(t, []int{1, 1, 1, 1}, r.client.arrived())
 		require.Len(t, r.client.take(), 3)
 	})
 }
@@ -173,7 +173,7 @@ func TestWhereFramesGo(t *testing.T) {
 			require.NoError(t, r.server.socket.Write(f))
 			require.Equal(t, [][]byte{f}, r.client.take())
 		}
-		require.Empty(t, r.arrived())
+		require.Empty(t, r.client.arrived())
 
 		r.up()
 		for _, f := range [][]byte{frame(ppp.ProtocolLCP, 1), ccp(1), {0x00, 0xfd, 1, 2, 3}} {
@@ -208,21 +208,6 @@ func TestQueueIsBounded(t *testing.T) {
 	})
 }
 
-// While a unit begins to encrypt, the peer's packets are frames.
-func TestBeginSendDisjoins(t *testing.T) {
-	inRig(t, func(t *testing.T, r *rig) {
-		r.up()
-		require.NoError(t, r.client.unit.SetCCP(driver.CCPOpen))
-		done := make(chan error)
-		go func() { done <- r.client.unit.BeginSend(someParams[0]) }()
-		synctest.Wait()
-		require.Empty(t, r.sends(1))
-		require.Equal(t, [][]byte{append([]byte{0, 0x21}, ipPacket(serverInner, clientInner, 1)...)}, r.client.take())
-		require.NoError(t, <-done)
-		require.Equal(t, []int{2}, r.sends(2))
-	})
-}
-
 func TestDevice(t *testing.T) {
 	inRig(t, func(t *testing.T, r *rig) {
 		r.up()
@@ -251,7 +236,7 @@ func TestDevice(t *testing.T) {
 		require.NoError(t, other.AddRoute(driver.Route{To: narrow}))
 		to := func(i int) []int {
 			r.server.host.Send(ipPacket(serverInner, netip.MustParseAddr("172.16.1.1"), i))
-			return r.arrived()
+			return r.client.arrived()
 		}
 		require.Empty(t, to(1))
 		require.NoError(t, other.RemoveRoute(driver.Route{To: narrow}))
@@ -265,7 +250,7 @@ func TestDevice(t *testing.T) {
 
 		big := append(ipPacket(serverInner, clientInner, 5), make([]byte, 1400)...)
 		r.server.host.Send(big)
-		require.Empty(t, r.arrived(), "larger than the MTU")
+		require.Empty(t, r.client.arrived(), "larger than the MTU")
 		require.ErrorIs(t, u.SetMTU(0), syscall.EINVAL)
 
 		require.ErrorIs(t, u.RemoveAddress(clientInner, serverInner), syscall.EADDRNOTAVAIL)

@@ -4,6 +4,7 @@ import (
 	"crypto/rc4"
 	"crypto/sha1"
 	"encoding/binary"
+	"fmt"
 
 	"github.com/gopptp/gopptp/mppe"
 	"github.com/gopptp/gopptp/ppp"
@@ -33,45 +34,21 @@ type keyStream struct {
 	insane  int  // inbound: packets that no peer in its senses sends
 }
 
-// The option of CCP (RFC 3078 section 2).
-const (
-	optionMPPE   = 18
-	bitStateless = 0x01
-	bitKey128    = 0x40
-	bitKey40     = 0x20
-)
-
-// newKeyStream begins with the start key of p. Key length and mode are those of the
-// option that has been acked. It returns nil if Linux would not begin.
-func newKeyStream(p mppe.Params, option []byte) *keyStream {
-	if len(option) != 6 || option[0] != optionMPPE || option[1] != 6 {
-		return nil
-	}
+// newKeyStream begins with the start key of p.
+func newKeyStream(p mppe.Params) (*keyStream, error) {
 	octets := 0
-	switch {
-	case option[5]&bitKey128 != 0:
+	switch p.KeyLength {
+	case mppe.Key128:
 		octets = 16
-	case option[5]&bitKey40 != 0:
+	case mppe.Key40:
 		octets = 8
 	default:
-		return nil
+		return nil, fmt.Errorf("%w by the kernel: %v", mppe.ErrNotSupported, p.KeyLength)
 	}
-	k := &keyStream{start: p.Key[:octets], stateful: option[2]&bitStateless == 0, count: maskCount}
+	k := &keyStream{start: p.Key[:octets], stateful: p.Stateful, count: maskCount}
 	k.key = k.hash(k.start)
 	k.setKey()
-	return k
-}
-
-// option is how CCP names p.
-func option(p mppe.Params) []byte {
-	o := []byte{optionMPPE, 6, bitStateless, 0, 0, bitKey128}
-	if p.Stateful {
-		o[2] = 0
-	}
-	if p.KeyLength == mppe.Key40 {
-		o[5] = bitKey40
-	}
-	return o
+	return k, nil
 }
 
 // hash is GetNewKeyFromSHA of RFC 3078 section 7.3.

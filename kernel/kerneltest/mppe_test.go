@@ -24,6 +24,12 @@ func eachParams(t *testing.T, f func(*testing.T, mppe.Params)) {
 	}
 }
 
+func someKeyStream(t *testing.T, p mppe.Params) *keyStream {
+	k, err := newKeyStream(p)
+	require.NoError(t, err)
+	return k
+}
+
 // userFrame is a frame with an IPv4 packet, the i-th.
 func userFrame(i int) []byte {
 	p := ipPacket(clientInner, serverInner, i)
@@ -37,7 +43,7 @@ func TestMPPETowardsPackageMPPE(t *testing.T) {
 		require.NoError(t, err)
 		dec, err := mppe.NewDecryptor(p)
 		require.NoError(t, err)
-		in, out := newKeyStream(p, option(p)), newKeyStream(p, option(p))
+		in, out := someKeyStream(t, p), someKeyStream(t, p)
 		for i := range 5000 {
 			frame := userFrame(i)
 			b := append(make([]byte, mppe.HeaderLen), frame...)
@@ -56,7 +62,7 @@ func TestMPPETowardsPackageMPPE(t *testing.T) {
 // packet with a new key.
 func TestMPPELoss(t *testing.T) {
 	eachParams(t, func(t *testing.T, p mppe.Params) {
-		in, out := newKeyStream(p, option(p)), newKeyStream(p, option(p))
+		in, out := someKeyStream(t, p), someKeyStream(t, p)
 		next := func(i int) []byte {
 			got, fatal := in.open(out.seal(userFrame(i)))
 			require.False(t, fatal)
@@ -89,7 +95,7 @@ func TestMPPELoss(t *testing.T) {
 // peer's, of which there may not be too many.
 func TestMPPEGivesUp(t *testing.T) {
 	p := someParams[0]
-	in, out := newKeyStream(p, option(p)), newKeyStream(p, option(p))
+	in, out := someKeyStream(t, p), someKeyStream(t, p)
 	late := out.seal(userFrame(1))
 	got, _ := in.open(out.seal(userFrame(2)))
 	require.Equal(t, userFrame(2), got)
@@ -101,20 +107,10 @@ func TestMPPEGivesUp(t *testing.T) {
 	_, fatal := in.open(late)
 	require.True(t, fatal)
 
-	in = newKeyStream(p, option(p))
+	in = someKeyStream(t, p)
 	clear := binary.BigEndian.AppendUint16([]byte{0, 0xfd}, bitFlushed)
 	for i := range maxInsane / 100 {
 		_, fatal := in.open(append(clear, 1, 2, 3))
 		require.Equal(t, i == maxInsane/100-1, fatal)
-	}
-}
-
-// Linux begins with the option that was acked, and with no other.
-func TestMPPEOption(t *testing.T) {
-	p := someParams[0]
-	require.True(t, newKeyStream(p, []byte{18, 6, 0, 0, 0, 0x40}).stateful)
-	require.Len(t, newKeyStream(p, []byte{18, 6, 1, 0, 0, 0x20}).key, 8)
-	for _, o := range [][]byte{nil, {18}, {18, 6, 1, 0, 0}, {18, 6, 1, 0, 0, 0x80}, {17, 6, 1, 0, 0, 0x40}, {18, 6, 1, 0, 0, 0x40, 0}} {
-		require.Nil(t, newKeyStream(p, o), "%x", o)
 	}
 }

@@ -66,6 +66,7 @@ func (h *heard) take() [][]byte {
 // end is one end of a call.
 type end struct {
 	*heard
+	inner  netip.Addr
 	host   *Host
 	driver driver.Driver
 	socket driver.Socket
@@ -84,7 +85,7 @@ const serverID, clientID = 7, 9
 func inRig(t *testing.T, f func(*testing.T, *rig)) {
 	synctest.Test(t, func(t *testing.T) {
 		r := &rig{t: t, net: memory.NewNetwork()}
-		r.server, r.client = r.end(serverAddr), r.end(clientAddr)
+		r.server, r.client = r.end(serverAddr, serverInner), r.end(clientAddr, clientInner)
 		r.server.bind(t, clientAddr, serverID)
 		r.client.bind(t, serverAddr, clientID)
 		for e, peer := range map[*end]uint16{r.server: clientID, r.client: serverID} {
@@ -104,9 +105,9 @@ func inRig(t *testing.T, f func(*testing.T, *rig)) {
 	})
 }
 
-func (r *rig) end(addr netip.Addr) *end {
-	h := NewHost(r.net, addr, Options{})
-	return &end{heard: new(heard), host: h, driver: h.driver()}
+func (r *rig) end(outer, inner netip.Addr) *end {
+	h := NewHost(r.net, outer, Options{})
+	return &end{heard: new(heard), inner: inner, host: h, driver: h.driver()}
 }
 
 func (e *end) bind(t *testing.T, peer netip.Addr, id uint16) {
@@ -117,45 +118,39 @@ func (e *end) bind(t *testing.T, peer netip.Addr, id uint16) {
 
 // up gives both ends units through which packets of IPv4 pass.
 func (r *rig) up() {
-	for e, inner := range map[*end][2]netip.Addr{
-		r.server: {serverInner, clientInner},
-		r.client: {clientInner, serverInner},
-	} {
+	for e, peer := range map[*end]netip.Addr{r.server: clientInner, r.client: serverInner} {
 		var err error
 		e.unit, err = e.socket.NewUnit("ppp%d")
 		require.NoError(r.t, err)
 		require.NoError(r.t, e.unit.SetUp(true))
 		require.NoError(r.t, e.unit.Pass(true, false))
-		require.NoError(r.t, e.unit.AddAddress(inner[0], inner[1]))
-		to := netip.PrefixFrom(inner[1], 32)
-		require.NoError(r.t, e.unit.AddRoute(driver.Route{To: to, Source: inner[0]}))
+		require.NoError(r.t, e.unit.AddAddress(e.inner, peer))
+		to := netip.PrefixFrom(peer, 32)
+		require.NoError(r.t, e.unit.AddRoute(driver.Route{To: to, Source: e.inner}))
 	}
 }
 
-// encrypt has what from sends encrypted to the other end.
-func (r *rig) encrypt(from, to *end, p mppe.Params) {
-	for _, e := range []*end{from, to} {
-		require.NoError(r.t, e.unit.SetCCP(driver.CCPOpen))
-	}
-	require.NoError(r.t, to.unit.PrepareReceive(p))
-	require.NoError(r.t, from.socket.Write(ccp(ppp.ConfigureAck, option(p)...)))
-	require.NoError(r.t, from.unit.BeginSend(p))
-	for _, e := range []*end{from, to} {
-		require.NoError(r.t, e.unit.SetCCP(driver.CCPUp))
-	}
+// encrypt has what the server sends encrypted with down, and what the client sends with
+// up; nil: not at all.
+func (r *rig) encrypt(down, up *mppe.Params) {
+	require.NoError(r.t, r.server.unit.SetEncryption(down, up))
+	require.NoError(r.t, r.client.unit.SetEncryption(up, down))
 }
 
 // sends has the server send the i-th packet, and returns those the client gets.
-func (r *rig) sends(i int) (got []int) {
-	r.server.host.Send(ipPacket(serverInner, clientInner, i))
-	return r.arrived()
+func (r *rig) sends(i int) (got []int) { return r.carries(r.server, r.client, i) }
+
+func (r *rig) carries(from, to *end, i int) (got []int) {
+	from.host.Send(ipPacket(from.inner, to.inner, i))
+	return to.arrived()
 }
 
-func (r *rig) arrived() (got []int) {
+// arrived returns what the host has got of users' packets.
+func (e *end) arrived() (got []int) {
 	synctest.Wait()
 	for {
 		select {
-		case p := <-r.client.host.Packets():
+		case p := <-e.host.Packets():
 			got = append(got, int(binary.BigEndian.Uint32(p[20:])))
 		default:
 			return got
@@ -163,29 +158,31 @@ func (r *rig) arrived() (got []int) {
 	}
 }
 
-// tap counts the frames of users in clear that the server sends.
-func (r *rig) tap() func() (encrypted, clear int) {
+// onWire is how many of users' frames were seen.
+type onWire struct{ encrypted, clear int }
+
+// tap returns a function that returns what an end has sent since it was last asked.
+func (r *rig) tap() func(from *end) onWire {
 	var mu sync.Mutex
-	var encrypted, clear int
+	seen := make(map[netip.Addr]onWire)
 	r.net.Tap(func(p memory.Packet) {
 		mu.Lock()
 		defer mu.Unlock()
-		if p.From != serverAddr {
-			return
-		}
+		n := seen[p.From]
 		switch protocol, _, _ := ppp.DecodeFrame(p.Frame()); protocol {
 		case ppp.ProtocolIPv4:
-			clear++
+			n.clear++
 		case ppp.ProtocolCompressed:
-			encrypted++
+			n.encrypted++
 		}
+		seen[p.From] = n
 	})
-	return func() (int, int) {
+	return func(from *end) onWire {
 		mu.Lock()
 		defer mu.Unlock()
-		e, c := encrypted, clear
-		encrypted, clear = 0, 0
-		return e, c
+		n := seen[from.host.Addr()]
+		delete(seen, from.host.Addr())
+		return n
 	}
 }
 
@@ -194,6 +191,18 @@ func frame(p ppp.Protocol, code ppp.Code, data ...byte) []byte {
 	b := []byte{byte(p >> 8), byte(p), byte(code), 1}
 	b = binary.BigEndian.AppendUint16(b, uint16(4+len(data)))
 	return append(b, data...)
+}
+
+// ackOf is the Configure-Ack for p.
+func ackOf(p mppe.Params) []byte {
+	o := []byte{18, 6, 1, 0, 0, 0x40}
+	if p.Stateful {
+		o[2] = 0
+	}
+	if p.KeyLength == mppe.Key40 {
+		o[5] = 0x20
+	}
+	return ccp(ppp.ConfigureAck, o...)
 }
 
 func ccp(code ppp.Code, data ...byte) []byte { return frame(ppp.ProtocolCCP, code, data...) }

@@ -377,8 +377,7 @@ func (deaf) Failed(error)        {}
 func TestOperationFails(t *testing.T) {
 	for _, op := range []kerneltest.Op{
 		kerneltest.OpBind, kerneltest.OpConnect, kerneltest.OpAttachChannel, kerneltest.OpNewUnit,
-		kerneltest.OpSetFilter, kerneltest.OpSetHeader, kerneltest.OpSetCCP,
-		kerneltest.OpPrepareReceive, kerneltest.OpBeginSend, kerneltest.OpReceiveBegun, kerneltest.OpSetMTU,
+		kerneltest.OpSetFilter, kerneltest.OpSetHeader, kerneltest.OpSetEncryption, kerneltest.OpSetMTU,
 		kerneltest.OpSetUp, kerneltest.OpAddAddress, kerneltest.OpAddRoute, kerneltest.OpPass,
 	} {
 		t.Run(string(op), func(t *testing.T) {

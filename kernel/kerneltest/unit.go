@@ -26,7 +26,7 @@ type unit struct {
 	closed bool
 	gone   bool // the device has been removed
 
-	ccp           driver.CCP
+	ccpUp         bool
 	sending       direction
 	receiving     direction
 	lost, failed  bool // of the decryption
@@ -39,21 +39,20 @@ type unit struct {
 
 // direction is the encryption of one.
 type direction struct {
-	params *mppe.Params // to begin with
 	stream *keyStream
 	runs   bool
 }
 
-// begin starts a direction with the option of a Configure-Ack.
-func (d *direction) begin(option []byte) bool {
-	if d.params == nil {
-		return false
+// begin returns the encryption with p; nil: none.
+func (h *Host) begin(p *mppe.Params) (direction, error) {
+	switch {
+	case p == nil:
+		return direction{}, nil
+	case h.opts.MPPE == Missing:
+		return direction{}, fmt.Errorf("%w: %w", mppe.ErrNotSupported, errMissing)
 	}
-	if stream := newKeyStream(*d.params, option); stream != nil {
-		d.stream, d.runs = stream, true
-		return true
-	}
-	return false
+	stream, err := newKeyStream(*p)
+	return direction{stream, err == nil}, err
 }
 
 // newUnit makes a unit for a socket. host.mu is held.
@@ -151,67 +150,31 @@ func (u *unit) Write(frame []byte) error {
 	return nil
 }
 
-// SetCCP implements driver.Unit.
-func (u *unit) SetCCP(c driver.CCP) error {
-	leave, err := u.enter(OpSetCCP)
+// SetEncryption implements driver.Unit. It begins as the real one does: with everything
+// forgotten, and with the unit apart from its channel, so that what the peer sends is the
+// channel's, and what the host sends is lost.
+func (u *unit) SetEncryption(send, receive *mppe.Params) error {
+	leave, err := u.enter(OpSetEncryption)
 	defer leave()
-	if err != nil {
+	u.sending, u.receiving = direction{}, direction{}
+	u.lost, u.failed, u.ccpUp = false, false, false
+	if err != nil || send == nil && receive == nil {
 		return err
 	}
-	if c == driver.CCPClosed && u.ccp != driver.CCPClosed {
-		u.sending, u.receiving = direction{}, direction{}
-		u.lost, u.failed = false, false
-	}
-	u.ccp = c
-	return nil
-}
-
-// PrepareReceive implements driver.Unit.
-func (u *unit) PrepareReceive(p mppe.Params) error {
-	leave, err := u.enter(OpPrepareReceive)
-	defer leave()
-	if err == nil {
-		err = u.host.knows(p)
-	}
-	if err == nil {
-		u.receiving = direction{params: &p}
-	}
-	return err
-}
-
-// ReceiveBegun implements driver.Unit.
-func (u *unit) ReceiveBegun() (bool, error) {
-	leave, err := u.enter(OpReceiveBegun)
-	defer leave()
-	return err == nil && u.receiving.runs, err
-}
-
-// BeginSend implements driver.Unit. As the real one does it by a Configure-Ack that
-// goes nowhere, nothing begins in another state of CCP than CCPOpen.
-func (u *unit) BeginSend(p mppe.Params) error {
-	leave, err := u.enter(OpBeginSend)
-	defer leave()
-	if err == nil {
-		err = u.host.knows(p)
-	}
-	if err != nil {
-		return err
-	}
-	u.sending = direction{params: &p}
 	u.joined = false
-	o := option(p)
-	u.send(append([]byte{0x80, 0xfd, byte(ppp.ConfigureAck), 0, 0, byte(4 + len(o))}, o...))
 	u.host.mu.Unlock()
 	time.Sleep(disjoinTime)
 	u.host.mu.Lock()
 	u.joined = !u.gone && !u.socket.closed
-	return nil
-}
-
-func (h *Host) knows(p mppe.Params) error {
-	if h.opts.MPPE == Missing || p.KeyLength != mppe.Key128 && p.KeyLength != mppe.Key40 {
-		return fmt.Errorf("%w by the kernel: %v", mppe.ErrNotSupported, p.KeyLength)
+	sending, err := u.host.begin(send)
+	if err != nil {
+		return err
 	}
+	receiving, err := u.host.begin(receive)
+	if err != nil {
+		return err
+	}
+	u.sending, u.receiving, u.ccpUp = sending, receiving, true
 	return nil
 }
 
@@ -333,11 +296,7 @@ func (u *unit) send(frame []byte) {
 		u.peek(frame[2:], false)
 	}
 	if u.sending.runs && mppe.Encrypts(p) {
-		// The key moves on even if CCP is not up and the packet is dropped.
 		frame = u.sending.stream.seal(frame)
-		if u.ccp != driver.CCPUp {
-			return
-		}
 	}
 	if u.joined {
 		u.socket.send(frame)
@@ -362,14 +321,9 @@ func (u *unit) peek(packet []byte, inbound bool) {
 		}
 	case ppp.TerminateRequest, ppp.TerminateAck:
 		u.sending.runs, u.receiving.runs = false, false
-	case ppp.ConfigureAck: // says what its sender will send
-		n := int(packet[2])<<8 | int(packet[3])
-		if u.ccp == driver.CCPOpen && 4 <= n && n <= len(packet) && d.begin(packet[4:n]) && inbound {
-			u.lost, u.failed = false, false
-		}
 	case ppp.ResetAck:
 		switch {
-		case u.ccp != driver.CCPUp || !d.runs:
+		case !u.ccpUp || !d.runs:
 		case inbound:
 			u.lost = false
 		default:
