@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"sync/atomic"
+	"time"
 
 	"github.com/gopptp/gopptp"
 	"github.com/gopptp/gopptp/kernel"
@@ -28,6 +29,8 @@ type call struct {
 	encryption *gopptp.Encryption
 	attached   bool
 }
+
+var _ gopptp.IdleCall = (*call)(nil)
 
 func (c *call) in() gopptp.Call          { return *c.current.Load() }
 func (c *call) become(inner gopptp.Call) { c.current.Store(&inner) }
@@ -83,6 +86,14 @@ func (c *call) Detach() error { return c.in().Detach() }
 
 // Counters implements gopptp.Call.
 func (c *call) Counters() gopptp.Counters { return c.in().Counters() }
+
+// Idle implements gopptp.IdleCall, as far as the plane does.
+func (c *call) Idle() (time.Duration, error) {
+	if in, ok := c.in().(gopptp.IdleCall); ok {
+		return in.Idle()
+	}
+	return 0, gopptp.ErrNotSupported
+}
 
 // DeviceName is the name of the call's network device.
 func (c *call) DeviceName() string { return DeviceName(c.in()) }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"sync"
+	"time"
 
 	"github.com/gopptp/gopptp"
 	"github.com/gopptp/gopptp/mppe"
@@ -124,8 +125,9 @@ func (c *fakeCall) Detach() error { c.note("detach"); return nil }
 func (c *fakeCall) Counters() gopptp.Counters {
 	return gopptp.Counters{SentPackets: uint64(c.id)*1000 + uint64(len(c.plane.name))}
 }
-func (c *fakeCall) Close() error       { c.note("close"); return nil }
-func (c *fakeCall) DeviceName() string { return fmt.Sprint(c.plane.name, c.id) }
+func (c *fakeCall) Idle() (time.Duration, error) { return time.Duration(c.id), nil }
+func (c *fakeCall) Close() error                 { c.note("close"); return nil }
+func (c *fakeCall) DeviceName() string           { return fmt.Sprint(c.plane.name, c.id) }
 
 // fakeHandler keeps what it is told.
 type fakeHandler struct {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"log/slog"
 	"net"
+	"net/netip"
 	"os"
 	"testing"
 
@@ -36,7 +37,8 @@ func TestOpen(t *testing.T) {
 	})
 	require.NoError(t, err)
 	defer p.Close()
-	c, err := p.Open(gopptp.CallConfig{Local: localAddr, Peer: peerAddr}, new(fakeHandler))
+	lo := netip.MustParseAddr("127.0.0.1")
+	c, err := p.Open(gopptp.CallConfig{Local: lo, Peer: lo}, new(fakeHandler))
 	require.NoError(t, err)
 	require.NotEmpty(t, p.Reason())
 	missing := report.Err(true)
@@ -45,6 +47,8 @@ func TestOpen(t *testing.T) {
 		require.Empty(t, p.DeviceName(), "no TUN device until it is needed")
 		require.Equal(t, 1, p.Stats().KernelCalls)
 		require.Contains(t, log.String(), "the kernel moves the packets")
+		require.NoError(t, c.Close())
+		require.Zero(t, p.Stats().KernelCalls)
 		return
 	}
 	require.Equal(t, Userspace, p.Mode())

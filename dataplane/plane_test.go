@@ -69,6 +69,9 @@ func TestKernelCall(t *testing.T) {
 	require.NoError(t, c.Detach())
 	require.Equal(t, "kernel7", DeviceName(c))
 	require.EqualValues(t, 7006, c.Counters().SentPackets)
+	idle, err := c.(gopptp.IdleCall).Idle()
+	require.NoError(t, err)
+	require.EqualValues(t, 7, idle)
 	h := r.kernel.last().handler
 	h.ControlFrame(frame1)
 	h.ControlFrame(frame1)
@@ -194,6 +197,14 @@ func TestNoCallID(t *testing.T) {
 	r.kernel.err = errors.New("broken")
 	_, err = r.Open(config, &r.handler)
 	require.Equal(t, r.kernel.err, err)
+}
+
+// A plane that does not know how long a call has been idle leaves that to the counters.
+func TestIdleUnknown(t *testing.T) {
+	c := new(call)
+	c.become(struct{ gopptp.Call }{})
+	_, err := c.Idle()
+	require.ErrorIs(t, err, gopptp.ErrNotSupported)
 }
 
 // An error that has nothing to do with the kernel's limits moves nothing, nor does one

@@ -86,8 +86,10 @@ type setting struct {
 	noSpill  bool
 	atClient bool
 	keys     mppe.KeyLengths // of the end that has one plane; the other has all
-	modes    mppe.Modes
-	impair   memory.Impairment
+	// firstOther is the first call ID of userspace, if it is not the default.
+	firstOther uint16
+	modes      mppe.Modes
+	impair     memory.Impairment
 }
 
 // inWorld runs f with a function that brings a session up.
