@@ -34,6 +34,7 @@ type call struct {
 
 	// Operations alone touch these.
 	unit       driver.Unit // nil until it is needed
+	filter     driver.Filter
 	encryption encryption
 	have       attachment
 
@@ -200,12 +201,9 @@ func (c *call) write(frame []byte) error {
 
 func protocolOf(frame []byte) ppp.Protocol { return ppp.Protocol(binary.BigEndian.Uint16(frame)) }
 
-// isCCP reports whether a frame is a packet of CCP with the code.
-func isCCP(frame []byte, code ppp.Code) bool {
-	return protocolOf(frame) == ppp.ProtocolCCP && len(frame) > protocolLen && ppp.Code(frame[protocolLen]) == code
+func isResetAck(frame []byte) bool {
+	return protocolOf(frame) == ppp.ProtocolCCP && len(frame) > protocolLen && ppp.Code(frame[protocolLen]) == ppp.ResetAck
 }
-
-func isResetAck(frame []byte) bool { return isCCP(frame, ppp.ResetAck) }
 
 // Frame implements driver.Handler.
 func (c *call) Frame(frame []byte) {
@@ -221,9 +219,6 @@ func (c *call) Frame(frame []byte) {
 		// A user's packet, before there is a device to take it.
 		c.network.Add(1)
 		return
-	case isCCP(frame, ppp.ConfigureAck) && c.encryption.waiting.Load():
-		// The kernel has seen it before, and decrypts now.
-		_ = c.enqueue(c.begin)
 	}
 	c.tell(func(h gopptp.CallHandler) { h.ControlFrame(frame) })
 }

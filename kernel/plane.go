@@ -122,13 +122,7 @@ func (c *call) bind() error {
 		socket, err := c.plane.driver.Bind(c.cfg.Local, c.cfg.Peer, id, c)
 		if err == nil {
 			c.id, c.socket = id, socket
-			if c.cfg.RequireEncryption {
-				err = socket.SetFilter(driver.Filter{NoClear: true})
-			}
-			if err == nil {
-				return nil
-			}
-			_ = socket.Close()
+			return nil
 		}
 		c.plane.ids.give(id)
 		if !errors.Is(err, driver.ErrIDInUse) {

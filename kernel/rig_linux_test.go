@@ -148,6 +148,22 @@ func (m *machine) udp(t testing.TB, local netip.Addr) int {
 	return fd
 }
 
+// device is the name of the one that has an address.
+func (m *machine) device(t testing.TB, address netip.Addr) string {
+	t.Helper()
+	addrs, err := m.NL.AddrList(nil, netlink.FAMILY_V4)
+	require.NoError(t, err)
+	for _, a := range addrs {
+		if a.IP.Equal(address.AsSlice()) {
+			link, err := m.NL.LinkByIndex(a.LinkIndex)
+			require.NoError(t, err)
+			return link.Attrs().Name
+		}
+	}
+	t.Fatalf("no device has %v", address)
+	return ""
+}
+
 // echo reports whether a user's packet comes through the session, and an answer back,
 // at the first attempt.
 func (s *sessions) echo(t testing.TB, session *gopptp.Session) bool {
@@ -155,6 +171,8 @@ func (s *sessions) echo(t testing.TB, session *gopptp.Session) bool {
 	there, back := s.client.udp(t, session.Local()), s.server.udp(t, innerServer)
 	defer unix.Close(there)
 	defer unix.Close(back)
+	// Other sessions of the client lead to the server's address, too.
+	require.NoError(t, unix.BindToDevice(there, s.client.device(t, session.Local())))
 	return passes(t, there, innerServer, back) && passes(t, back, session.Local(), there)
 }
 

@@ -6,7 +6,7 @@
 // The words are the kernel's. A socket is one PPTP call. Connected, it has a channel,
 // by which control frames go. A unit is the network device of a call; joined to the
 // channel, it carries users' packets without anybody's doing. It sees the peer's packets
-// of CCP pass and draws its own conclusions, which is what makes it intricate.
+// of CCP pass and draws its own conclusions, of which Filter can spare it some.
 package driver
 
 import (
@@ -31,7 +31,7 @@ var (
 // said there.
 type Driver interface {
 	// Bind makes a socket for a call with the given ID of ours, which is not zero.
-	// Frames that come before AttachChannel has returned are handed up then.
+	// Requests of LCP that come before AttachChannel has returned are handed up then.
 	Bind(local, peer netip.Addr, id uint16, h Handler) (Socket, error)
 	// Close frees what the driver has, when all sockets and units are closed.
 	Close() error
@@ -79,21 +79,6 @@ type Filter struct {
 	NoRestart bool
 }
 
-// CCP is what a unit makes of CCP.
-type CCP uint8
-
-// The states of CCP in a unit.
-const (
-	// CCPClosed: it has forgotten its encryption. Packets pass in clear, if any do.
-	CCPClosed CCP = iota
-	// CCPOpen: a Configure-Ack of the peer begins the decryption that was prepared. A
-	// Configure-Request of the peer ends the encryption of what is sent.
-	CCPOpen
-	// CCPUp: packets are encrypted; what cannot be, is not sent. A Configure-Ack means
-	// nothing. A Reset-Ack that passes has the encryption begin anew in its direction.
-	CCPUp
-)
-
 // Decryption is how the kernel's decryption fares.
 type Decryption uint8
 
@@ -119,18 +104,11 @@ type Unit interface {
 	// Write sends a frame through the unit, which heeds it. Reset-Acks have to go that
 	// way.
 	Write(frame []byte) error
-	// SetCCP says how far CCP has come. From CCPClosed a unit goes to CCPOpen first.
-	SetCCP(c CCP) error
-	// PrepareReceive has the next Configure-Ack of the peer, in CCPOpen, begin the
-	// decryption with p, from its start key on. What was received before is decrypted
-	// no more. mppe.ErrNotSupported if it knows no such keys.
-	PrepareReceive(p mppe.Params) error
-	// ReceiveBegun reports whether such an Ack has come since PrepareReceive.
-	ReceiveBegun() (bool, error)
-	// BeginSend begins, in CCPOpen, the encryption with p, from its start key on.
-	// mppe.ErrNotSupported as above. For a moment the peer's packets do not reach the
-	// unit, and it does not see their CCP.
-	BeginSend(p mppe.Params) error
+	// SetEncryption has packets encrypted with send, and decrypted with receive, from
+	// their start keys on; nil: in clear. The error is mppe.ErrNotSupported if the kernel
+	// knows no such keys, and after any error nothing is encrypted. Meanwhile the peer's
+	// packets do not reach the unit.
+	SetEncryption(send, receive *mppe.Params) error
 	// Pass says whether users' packets of IPv4 and of IPv6 pass, in both directions.
 	Pass(ipv4, ipv6 bool) error
 	// Decryption is asked when a frame that is still encrypted is handed up.

@@ -11,14 +11,17 @@ import (
 // driver implements Driver.
 type driver struct {
 	poller  *poller
+	guard   *guard
 	netlink *netlinkHandle
 	// namespace is the network namespace to make sockets and units in, and home tells
 	// it apart.
-	namespace *os.File
-	home      unix.Stat_t
+	namespace  *os.File
+	home       unix.Stat_t
+	threadOnce sync.Once
+	thread     chan func(entered error) // nil until it is needed
 
-	guardMu sync.Mutex
-	guard   *guard // nil until the first call needs it
+	injectorMu sync.Mutex
+	injector   *injector // nil until the first call needs it
 
 	mu      sync.Mutex
 	sockets map[uint16]*socket // by our call ID
@@ -39,6 +42,9 @@ func New() (Driver, error) {
 	if err == nil {
 		d.poller, err = newPoller()
 	}
+	if err == nil {
+		d.guard, err = d.openGuard()
+	}
 	if err != nil {
 		d.free()
 		return nil, err
@@ -48,21 +54,26 @@ func New() (Driver, error) {
 
 // Close implements Driver.
 func (d *driver) Close() error {
-	d.guardMu.Lock()
-	defer d.guardMu.Unlock()
-	if d.guard != nil {
-		d.poller.remove(d.guard.fd, &d.guard.source)
-		unix.Close(d.guard.fd)
-		d.guard = nil
+	d.guard.close()
+	d.injectorMu.Lock()
+	defer d.injectorMu.Unlock()
+	if d.injector != nil {
+		d.injector.close()
+		d.injector = nil
 	}
-	d.poller.close()
 	d.free()
 	return nil
 }
 
 func (d *driver) free() {
+	if d.poller != nil {
+		d.poller.close()
+	}
 	if d.netlink != nil {
 		d.netlink.close()
+	}
+	if d.thread != nil {
+		close(d.thread)
 	}
 	d.namespace.Close()
 }
@@ -78,12 +89,8 @@ func (d *driver) remove(s *socket) {
 	d.mu.Lock()
 	delete(d.sockets, s.id)
 	d.mu.Unlock()
-	d.guardMu.Lock()
-	defer d.guardMu.Unlock()
-	if d.guard != nil {
-		d.guard.mu.Lock() // whoever was in it has left
-		d.guard.mu.Unlock()
-	}
+	d.guard.mu.Lock() // whoever was in it has left
+	d.guard.mu.Unlock()
 }
 
 func (d *driver) socket(id uint16) *socket {
@@ -95,7 +102,7 @@ func (d *driver) socket(id uint16) *socket {
 const threadNamespace = "/proc/thread-self/ns/net"
 
 // inNamespace calls f on a thread where what it makes belongs to the driver's network
-// namespace: mostly the one it is called on, or else a new one.
+// namespace: mostly the one it is called on, or else one that is kept for it.
 func (d *driver) inNamespace(f func() error) error {
 	runtime.LockOSThread()
 	var here unix.Stat_t
@@ -104,15 +111,26 @@ func (d *driver) inNamespace(f func() error) error {
 		return f()
 	}
 	runtime.UnlockOSThread()
+	d.threadOnce.Do(func() {
+		d.thread = make(chan func(entered error))
+		go d.runThread()
+	})
 	done := make(chan error)
-	go func() {
-		// Never unlocked: the thread ends with the goroutine.
-		runtime.LockOSThread()
-		err := os.NewSyscallError("setns", unix.Setns(int(d.namespace.Fd()), unix.CLONE_NEWNET))
+	d.thread <- func(err error) {
 		if err == nil {
 			err = f()
 		}
 		done <- err
-	}()
+	}
 	return <-done
+}
+
+// runThread runs what is sent to thread.
+func (d *driver) runThread() {
+	// Never unlocked: the thread ends with the goroutine.
+	runtime.LockOSThread()
+	err := os.NewSyscallError("setns", unix.Setns(int(d.namespace.Fd()), unix.CLONE_NEWNET))
+	for f := range d.thread {
+		f(err)
+	}
 }

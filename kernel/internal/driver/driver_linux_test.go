@@ -70,27 +70,10 @@ func TestCallIDs(t *testing.T) {
 // begin has both ends encrypt both ways.
 func begin(t *testing.T, a, b *half, up, down mppe.Params) {
 	t.Helper()
-	for _, x := range []struct {
-		h, other *half
-		receive  mppe.Params
-	}{{a, b, down}, {b, a, up}} {
-		require.NoError(t, x.h.unit.SetCCP(CCPOpen))
-		require.NoError(t, x.h.unit.PrepareReceive(x.receive))
-		begun, err := x.h.unit.ReceiveBegun()
-		require.NoError(t, err)
-		require.False(t, begun)
-		require.NoError(t, x.other.socket.Write(ccp(ppp.ConfigureAck, option(x.receive)...)))
-		x.h.await(t, 1)
-		begun, err = x.h.unit.ReceiveBegun()
-		require.NoError(t, err)
-		require.True(t, begun)
-	}
-	require.NoError(t, a.unit.BeginSend(up))
-	require.NoError(t, b.unit.BeginSend(down))
-	require.Empty(t, a.take(), "of the Ack that goes nowhere")
+	require.NoError(t, a.unit.SetEncryption(&up, &down))
+	require.NoError(t, b.unit.SetEncryption(&down, &up))
+	require.Empty(t, a.take(), "of the Acks that are no peer's")
 	require.Empty(t, b.take())
-	require.NoError(t, a.unit.SetCCP(CCPUp))
-	require.NoError(t, b.unit.SetCCP(CCPUp))
 }
 
 func TestEncryption(t *testing.T) {
@@ -149,11 +132,51 @@ func TestEncryption(t *testing.T) {
 }
 
 func TestKeyLengthUnknown(t *testing.T) {
-	a, _ := connected(t)
+	a, b := connected(t)
 	a.newUnit(t)
-	require.NoError(t, a.unit.SetCCP(CCPOpen))
-	require.ErrorIs(t, a.unit.PrepareReceive(params(mppe.Key56, false, 1)), mppe.ErrNotSupported)
-	require.ErrorIs(t, a.unit.BeginSend(params(mppe.Key56, false, 1)), mppe.ErrNotSupported)
+	unknown, known := params(mppe.Key56, false, 1), params(mppe.Key40, false, 1)
+	require.ErrorIs(t, a.unit.SetEncryption(&unknown, &known), mppe.ErrNotSupported)
+	require.ErrorIs(t, a.unit.SetEncryption(&known, &unknown), mppe.ErrNotSupported)
+	// It has not lost its channel by that.
+	f := frame(ppp.ProtocolIPCP, packet(ppp.ConfigureRequest)...)
+	require.NoError(t, b.socket.Write(f))
+	require.Equal(t, [][]byte{f}, a.await(t, 1))
+}
+
+// Acks of the peer that come late, or twice, change no key, nor does a new negotiation
+// leave anything of the old one.
+func TestEncryptionAnew(t *testing.T) {
+	a, b := connected(t)
+	a.newUnit(t)
+	b.newUnit(t)
+	attach(t, a, b)
+	at, to := a.udp(t, innerA), b.udp(t, innerB)
+	for i := range 5 {
+		up, down := params(mppe.Key128, i%2 == 1, byte(1+i)), params(mppe.Key128, i%2 == 1, byte(100+i))
+		for _, h := range []*half{a, b} {
+			for range 3 {
+				require.NoError(t, h.socket.Write(ccp(ppp.ConfigureAck, option(up)...)))
+			}
+		}
+		require.NoError(t, a.unit.SetEncryption(&up, &down))
+		require.NoError(t, b.unit.SetEncryption(&down, &up))
+		for _, h := range []*half{a, b} {
+			require.NoError(t, h.socket.Write(ccp(ppp.ConfigureAck, option(up)...)))
+			require.NoError(t, h.socket.SetFilter(Filter{NoClear: true}))
+		}
+		for range 10 {
+			require.True(t, passes(t, at, innerB, to, "there"))
+			require.True(t, passes(t, to, innerA, at, "back"))
+		}
+		if i == 3 { // one direction alone
+			require.NoError(t, a.unit.SetEncryption(nil, &down))
+			require.NoError(t, b.unit.SetEncryption(&down, nil))
+			require.False(t, passes(t, at, innerB, to, "in clear"))
+			require.True(t, passes(t, to, innerA, at, "back"))
+		}
+	}
+	a.await(t, 20)
+	b.await(t, 20)
 }
 
 // What the peer sends to have us encrypt no longer is handed up, and does not.

@@ -137,31 +137,8 @@ func socketFilter(f Filter) []unix.SockFilter {
 	return p.assemble()
 }
 
-// enterGRE moves X from nothing to the GRE header behind the IP header at the packet's
-// beginning, of PPTP's kind.
-func (p *program) enterGRE() {
-	p.op(loadHeaderLen, 0)
-	p.op(loadByte, 1)
-	p.op(and, greVersion)
-	p.jump(unix.BPF_JEQ, 1, "", "drop")
-	p.op(loadHalf, 2)
-	p.jump(unix.BPF_JEQ, gre.ProtocolPPP, "", "drop")
-}
-
-// earlyFilter is for a raw socket: the packets of one call.
-func earlyFilter(id uint16) []unix.SockFilter {
-	var p program
-	p.enterGRE()
-	p.op(loadHalf, 6)
-	p.jump(unix.BPF_JEQ, uint32(id), "", "drop")
-	p.op(ret, pass)
-	p.label("drop")
-	p.op(ret, drop)
-	return p.assemble()
-}
-
 // guardFilter is for a packet socket that gets IP packets: those of CCP that
-// Filter.NoRestart has sockets drop.
+// Filter.NoRestart has sockets drop, and the requests of LCP.
 func guardFilter() []unix.SockFilter {
 	const protocol, fragment = 9, 6
 	var p program
@@ -170,10 +147,19 @@ func guardFilter() []unix.SockFilter {
 	p.jump(unix.BPF_JEQ, unix.IPPROTO_GRE, "", "drop")
 	p.op(loadHalf, fragment)
 	p.jump(unix.BPF_JSET, 0x3fff, "drop", "")
-	p.enterGRE()
+	p.op(loadHeaderLen, 0)
+	p.op(loadByte, 1)
+	p.op(and, greVersion)
+	p.jump(unix.BPF_JEQ, 1, "", "drop")
+	p.op(loadHalf, 2)
+	p.jump(unix.BPF_JEQ, gre.ProtocolPPP, "", "drop")
 	p.enterPayload("drop")
 	p.op(loadHalf, 0)
-	p.jump(unix.BPF_JEQ, uint32(ppp.ProtocolCCP), "", "drop")
+	p.jump(unix.BPF_JEQ, uint32(ppp.ProtocolCCP), "ccp", "")
+	p.jump(unix.BPF_JEQ, uint32(ppp.ProtocolLCP), "", "drop")
+	p.op(loadByte, 2)
+	p.jump(unix.BPF_JEQ, uint32(ppp.ConfigureRequest), "pass", "drop")
+	p.label("ccp")
 	p.restartCodes("pass", "drop")
 	p.label("pass")
 	p.op(ret, pass)

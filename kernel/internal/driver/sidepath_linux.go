@@ -11,93 +11,59 @@ import (
 	"github.com/gopptp/gopptp/ppp"
 )
 
-// Two kinds of the peer's frames go past the PPTP socket: those that come before it is
-// connected, which the kernel throws away, and those that the kernel is not to see.
+// Two kinds of the peer's frames go past the PPTP sockets: requests of LCP that come
+// before a call is connected, which the kernel throws away, and what Filter.NoRestart
+// keeps from the kernel's PPP. A packet socket for all calls, the guard, sees both. A
+// packet that is neither costs the run of a filter.
 
-// earlyFrames is a raw socket for what comes before a call is connected. Without it the
-// peer's first request is lost, which costs three seconds with most.
-type earlyFrames struct{ fd int }
-
-func openEarlyFrames(local, peer netip.Addr, id uint16) (*earlyFrames, error) {
-	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, unix.IPPROTO_GRE)
-	if err != nil {
-		return nil, os.NewSyscallError("socket", err)
-	}
-	if err = attachFilter(fd, earlyFilter(id)); err == nil {
-		err = os.NewSyscallError("bind", unix.Bind(fd, &unix.SockaddrInet4{Addr: local.As4()}))
-	}
-	if err == nil {
-		err = os.NewSyscallError("connect", unix.Connect(fd, &unix.SockaddrInet4{Addr: peer.As4()}))
-	}
-	if err != nil {
-		unix.Close(fd)
-		return nil, err
-	}
-	return &earlyFrames{fd}, nil
+// sideFrame is a PPP frame, with its whole protocol field, from an IP packet.
+type sideFrame struct {
+	frame               []byte
+	source, destination netip.Addr
+	id                  uint16 // the call ID that it is to
 }
 
-// maxEarly is how many frames are handed up: a peer that sends more is not waiting for
-// an answer.
-const maxEarly = 16
-
-// deliver hands up what has come, and closes e.
-func (e *earlyFrames) deliver(h Handler) {
-	defer e.close()
-	var buf [readLen]byte
-	for range maxEarly {
-		n, err := unix.Read(e.fd, buf[:])
-		if err != nil {
-			return
-		}
-		if frame, _, ok := frameOf(buf[:n]); ok {
-			h.Frame(frame)
-		}
-	}
-}
-
-func (e *earlyFrames) close() { unix.Close(e.fd) }
-
-// frameOf returns the PPP frame in an IP packet with its whole protocol field, and the
-// call ID that the packet is to.
-func frameOf(packet []byte) (frame []byte, id uint16, ok bool) {
-	const minHeader = 20
+func parse(packet []byte) (f sideFrame, ok bool) {
+	const minHeader, source, destination = 20, 12, 16
 	if len(packet) < minHeader {
-		return nil, 0, false
+		return f, false
 	}
 	headerLen := int(packet[0]&0x0f) * 4
 	if headerLen < minHeader || headerLen > len(packet) {
-		return nil, 0, false
+		return f, false
 	}
 	var h gre.Header
 	b := packet[headerLen:]
 	n, err := h.Decode(b)
 	if err != nil || !h.HasSequence {
-		return nil, 0, false
+		return f, false
 	}
 	protocol, payload, err := ppp.DecodeFrame(b[n : n+int(h.PayloadLength)])
 	if err != nil {
-		return nil, 0, false
+		return f, false
 	}
-	frame = append(binary.BigEndian.AppendUint16(make([]byte, 0, 2+len(payload)), uint16(protocol)), payload...)
-	return frame, h.CallID, true
+	f.frame = make([]byte, 0, protocolLen+len(payload))
+	f.frame = append(binary.BigEndian.AppendUint16(f.frame, uint16(protocol)), payload...)
+	f.source = netip.AddrFrom4([4]byte(packet[source:]))
+	f.destination = netip.AddrFrom4([4]byte(packet[destination:]))
+	f.id = h.CallID
+	return f, true
 }
 
-// guard is a packet socket for what Filter.NoRestart keeps from the kernel's PPP: one
-// for all calls. A packet that is for somebody else costs the run of a filter.
 type guard struct {
-	fd int
+	driver *driver
+	fd     int
 	source
+	buf [readLen]byte // source.mu is held
 }
 
-// openGuard opens the guard, if it is not open.
-func (d *driver) openGuard() error {
-	d.guardMu.Lock()
-	defer d.guardMu.Unlock()
-	if d.guard != nil {
-		return nil
+// openGuard returns a guard that is with the poller.
+func (d *driver) openGuard() (*guard, error) {
+	g := &guard{driver: d, fd: -1}
+	g.source.ready = func(uint32, []byte) bool {
+		g.read()
+		return true
 	}
-	g := &guard{fd: -1}
-	g.source.ready = func(_ uint32, buf []byte) bool { return d.readGuard(g, buf) }
 	err := d.inNamespace(func() (err error) {
 		// It belongs to no protocol until it is bound, so that nothing comes before
 		// the filter.
@@ -113,14 +79,10 @@ func (d *driver) openGuard() error {
 	if err == nil {
 		err = d.poller.add(g.fd, &g.source)
 	}
-	if err != nil {
-		if g.fd >= 0 {
-			unix.Close(g.fd)
-		}
-		return err
+	if err != nil && g.fd >= 0 {
+		unix.Close(g.fd)
 	}
-	d.guard = g
-	return nil
+	return g, err
 }
 
 // networkOrder is a number whose octets, in the host's order, are those of v in the
@@ -131,31 +93,55 @@ func networkOrder(v uint16) uint16 {
 	return binary.NativeEndian.Uint16(b[:])
 }
 
-func (d *driver) readGuard(g *guard, buf []byte) bool {
+// read takes what has come. source.mu is held.
+func (g *guard) read() {
 	for {
-		n, from, err := unix.Recvfrom(g.fd, buf, 0)
+		n, from, err := unix.Recvfrom(g.fd, g.buf[:], 0)
 		if err == unix.EINTR {
 			continue
 		}
 		if err != nil {
-			return true // nothing there, or an interface that went down
+			return // nothing there, or an interface went down
 		}
 		if to, ok := from.(*unix.SockaddrLinklayer); !ok || to.Pkttype != unix.PACKET_HOST {
 			continue
 		}
-		frame, id, ok := frameOf(buf[:n])
+		f, ok := parse(g.buf[:n])
 		if !ok {
 			continue
 		}
-		src, dst := netip.AddrFrom4([4]byte(buf[12:16])), netip.AddrFrom4([4]byte(buf[16:20]))
-		if s := d.socket(id); s != nil && s.peer == src && s.local == dst && s.guarded() {
-			s.handler.Frame(frame)
+		if s := g.driver.socket(f.id); s != nil && s.peer == f.source && s.local == f.destination {
+			s.aside(f.frame)
 		}
 	}
 }
 
-func (s *socket) guarded() bool {
+// barrier calls f when all that has come was read, and before anything else is.
+func (g *guard) barrier(f func()) {
+	g.source.mu.Lock()
+	defer g.source.mu.Unlock()
+	g.read()
+	f()
+}
+
+func (g *guard) close() {
+	g.driver.poller.remove(g.fd, &g.source)
+	unix.Close(g.fd)
+}
+
+// maxEarly is how many frames are kept for a call that is not connected: a peer that
+// sends more is not waiting for an answer.
+const maxEarly = 8
+
+// aside takes a frame of the guard's.
+func (s *socket) aside(frame []byte) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.filter.NoRestart
+	restart := s.filter.NoRestart && binary.BigEndian.Uint16(frame) == uint16(ppp.ProtocolCCP)
+	if !s.connected && len(s.early) < maxEarly {
+		s.early = append(s.early, frame)
+	}
+	s.mu.Unlock()
+	if restart {
+		s.handler.Frame(frame)
+	}
 }

@@ -21,13 +21,15 @@ type socket struct {
 	id          uint16
 	handler     Handler
 
-	fd      int // of the PPTP socket, which is never read
-	early   *earlyFrames
+	fd      int      // of the PPTP socket, which is never read
 	channel *pppFile // nil before AttachChannel
 	header  ppp.HeaderCompression
 
-	mu     sync.Mutex
-	filter Filter
+	// The guard looks at these.
+	mu        sync.Mutex
+	filter    Filter
+	connected bool
+	early     [][]byte // frames that came before
 }
 
 const pxProtoPPTP = 2
@@ -60,10 +62,7 @@ func (d *driver) Bind(local, peer netip.Addr, id uint16, h Handler) (Socket, err
 		}
 		addr := sockaddr(id, local)
 		if err = call("bind", unix.SYS_BIND, s.fd, &addr); errors.Is(err, unix.EBUSY) {
-			return fmt.Errorf("%w: %d", ErrIDInUse, id)
-		}
-		if err == nil {
-			s.early, err = openEarlyFrames(local, peer, id)
+			err = fmt.Errorf("%w: %d", ErrIDInUse, id)
 		}
 		return err
 	})
@@ -93,32 +92,51 @@ func (s *socket) Connect(peerID uint16) error {
 	if errors.Is(err, unix.EALREADY) {
 		return fmt.Errorf("%w: %v, %d", ErrCollision, s.peer, peerID)
 	}
+	if err == nil {
+		// What the kernel has thrown away, the guard has got by now.
+		s.driver.guard.barrier(func() {
+			s.mu.Lock()
+			s.connected = true
+			s.mu.Unlock()
+		})
+	}
 	return err
 }
 
 // AttachChannel implements Socket.
 func (s *socket) AttachChannel() error {
-	index, err := ioctlGet(s.fd, "PPPIOCGCHAN", unix.PPPIOCGCHAN)
-	if err != nil {
-		return err
-	}
-	err = s.driver.inNamespace(func() error {
-		s.channel, err = s.driver.openPPP(s.handler)
+	err := s.driver.inNamespace(func() error {
+		fd, err := attachedChannel(s.fd)
 		if err == nil {
-			err = ioctlSet(s.channel.fd, "PPPIOCATTCHAN", unix.PPPIOCATTCHAN, index)
+			s.channel = newFile(fd, s.handler)
 		}
 		return err
 	})
 	if err != nil {
-		if s.channel != nil {
-			unix.Close(s.channel.fd)
-			s.channel = nil
-		}
 		return err
 	}
-	s.early.deliver(s.handler)
+	for _, frame := range s.early {
+		s.handler.Frame(frame)
+	}
 	s.early = nil
 	return s.driver.poller.add(s.channel.fd, &s.channel.source)
+}
+
+// attachedChannel returns /dev/ppp, attached to the channel of a PPTP socket.
+func attachedChannel(socket int) (int, error) {
+	index, err := ioctlGet(socket, "PPPIOCGCHAN", unix.PPPIOCGCHAN)
+	if err != nil {
+		return -1, err
+	}
+	fd, err := openPPP()
+	if err != nil {
+		return -1, err
+	}
+	if err := ioctlSet(fd, "PPPIOCATTCHAN", unix.PPPIOCATTCHAN, index); err != nil {
+		unix.Close(fd)
+		return -1, err
+	}
+	return fd, nil
 }
 
 // Write implements Socket.
@@ -155,11 +173,6 @@ func (s *socket) SetHeader(h ppp.HeaderCompression) error {
 
 // SetFilter implements Socket.
 func (s *socket) SetFilter(f Filter) error {
-	if f.NoRestart {
-		if err := s.driver.openGuard(); err != nil {
-			return err
-		}
-	}
 	// First it is what the guard goes by, so that no packet is lost between.
 	s.mu.Lock()
 	s.filter = f
@@ -170,10 +183,6 @@ func (s *socket) SetFilter(f Filter) error {
 // Close implements Socket. The kernel waits for what may still use the call.
 func (s *socket) Close() error {
 	s.driver.remove(s)
-	if s.early != nil {
-		s.early.close()
-		s.early = nil
-	}
 	var err error
 	if s.channel != nil {
 		s.driver.poller.remove(s.channel.fd, &s.channel.source)

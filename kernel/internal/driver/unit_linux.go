@@ -1,6 +1,7 @@
 package driver
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -21,6 +22,8 @@ type pppFile struct {
 	fd int
 	source
 	read, written traffic
+	// injected is a frame that is for the unit alone, while there may be one.
+	injected atomic.Pointer[[]byte]
 }
 
 // traffic counts frames, and their octets as a unit does.
@@ -33,15 +36,19 @@ func (t *traffic) count(frame []byte) {
 
 const protocolLen = 2 // of the protocol field
 
-// openPPP opens /dev/ppp, in the network namespace of the thread.
-func (d *driver) openPPP(h Handler) (*pppFile, error) {
-	fd, err := unix.Open(devPPP, unix.O_RDWR|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return nil, &os.PathError{Op: "open", Path: devPPP, Err: err}
-	}
+func newFile(fd int, h Handler) *pppFile {
 	f := &pppFile{fd: fd}
 	f.source.ready = func(events uint32, buf []byte) bool { return f.readAll(h, events, buf) }
-	return f, nil
+	return f
+}
+
+// openPPP opens /dev/ppp, which belongs to the network namespace of the thread.
+func openPPP() (int, error) {
+	fd, err := unix.Open(devPPP, unix.O_RDWR|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return -1, &os.PathError{Op: "open", Path: devPPP, Err: err}
+	}
+	return fd, nil
 }
 
 const devPPP = "/dev/ppp"
@@ -56,6 +63,10 @@ func (f *pppFile) readAll(h Handler, events uint32, buf []byte) bool {
 		switch {
 		case n >= protocolLen:
 			f.read.count(buf[:n])
+			if own := f.injected.Load(); own != nil && bytes.Equal(*own, buf[:n]) {
+				f.injected.Store(nil)
+				continue
+			}
 			h.Frame(buf[:n])
 		case errors.Is(err, unix.EINTR), errors.Is(err, unix.EOVERFLOW): // longer than any of ours
 		case events&unix.EPOLLHUP != 0 || errors.Is(err, unix.ENXIO):
@@ -85,7 +96,6 @@ type unit struct {
 	number int32 // of the unit
 	index  int   // of the device
 	name   string
-	ccp    CCP
 }
 
 // maxReceive is the MRU of units, which bounds what the kernel decrypts: no path
@@ -99,9 +109,11 @@ func (s *socket) NewUnit(name string) (_ Unit, err error) {
 	}
 	u := &unit{socket: s}
 	err = s.driver.inNamespace(func() error {
-		if u.file, err = s.driver.openPPP(s.handler); err != nil {
+		fd, err := openPPP()
+		if err != nil {
 			return err
 		}
+		u.file = newFile(fd, s.handler)
 		return newUnit(u)
 	})
 	if u.file == nil {
@@ -155,42 +167,57 @@ func (u *unit) Name() string { return u.name }
 // Write implements Unit.
 func (u *unit) Write(frame []byte) error { return u.file.write(frame) }
 
-// SetCCP implements Unit.
-func (u *unit) SetCCP(c CCP) error {
-	flags := [...]int32{CCPClosed: 0, CCPOpen: scCCPOpen, CCPUp: scCCPOpen | scCCPUp}[c]
-	if err := ioctlSet(u.file.fd, "PPPIOCSFLAGS", unix.PPPIOCSFLAGS, flags); err != nil {
+// SetEncryption implements Unit. The kernel begins to encrypt when it sees our
+// Configure-Ack pass, and to decrypt when it sees the peer's, and it must see exactly one
+// of each after it has been given the key: the next makes another key of it. But requests
+// are repeated, and so are their Acks. So the real ones mean nothing to it, and it is
+// shown some that are not.
+func (u *unit) SetEncryption(send, receive *mppe.Params) (err error) {
+	if err = u.setFlags(0); err != nil || send == nil && receive == nil {
+		return err // it has forgotten everything
+	}
+	if err = ioctl(u.socket.channel.fd, "PPPIOCDISCONN", unix.PPPIOCDISCONN, nil); err != nil {
 		return err
 	}
-	u.ccp = c
-	return nil
-}
-
-// PrepareReceive implements Unit.
-func (u *unit) PrepareReceive(p mppe.Params) error { return u.compress(p, false) }
-
-// ReceiveBegun implements Unit.
-func (u *unit) ReceiveBegun() (bool, error) {
-	flags, err := u.flags()
-	return flags&scDecompressRun != 0, err
-}
-
-// BeginSend implements Unit. The kernel encrypts once it has seen our Configure-Ack.
-// The real one may be repeated after the kernel has seen a repeated request, which ends
-// encryption, so it has gone past the unit, and this one goes nowhere: while there is
-// no channel.
-func (u *unit) BeginSend(p mppe.Params) error {
-	if err := u.compress(p, true); err != nil {
+	defer func() {
+		if err != nil {
+			_ = u.setFlags(0)
+		}
+		err = errors.Join(err, u.join())
+	}()
+	if err = u.setFlags(scCCPOpen); err != nil {
 		return err
 	}
-	ack := binary.BigEndian.AppendUint16(nil, uint16(ppp.ProtocolCCP))
+	if send != nil {
+		if err = u.compress(*send, true); err != nil {
+			return err
+		}
+		// There is no channel to take it.
+		if err = u.Write(ackOf(*send)); err != nil {
+			return err
+		}
+	}
+	if receive != nil {
+		if err = u.compress(*receive, false); err != nil {
+			return err
+		}
+		if err = u.socket.driver.inject(u, ackOf(*receive)); err != nil {
+			return err
+		}
+	}
+	return u.setFlags(scCCPOpen | scCCPUp)
+}
+
+// ackOf is a Configure-Ack for p.
+func ackOf(p mppe.Params) []byte {
 	option, _ := mppeOption(p)
-	ack = append(ack, byte(ppp.ConfigureAck), 0, 0, byte(4+len(option)))
-	ack = append(ack, option...)
-	if err := ioctl(u.socket.channel.fd, "PPPIOCDISCONN", unix.PPPIOCDISCONN, nil); err != nil {
-		return err
-	}
-	err := u.Write(ack)
-	return errors.Join(err, u.join())
+	frame := binary.BigEndian.AppendUint16(nil, uint16(ppp.ProtocolCCP))
+	frame = append(frame, byte(ppp.ConfigureAck), 0, 0, byte(4+len(option)))
+	return append(frame, option...)
+}
+
+func (u *unit) setFlags(flags int32) error {
+	return ioctlSet(u.file.fd, "PPPIOCSFLAGS", unix.PPPIOCSFLAGS, flags)
 }
 
 // optionMPPE is the type of CCP's option (RFC 3078 section 2).
