@@ -26,7 +26,7 @@ type call struct {
 	// What the kernel was told, to be repeated, as long as the call may move.
 	peer       *gopptp.PeerCall
 	prepared   *mppe.Params
-	encryption *gopptp.Encryption
+	encryption gopptp.Encryption // its parameters are ours
 	attached   bool
 }
 
@@ -54,6 +54,7 @@ func (c *call) WriteControl(frame []byte) error { return c.in().WriteControl(fra
 func (c *call) PrepareReceive(p mppe.Params) error {
 	err := c.orMove(func(in gopptp.Call) error { return in.PrepareReceive(p) })
 	if err == nil && c.mayMove() {
+		wipe(c.prepared)
 		c.prepared = &p
 	}
 	return err
@@ -63,7 +64,9 @@ func (c *call) PrepareReceive(p mppe.Params) error {
 func (c *call) SetEncryption(e gopptp.Encryption) error {
 	err := c.orMove(func(in gopptp.Call) error { return in.SetEncryption(e) })
 	if err == nil && c.mayMove() {
-		c.encryption = &e
+		wipe(c.encryption.Send)
+		wipe(c.encryption.Receive)
+		c.encryption = gopptp.Encryption{Send: clone(e.Send), Receive: clone(e.Receive)}
 	}
 	return err
 }
@@ -124,7 +127,26 @@ func (c *call) Close() error {
 func (c *call) mayMove() bool { return c.onKernel && !c.attached && !c.closed }
 
 // forget drops what is only for a move, keys among it.
-func (c *call) forget() { c.peer, c.prepared, c.encryption = nil, nil, nil }
+func (c *call) forget() {
+	wipe(c.prepared)
+	wipe(c.encryption.Send)
+	wipe(c.encryption.Receive)
+	c.peer, c.prepared, c.encryption = nil, nil, gopptp.Encryption{}
+}
+
+func clone(p *mppe.Params) *mppe.Params {
+	if p == nil {
+		return nil
+	}
+	c := *p
+	return &c
+}
+
+func wipe(p *mppe.Params) {
+	if p != nil {
+		p.Key = mppe.Key{}
+	}
+}
 
 // orMove runs f on the call, once more in userspace if that is what it takes.
 func (c *call) orMove(f func(in gopptp.Call) error) error {
@@ -198,8 +220,8 @@ func (c *call) repeat(inner gopptp.Call, f func(in gopptp.Call) error) error {
 			return err
 		}
 	}
-	if c.encryption != nil {
-		if err := inner.SetEncryption(*c.encryption); err != nil {
+	if c.encryption != (gopptp.Encryption{}) {
+		if err := inner.SetEncryption(c.encryption); err != nil {
 			return err
 		}
 	}

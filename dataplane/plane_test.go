@@ -389,3 +389,25 @@ func TestCountersWhileMoving(t *testing.T) {
 	stop.Store(true)
 	<-done
 }
+
+// Keys are kept for a move, as they were given, and no longer.
+func TestKeysAreWiped(t *testing.T) {
+	r := newRig(7)
+	opened, _ := r.open(t)
+	c := opened.(*call)
+	key := mppe.Key{1, 2, 3}
+	given := mppe.Params{KeyLength: mppe.Key128, Key: key}
+	require.NoError(t, c.PrepareReceive(given))
+	require.NoError(t, c.SetEncryption(gopptp.Encryption{Send: &given}))
+	first := c.encryption.Send
+	given.Key = mppe.Key{}
+	require.Equal(t, key, first.Key)
+	require.NoError(t, c.SetEncryption(gopptp.Encryption{Receive: &mppe.Params{KeyLength: mppe.Key128, Key: key}}))
+	require.Zero(t, first.Key)
+	prepared, second := c.prepared, c.encryption.Receive
+	require.Equal(t, key, prepared.Key)
+	require.Equal(t, key, second.Key)
+	require.NoError(t, c.Close())
+	require.Zero(t, prepared.Key)
+	require.Zero(t, second.Key)
+}
