@@ -41,7 +41,7 @@ type worker struct {
 }
 
 const (
-	// maxRounds is how many batches are read before one is moved. What is read and
+	// maxRounds is how many batches are read before one is moved, at the most. What is read and
 	// not moved is the price of being fair: it is a small part of the cost of a
 	// packet, so that who sends too much has it dropped at little cost to others.
 	maxRounds = 4
@@ -87,9 +87,10 @@ func newWorker(p *Plane, o *outer, t *tunQueue, batch int) (*worker, error) {
 func (w *worker) run() {
 	busy := 0 // turns since the last wait
 	for !w.ended.Load() {
-		in, err := w.in()
+		// The first turn is for what has ended the wait.
+		in, err := w.in(busy > 0 || w.poller.mayBeReady(w.outer.raw.fd))
 		out := false
-		if err == nil && (w.outBacklog.Len() > 0 || w.poller.mayBeReady(w.tun.fd)) {
+		if err == nil && (busy > 0 || w.outBacklog.Len() > 0 || w.poller.mayBeReady(w.tun.fd)) {
 			out, err = w.out()
 		}
 		switch {
@@ -138,10 +139,20 @@ func (w *worker) count(s *Stats) {
 	s.TUN.Refused += w.tun.writeErr.Load()
 }
 
-// in moves packets from the peers to the host. It reports whether there were any.
+// rounds is how many batches are read before one is moved. With one call there is
+// nobody to be fair to.
+func (w *worker) rounds() int {
+	if w.plane.engine.Alone() {
+		return 1
+	}
+	return maxRounds
+}
+
+// in moves packets from the peers to the host, with raw those of the raw socket too.
+// It reports whether there were any.
 // Where there are more than a batch, they wait for their turn, but not if they are all
 // there are and of one call.
-func (w *worker) in() (bool, error) {
+func (w *worker) in(raw bool) (bool, error) {
 	if w.outer.changed() {
 		for w.inBacklog.Len() > 0 {
 			w.moveBacklogIn()
@@ -150,10 +161,10 @@ func (w *worker) in() (bool, error) {
 		w.outer.change()
 	}
 	w.arrivals = w.arrivals[:0]
-	for range maxRounds {
+	for range w.rounds() {
 		before := len(w.arrivals)
 		var err error
-		if w.arrivals, err = w.outer.receive(w.arrivals, w.poller.mayBeReady(w.outer.raw.fd)); err != nil {
+		if w.arrivals, err = w.outer.receive(w.arrivals, raw); err != nil {
 			return false, err
 		}
 		if len(w.arrivals)-before < w.batch {
@@ -211,7 +222,7 @@ func (w *worker) moveIn(batch []arrival) {
 func (w *worker) out() (bool, error) {
 	w.read = w.read[:0]
 	var err error
-	if w.read, err = w.tun.Read(w.read, w.slots, maxRounds*w.batch); err != nil {
+	if w.read, err = w.tun.Read(w.read, w.slots, w.rounds()*w.batch); err != nil {
 		return false, err
 	}
 	w.outbound = w.outbound[:0]

@@ -27,6 +27,9 @@ func (e *Engine) FlowOut(buf []byte) uint32 {
 	return uint32(uintptr(unsafe.Pointer(c))>>8) * 0x9e3779b1
 }
 
+// Alone reports whether there is one call at the most.
+func (e *Engine) Alone() bool { return e.demux.Len() <= 1 }
+
 // DropIn counts a packet from the wire that was dropped since others had to go
 // first. To the call it is also one that never came.
 func (e *Engine) DropIn(d *Datagram) {
