@@ -153,6 +153,15 @@ func Dial(ctx context.Context, addr string, cfg ClientConfig) (*Session, error) 
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
+	nc, err := connect(ctx, addr, &cfg)
+	if err != nil {
+		return nil, err
+	}
+	return newClient(&cfg, nc, newWorker(), newEventQueue(), nil).wait(ctx)
+}
+
+// connect makes the TCP connection.
+func connect(ctx context.Context, addr string, cfg *ClientConfig) (net.Conn, error) {
 	if _, _, err := net.SplitHostPort(addr); err != nil {
 		addr = net.JoinHostPort(addr, strconv.Itoa(DefaultPort))
 	}
@@ -160,17 +169,7 @@ func Dial(ctx context.Context, addr string, cfg ClientConfig) (*Session, error) 
 	if err != nil {
 		return nil, &SessionError{Stage: StateConnect, Cause: CauseConnect, Err: err}
 	}
-	c := newClient(&cfg, nc)
-	select {
-	case <-c.ready:
-		return c.session, nil
-	case <-c.session.done:
-		return nil, c.session.Err()
-	case <-ctx.Done():
-		c.session.post(func(now time.Time) { c.session.giveUp(ctx.Err(), now) })
-		<-c.session.done // bounded by the timers of an orderly end
-		return nil, c.session.Err()
-	}
+	return nc, nil
 }
 
 // client is a control connection of ours with its one session. Only its worker
@@ -181,6 +180,7 @@ type client struct {
 	worker  *worker
 	session *Session
 	ready   chan struct{} // closed when the session is up
+	dialer  *Dialer       // nil if the worker is for this session alone
 
 	conn    *pptp.Conn
 	asked   time.Time // our Start-Control-Connection-Request
@@ -199,8 +199,8 @@ var (
 	_ sessionRole  = (*client)(nil)
 )
 
-func newClient(cfg *ClientConfig, nc net.Conn) *client {
-	c := &client{cfg: cfg, worker: newWorker(), ready: make(chan struct{})}
+func newClient(cfg *ClientConfig, nc net.Conn, w *worker, events *eventQueue, d *Dialer) *client {
+	c := &client{cfg: cfg, worker: w, dialer: d, ready: make(chan struct{})}
 	c.config = sessionConfig{
 		dataplane:    cfg.Dataplane,
 		encryption:   cfg.Encryption,
@@ -210,7 +210,7 @@ func newClient(cfg *ClientConfig, nc net.Conn) *client {
 		setupTimeout: cfg.SetupTimeout,
 		greTimeout:   cfg.GRETimeout,
 		trace:        cfg.Trace,
-		events:       newDispatcher(cfg.Observer),
+		events:       &dispatcher{cfg.Observer, events},
 		role:         c,
 	}
 	local, remote := addrPort(nc.LocalAddr()), addrPort(nc.RemoteAddr())
@@ -233,6 +233,20 @@ func newClient(cfg *ClientConfig, nc net.Conn) *client {
 		c.session.arm()
 	})
 	return c
+}
+
+// wait returns when the session is up, or has ended.
+func (c *client) wait(ctx context.Context) (*Session, error) {
+	select {
+	case <-c.ready:
+		return c.session, nil
+	case <-c.session.done:
+		return nil, c.session.Err()
+	case <-ctx.Done():
+		c.session.post(func(now time.Time) { c.session.giveUp(ctx.Err(), now) })
+		<-c.session.done // bounded by the timers of an orderly end
+		return nil, c.session.Err()
+	}
 }
 
 // HandleEvent implements pptp.Handler.
@@ -292,6 +306,10 @@ func (c *client) HandleClose(_ *pptp.Conn, err error) {
 		s.drop(CauseControl, err, now)
 	}
 	s.closed(now)
+	if c.dialer != nil {
+		c.dialer.forget(c)
+		return
+	}
 	c.worker.loop.Close()
 }
 

@@ -29,57 +29,73 @@ type SessionEvent struct {
 	Err     error // with StateClosed: Session.Err
 }
 
-// dispatcher carries events to an Observer on a goroutine that exists only
-// while there are any.
+// dispatcher carries the events of sessions to their Observer.
 type dispatcher struct {
-	observer Observer
+	observer Observer // nil if nobody cares
+	queue    *eventQueue
+}
 
+func newDispatcher(o Observer) *dispatcher { return &dispatcher{o, newEventQueue()} }
+
+func (d *dispatcher) send(e SessionEvent) {
+	if d.observer != nil {
+		d.queue.send(observed{d.observer, e})
+	}
+}
+
+// flush waits until all events have been seen.
+func (d *dispatcher) flush() { d.queue.flush() }
+
+// observed is an event on its way to an Observer.
+type observed struct {
+	observer Observer
+	event    SessionEvent
+}
+
+// eventQueue has events seen on a goroutine that exists only while there are any.
+type eventQueue struct {
 	mu      sync.Mutex
-	queue   []SessionEvent
+	waiting []observed
 	running bool
 	idle    *sync.Cond
 }
 
-func newDispatcher(o Observer) *dispatcher {
-	d := &dispatcher{observer: o}
-	d.idle = sync.NewCond(&d.mu)
-	return d
+func newEventQueue() *eventQueue {
+	q := new(eventQueue)
+	q.idle = sync.NewCond(&q.mu)
+	return q
 }
 
-func (d *dispatcher) send(e SessionEvent) {
-	if d.observer == nil {
-		return
-	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.queue = append(d.queue, e)
-	if !d.running {
-		d.running = true
-		go d.run()
+func (q *eventQueue) send(o observed) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.waiting = append(q.waiting, o)
+	if !q.running {
+		q.running = true
+		go q.run()
 	}
 }
 
-func (d *dispatcher) run() {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	for len(d.queue) > 0 {
-		batch := d.queue
-		d.queue = nil
-		d.mu.Unlock()
-		for _, e := range batch {
-			d.observer.SessionEvent(e)
+func (q *eventQueue) run() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for len(q.waiting) > 0 {
+		batch := q.waiting
+		q.waiting = nil
+		q.mu.Unlock()
+		for _, o := range batch {
+			o.observer.SessionEvent(o.event)
 		}
-		d.mu.Lock()
+		q.mu.Lock()
 	}
-	d.running = false
-	d.idle.Broadcast()
+	q.running = false
+	q.idle.Broadcast()
 }
 
-// flush waits until all events have been seen.
-func (d *dispatcher) flush() {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	for d.running {
-		d.idle.Wait()
+func (q *eventQueue) flush() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for q.running {
+		q.idle.Wait()
 	}
 }
