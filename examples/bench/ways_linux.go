@@ -35,8 +35,8 @@ var ways = []way{
 	{name: naiveMPPE, kind: func(*options) tunnels.Kind { return tunnels.Naive(true) }},
 	{name: "naive clear", kind: func(*options) tunnels.Kind { return tunnels.Naive(false) }},
 
-	{name: "null, AF_XDP", kind: func(*options) tunnels.Kind { return tunnels.Null(true) }, stages: "profile"},
-	{name: "null, raw socket", kind: func(*options) tunnels.Kind { return tunnels.Null(false) }, stages: "profile"},
+	{name: "null, AF_XDP", kind: func(*options) tunnels.Kind { return tunnels.Null(true) }, stages: "latency|profile"},
+	{name: "null, raw socket", kind: func(*options) tunnels.Kind { return tunnels.Null(false) }, stages: "latency|profile"},
 
 	{name: ours + " MPPE, one worker", kind: gopptp(tunnels.Config{Plane: "one worker", MPPE: true}), extra: true},
 	{name: ours + " MPPE, raw socket, plain TUN", kind: gopptp(tunnels.Config{Plane: "plain TUN", MPPE: true}), extra: true},
