@@ -364,3 +364,29 @@ func TestNoSpillFails(t *testing.T) {
 		require.ErrorIs(t, err, gopptp.ErrCallRefused)
 	})
 }
+
+// A kernel that is slow has frames waiting when the call moves: they go first, and their
+// numbers are used up.
+func TestMoveOfASlowKernel(t *testing.T) {
+	for _, s := range settings {
+		s.keys = mppe.AllowKey56
+		t.Run(s.name, func(t *testing.T) {
+			inWorld(t, s, func(w *world, dial func() (*gopptp.Session, error), _ *gopptp.Server) {
+				w.mixed.OnOp(func(op kerneltest.Op, _ uint16) error {
+					switch op {
+					case kerneltest.OpAttachChannel, kerneltest.OpNewUnit:
+						time.Sleep(100 * time.Millisecond)
+					case kerneltest.OpWrite:
+						time.Sleep(10 * time.Millisecond)
+					}
+					return nil
+				})
+				n := w.watch(w.mixed.Addr())
+				session, err := dial()
+				require.NoError(t, err)
+				w.exchange(session)
+				n.requireGapless(t)
+			})
+		})
+	}
+}

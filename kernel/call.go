@@ -30,6 +30,7 @@ type call struct {
 	mu         sync.Mutex
 	operations []operation
 	running    bool
+	idle       sync.Cond // running has ended
 	closed     bool
 
 	// Operations alone touch these.
@@ -89,6 +90,7 @@ func (c *call) run() {
 		c.mu.Lock()
 		if len(c.operations) == 0 {
 			c.operations, c.running = nil, false
+			c.idle.Broadcast()
 			c.mu.Unlock()
 			return
 		}
@@ -129,9 +131,25 @@ func (c *call) tell(f func(h gopptp.CallHandler)) {
 // ID implements gopptp.Call.
 func (c *call) ID() uint16 { return c.id }
 
-// Sent is how many packets were sent by GRE: the next has the sequence number after it.
-// It counts no users' packets, and is for who takes over a call that has had none.
-func (c *call) Sent() uint32 { return c.sent.Load() }
+// Sent is how many packets were sent by GRE, once those are sent that wait: the next has
+// the sequence number after it. It counts no users' packets, and is for who takes over a
+// call that has had none.
+func (c *call) Sent() uint32 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for c.running {
+		c.idle.Wait()
+	}
+	return c.sent.Load()
+}
+
+// DeviceName is the name of the call's network device, or "" while there is none.
+func (c *call) DeviceName() string {
+	if u := c.device.Load(); u != nil {
+		return (*u).Name()
+	}
+	return ""
+}
 
 // Connect implements gopptp.Call. The error may be ErrCollision, and then the call may
 // be closed, or connected anew.

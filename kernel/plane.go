@@ -92,6 +92,7 @@ func (p *Plane) Open(cfg gopptp.CallConfig, h gopptp.CallHandler) (gopptp.Call, 
 		return nil, fmt.Errorf("kernel: a call between %v and %v: addresses are not IPv4", cfg.Local, cfg.Peer)
 	}
 	c := &call{plane: p, cfg: cfg, handler: h}
+	c.idle.L = &c.mu
 	p.mu.Lock()
 	if p.closed {
 		p.mu.Unlock()

@@ -49,7 +49,8 @@ type Handler interface {
 
 // Socket is a PPTP call of the kernel. Its methods are called one at a time.
 type Socket interface {
-	// Connect names the peer's call ID. It returns ErrCollision if that is taken.
+	// Connect names the peer's call ID. It returns ErrCollision if that is taken, and
+	// then hands up what came early.
 	Connect(peerID uint16) error
 	// AttachChannel has frames flow, after Connect.
 	AttachChannel() error

@@ -86,11 +86,11 @@ func (d *driver) add(s *socket) {
 
 // remove returns when the guard hands up nothing to s any more.
 func (d *driver) remove(s *socket) {
-	d.mu.Lock()
-	delete(d.sockets, s.id)
-	d.mu.Unlock()
 	d.guard.mu.Lock() // whoever was in it has left
-	d.guard.mu.Unlock()
+	defer d.guard.mu.Unlock()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	delete(d.sockets, s.id)
 }
 
 func (d *driver) socket(id uint16) *socket {

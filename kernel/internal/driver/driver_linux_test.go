@@ -55,8 +55,14 @@ func TestCallIDs(t *testing.T) {
 	require.ErrorIs(t, err, ErrIDInUse)
 	a.connect(t, 22)
 
+	// What came early is not lost when there is a collision.
 	other := hostA.bind(t, addrB, 12)
+	b := hostB.bind(t, addrA, 22)
+	b.connect(t, 12)
+	early := frame(ppp.ProtocolLCP, packet(ppp.ConfigureRequest)...)
+	require.NoError(t, b.socket.Write(early))
 	require.ErrorIs(t, other.socket.Connect(22), ErrCollision)
+	require.Equal(t, [][]byte{early}, other.take())
 	require.NoError(t, other.socket.Connect(23), "and it goes on")
 	require.NoError(t, other.socket.AttachChannel())
 
@@ -64,7 +70,6 @@ func TestCallIDs(t *testing.T) {
 	require.NoError(t, other.socket.Close())
 	again := hostA.bind(t, addrB, 12)
 	again.connect(t, 23)
-	_ = hostB
 }
 
 // begin has both ends encrypt both ways.
@@ -90,8 +95,8 @@ func TestEncryption(t *testing.T) {
 				attach(t, a, b)
 				at, to := a.udp(t, innerA), b.udp(t, innerB)
 				for i := range 300 {
-					require.True(t, passes(t, at, innerB, to, fmt.Sprint("there ", i)))
-					require.True(t, passes(t, to, innerA, at, fmt.Sprint("back ", i)))
+					passes(t, at, innerB, to, fmt.Sprint("there ", i))
+					passes(t, to, innerA, at, fmt.Sprint("back ", i))
 				}
 				s, err := a.unit.Stats()
 				require.NoError(t, err)
@@ -109,11 +114,11 @@ func TestEncryption(t *testing.T) {
 				link, err := b.ns.NL.LinkByName("outer")
 				require.NoError(t, err)
 				require.NoError(t, b.ns.NL.LinkSetDown(link))
-				require.False(t, passes(t, at, innerB, to, "lost"))
+				lost(t, at, innerB, to, "lost")
 				require.NoError(t, b.ns.NL.LinkSetUp(link))
 				b.take()
-				require.False(t, passes(t, at, innerB, to, "deaf"))
-				require.False(t, passes(t, at, innerB, to, "deaf still"))
+				lost(t, at, innerB, to, "deaf")
+				lost(t, at, innerB, to, "deaf still")
 				for _, f := range b.await(t, 1) {
 					require.Equal(t, byte(ppp.ProtocolCompressed), f[1])
 				}
@@ -125,7 +130,7 @@ func TestEncryption(t *testing.T) {
 				state, err = b.unit.Decryption()
 				require.NoError(t, err)
 				require.Equal(t, DecryptionWorks, state)
-				require.True(t, passes(t, at, innerB, to, "again"))
+				passes(t, at, innerB, to, "again")
 			})
 		}
 	}
@@ -165,14 +170,14 @@ func TestEncryptionAnew(t *testing.T) {
 			require.NoError(t, h.socket.SetFilter(Filter{NoClear: true}))
 		}
 		for range 10 {
-			require.True(t, passes(t, at, innerB, to, "there"))
-			require.True(t, passes(t, to, innerA, at, "back"))
+			passes(t, at, innerB, to, "there")
+			passes(t, to, innerA, at, "back")
 		}
 		if i == 3 { // one direction alone
 			require.NoError(t, a.unit.SetEncryption(nil, &down))
 			require.NoError(t, b.unit.SetEncryption(&down, nil))
-			require.False(t, passes(t, at, innerB, to, "in clear"))
-			require.True(t, passes(t, to, innerA, at, "back"))
+			lost(t, at, innerB, to, "in clear")
+			passes(t, to, innerA, at, "back")
 		}
 	}
 	a.await(t, 20)
@@ -193,21 +198,21 @@ func TestNoRestart(t *testing.T) {
 		f := ccp(code, option(params(mppe.Key128, false, 0))...)
 		require.NoError(t, b.socket.Write(f))
 		require.Equal(t, [][]byte{f}, a.await(t, 1), "%v", code)
-		require.True(t, passes(t, at, innerB, to, "encrypted still"))
+		passes(t, at, innerB, to, "encrypted still")
 	}
 	// Other packets of CCP go their usual way.
 	f := ccp(ppp.ConfigureAck, option(params(mppe.Key128, false, 0))...)
 	require.NoError(t, b.socket.Write(f))
 	require.Equal(t, [][]byte{f}, a.await(t, 1))
-	require.True(t, passes(t, at, innerB, to, "encrypted still"))
+	passes(t, at, innerB, to, "encrypted still")
 
 	// Without the filter the kernel stops encrypting, and b does not take it.
 	require.NoError(t, a.socket.SetFilter(Filter{NoClear: true}))
 	require.NoError(t, b.socket.Write(ccp(ppp.ConfigureRequest)))
 	a.await(t, 1)
-	require.False(t, passes(t, at, innerB, to, "in clear"))
+	lost(t, at, innerB, to, "in clear")
 	require.NoError(t, b.socket.SetFilter(Filter{}))
-	require.True(t, passes(t, at, innerB, to, "in clear"))
+	passes(t, at, innerB, to, "in clear")
 }
 
 func TestNoClear(t *testing.T) {
@@ -219,13 +224,13 @@ func TestNoClear(t *testing.T) {
 	for _, h := range []ppp.HeaderCompression{{}, {Protocol: true}, {AddressControl: true}, {Protocol: true, AddressControl: true}} {
 		require.NoError(t, a.socket.SetHeader(h))
 		require.NoError(t, b.socket.SetFilter(Filter{NoClear: true}))
-		require.False(t, passes(t, at, innerB, to, "in clear"))
+		lost(t, at, innerB, to, "in clear")
 		// Control frames are always clear.
 		f := frame(ppp.ProtocolIPCP, packet(ppp.ConfigureRequest)...)
 		require.NoError(t, a.socket.Write(f))
 		require.Equal(t, [][]byte{f}, b.await(t, 1))
 		require.NoError(t, b.socket.SetFilter(Filter{}))
-		require.True(t, passes(t, at, innerB, to, "allowed"))
+		passes(t, at, innerB, to, "allowed")
 	}
 }
 
@@ -235,13 +240,13 @@ func TestPass(t *testing.T) {
 	b.newUnit(t)
 	attach(t, a, b)
 	at, to := a.udp(t, innerA), b.udp(t, innerB)
-	require.True(t, passes(t, at, innerB, to, "open"))
+	passes(t, at, innerB, to, "open")
 	require.NoError(t, a.unit.Pass(false, false))
-	require.False(t, passes(t, at, innerB, to, "shut"))
-	require.False(t, passes(t, to, innerA, at, "shut"))
+	lost(t, at, innerB, to, "shut")
+	lost(t, to, innerA, at, "shut")
 	require.NoError(t, a.unit.Pass(true, false))
-	require.True(t, passes(t, at, innerB, to, "open"))
-	require.True(t, passes(t, to, innerA, at, "open"))
+	passes(t, at, innerB, to, "open")
+	passes(t, to, innerA, at, "open")
 }
 
 func TestDevice(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"github.com/vishvananda/netlink"
@@ -209,18 +210,33 @@ func (e *end) udp(t testing.TB, local netip.Addr) int {
 	return fd
 }
 
-// passes reports whether a user's packet gets from a to b, tried once.
-func passes(t testing.TB, from int, to netip.Addr, at int, text string) bool {
+// arrives reports whether a user's packet gets from one socket to another, sent once.
+func arrives(t testing.TB, from int, to netip.Addr, at int, text string, patience time.Duration) bool {
 	t.Helper()
 	require.NoError(t, unix.Sendto(from, []byte(text), 0, &unix.SockaddrInet4{Addr: to.As4(), Port: 9}))
-	poll := []unix.PollFd{{Fd: int32(at), Events: unix.POLLIN}}
-	n, err := unix.Poll(poll, 200)
-	if errors.Is(err, unix.EINTR) || n == 0 {
-		return false
-	}
 	buf := make([]byte, 2048)
-	n, err = unix.Read(at, buf)
-	require.NoError(t, err)
-	require.Equal(t, text, string(buf[:n]))
-	return true
+	for end := time.Now().Add(patience); time.Now().Before(end); {
+		poll := []unix.PollFd{{Fd: int32(at), Events: unix.POLLIN}}
+		if n, err := unix.Poll(poll, 50); n == 0 || errors.Is(err, unix.EINTR) {
+			continue
+		}
+		n, err := unix.Read(at, buf)
+		require.NoError(t, err)
+		if string(buf[:n]) == text {
+			return true
+		}
+	}
+	return false
+}
+
+// passes requires that it does, however long it takes.
+func passes(t testing.TB, from int, to netip.Addr, at int, text string) {
+	t.Helper()
+	require.True(t, arrives(t, from, to, at, text, 5*time.Second), "%q is lost", text)
+}
+
+// lost requires that it does not.
+func lost(t testing.TB, from int, to netip.Addr, at int, text string) {
+	t.Helper()
+	require.False(t, arrives(t, from, to, at, text, 200*time.Millisecond), "%q has come", text)
 }

@@ -89,18 +89,31 @@ func (s *socket) Connect(peerID uint16) error {
 	addr := sockaddr(peerID, s.peer)
 	// The channel that this makes belongs to the thread's namespace.
 	err := s.driver.inNamespace(func() error { return call("connect", unix.SYS_CONNECT, s.fd, &addr) })
-	if errors.Is(err, unix.EALREADY) {
-		return fmt.Errorf("%w: %v, %d", ErrCollision, s.peer, peerID)
-	}
-	if err == nil {
+	switch {
+	case err == nil:
 		// What the kernel has thrown away, the guard has got by now.
 		s.driver.guard.barrier(func() {
 			s.mu.Lock()
 			s.connected = true
 			s.mu.Unlock()
 		})
+	case errors.Is(err, unix.EALREADY):
+		// Somebody else may take the call over.
+		s.driver.guard.barrier(s.deliverEarly)
+		return fmt.Errorf("%w: %v, %d", ErrCollision, s.peer, peerID)
 	}
 	return err
+}
+
+// deliverEarly hands up what has come before the call was connected.
+func (s *socket) deliverEarly() {
+	s.mu.Lock()
+	early := s.early
+	s.early = nil
+	s.mu.Unlock()
+	for _, frame := range early {
+		s.handler.Frame(frame)
+	}
 }
 
 // AttachChannel implements Socket.
@@ -115,10 +128,7 @@ func (s *socket) AttachChannel() error {
 	if err != nil {
 		return err
 	}
-	for _, frame := range s.early {
-		s.handler.Frame(frame)
-	}
-	s.early = nil
+	s.deliverEarly()
 	return s.driver.poller.add(s.channel.fd, &s.channel.source)
 }
 
