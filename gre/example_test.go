@@ -26,7 +26,8 @@ func Example() {
 
 	// The peer's.
 	var calls gre.Demux[string]
-	if err := calls.Insert(netip.MustParseAddr("192.0.2.1"), 0x1234, "the call"); err != nil {
+	local, peer := netip.MustParseAddr("192.0.2.2"), netip.MustParseAddr("192.0.2.1")
+	if err := calls.Insert(local, peer, 0x1234, "the call"); err != nil {
 		fmt.Println(err)
 		return
 	}
@@ -36,7 +37,7 @@ func Example() {
 		fmt.Println(err)
 		return
 	}
-	call, ok := calls.Lookup(netip.MustParseAddr("192.0.2.1"), got.CallID)
+	call, ok := calls.Lookup(local, peer, got.CallID)
 	fmt.Println(call, ok, got.Sequence, len(packet[n:][:got.PayloadLength]))
 	// Output:
 	// 30 01 88 0b 00 0c 12 34 00 00 00 00 ff 03 c0 21 09 01 00 08 00 00 00 00

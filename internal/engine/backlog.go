@@ -36,7 +36,7 @@ func (e *Engine) DropIn(d *Datagram) {
 	if len(d.Data) < gre.MinHeaderLen {
 		return
 	}
-	if c, ok := e.demux.Lookup(d.Peer, binary.BigEndian.Uint16(d.Data[6:])); ok {
+	if c, ok := e.demux.Lookup(d.Local, d.Peer, binary.BigEndian.Uint16(d.Data[6:])); ok {
 		c.rare.queue.Add(1)
 	}
 }

@@ -57,7 +57,7 @@ func TestAcknowledgementsOfACrowd(t *testing.T) {
 		}
 		for _, c := range all {
 			h := gre.Header{CallID: c.ID(), HasSequence: true}
-			e.Inbound([]Datagram{{Peer: peerAddr, Data: h.Append(nil)}})
+			e.Inbound([]Datagram{{Local: localAddr, Peer: peerAddr, Data: h.Append(nil)}})
 		}
 		require.NoError(t, all[0].Close())
 		time.Sleep(gre.DefaultAckDelay - 1)

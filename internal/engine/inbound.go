@@ -171,7 +171,7 @@ func (e *Engine) arrive(b *inBatch, batch []Datagram) (n int) {
 			continue
 		}
 		var ok bool
-		if a.call, ok = e.demux.Lookup(d.Peer, a.header.CallID); !ok {
+		if a.call, ok = e.demux.Lookup(d.Local, d.Peer, a.header.CallID); !ok {
 			e.stats.unknownCall.Add(1)
 			continue
 		}
