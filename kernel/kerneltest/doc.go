@@ -8,9 +8,9 @@
 //
 // What the kernel is like is modelled, as far as a data plane sees it: call IDs and
 // their collisions, GRE numbers, which frames go where, what a unit makes of packets of
-// CCP that pass by, Linux's own MPPE, addresses and routes, and the time that closing
-// takes. It is as heedless as the real one: what it is not told to hold back, it sends
-// in clear.
+// CCP that pass by, that it has no channel while its encryption is set, Linux's own MPPE,
+// addresses and routes, and the time that closing takes. It is as heedless as the real
+// one: what it is not told to hold back, it sends in clear.
 //
 // Tests make it fail by [Options], [Host.Fail], [Host.OnOp] and [Host.RemoveDevice], and
 // look at [Host.Devices] and, at the end, [Host.Leaks].

@@ -92,16 +92,18 @@ func inRig(t *testing.T, f func(*testing.T, *rig)) {
 			require.NoError(t, e.socket.Connect(peer))
 			require.NoError(t, e.socket.AttachChannel())
 		}
-		f(t, r)
-		for _, e := range []*end{r.server, r.client} {
-			if e.unit != nil {
-				require.NoError(t, e.unit.Close())
+		defer r.net.Close()
+		defer func() {
+			for _, e := range []*end{r.server, r.client} {
+				if e.unit != nil {
+					require.NoError(t, e.unit.Close())
+				}
+				require.NoError(t, e.socket.Close())
+				require.NoError(t, e.driver.Close())
+				require.Zero(t, e.host.Leaks())
 			}
-			require.NoError(t, e.socket.Close())
-			require.NoError(t, e.driver.Close())
-			require.Zero(t, e.host.Leaks())
-		}
-		r.net.Close()
+		}()
+		f(t, r)
 	})
 }
 
