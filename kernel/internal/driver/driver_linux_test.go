@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"github.com/vishvananda/netlink"
@@ -116,6 +117,12 @@ func TestEncryption(t *testing.T) {
 				require.NoError(t, b.ns.NL.LinkSetDown(link))
 				lost(t, at, innerB, to, "lost")
 				require.NoError(t, b.ns.NL.LinkSetUp(link))
+				// The other end takes its time to find out.
+				nstest.Eventually(t, "the network to be back", func() bool {
+					require.NoError(t, a.socket.Write(frame(ppp.ProtocolLCP, packet(ppp.EchoRequest, 1, 2, 3, 4)...)))
+					return len(b.take()) > 0
+				})
+				time.Sleep(50 * time.Millisecond)
 				b.take()
 				lost(t, at, innerB, to, "deaf")
 				lost(t, at, innerB, to, "deaf still")
