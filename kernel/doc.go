@@ -30,6 +30,8 @@
 //   - The maximum segment size of TCP connections is left alone. Where they are
 //     forwarded, have nftables or iptables clamp it, to the MTU of the route.
 //   - IPv6 is not carried: of a Network with both, IPv4 is attached.
+//   - Routes into a tunnel that cover the peer's outer address, as a default route does,
+//     need a longer one to it on the host: none is added.
 //   - A device a session: with thousands, whatever lists or follows the host's devices
 //     becomes slow. Connect looks through all calls of the host, and what ends a call
 //     waits for other processors, some milliseconds; that happens off the session's

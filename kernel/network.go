@@ -75,7 +75,9 @@ func (c *call) Attach(n gopptp.Network) error {
 			err = c.configure(want)
 		}
 		if err == nil {
-			err = c.pass()
+			if err = c.pass(); err != nil {
+				_ = c.takeDown()
+			}
 		}
 		if err != nil {
 			err = fmt.Errorf("kernel: %w", err)

@@ -115,20 +115,29 @@ const maxForeign = 256
 
 // bind finds a call ID for c.
 func (c *call) bind() error {
+	ids := &c.plane.ids
+	// What others have is not tried twice.
+	var foreign []uint16
+	defer func() {
+		for _, id := range foreign {
+			ids.give(id)
+		}
+	}()
 	for range maxForeign {
-		id, ok := c.plane.ids.take()
+		id, ok := ids.take()
 		if !ok {
-			return ErrNoCallID
+			break
 		}
 		socket, err := c.plane.driver.Bind(c.cfg.Local, c.cfg.Peer, id, c)
-		if err == nil {
+		switch {
+		case err == nil:
 			c.id, c.socket = id, socket
 			return nil
-		}
-		c.plane.ids.give(id)
-		if !errors.Is(err, driver.ErrIDInUse) {
+		case !errors.Is(err, driver.ErrIDInUse):
+			ids.give(id)
 			return fmt.Errorf("kernel: open a call: %w", err)
 		}
+		foreign = append(foreign, id)
 	}
 	return ErrNoCallID
 }
