@@ -49,6 +49,12 @@
 // its public address as its inner one, as some do, gets no route to it through
 // the tunnel.
 //
+// # Packets of the process itself
+//
+// With [Options.Device] there is no TUN device, and no address or route of the host is
+// touched: users' packets come from the process ([Plane.Send]) and go to it. So a
+// program can be the host behind the tunnels, or tens of thousands of them.
+//
 // # IPv6
 //
 // IPv6 in the tunnels is for sessions that have agreed on it, on a kernel that has

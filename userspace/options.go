@@ -11,6 +11,14 @@ import (
 	"strings"
 )
 
+// Device is a host's side of the tunnels that is within the process. It takes the
+// users' packets out of them; [Plane.Send] is the other direction.
+type Device interface {
+	// Deliver takes IP packets. It may change them in place, is called from several
+	// goroutines, must not keep packets, and must not block for long.
+	Deliver(packets [][]byte)
+}
+
 // Options say how [Open] makes a data plane. The zero value is useful.
 type Options struct {
 	// TUNName names the TUN device, in at most 15 octets. A "%d" in it stands
@@ -32,6 +40,11 @@ type Options struct {
 	// removed with it. Not the default route. Prefixes and addresses of IPv6 need
 	// a kernel with IPv6.
 	Prefixes []netip.Prefix
+	// Device, if not nil, takes the place of the TUN device: users' packets come from
+	// this process and go to it, past the host's network stack. Nothing of the host is
+	// changed, and of the privileges CAP_NET_RAW is enough. TUNName, MTU, Addresses,
+	// Prefixes and NoOffload say nothing then, and must not be set.
+	Device Device
 	// NoMSSClamp leaves the maximum segment size of TCP connections in the
 	// tunnels alone. Otherwise it is lowered to what fits.
 	NoMSSClamp bool
@@ -118,6 +131,9 @@ func (o *Options) Validate() error {
 	if strings.ContainsAny(o.TUNName, "/: \t\n\v\f\r\x00") || o.TUNName == "." || o.TUNName == ".." ||
 		strings.Contains(strings.Replace(o.TUNName, "%d", "", 1), "%") {
 		bad("TUNName", "%q cannot be the name of a device", o.TUNName)
+	}
+	if o.Device != nil && (o.TUNName != "" || o.MTU != 0 || len(o.Addresses)+len(o.Prefixes) > 0 || o.NoOffload) {
+		bad("Device", "leaves no TUN device for TUNName, MTU, Addresses, Prefixes or NoOffload")
 	}
 	if o.MTU != 0 && (o.MTU < minMTU || o.MTU > maxMTU) {
 		bad("MTU", "%d is not within %d and %d", o.MTU, minMTU, maxMTU)

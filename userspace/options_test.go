@@ -1,11 +1,24 @@
 package userspace
 
 import (
+	"bytes"
 	"net/netip"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 )
+
+// packetsDevice is a Device that keeps copies of packets.
+type packetsDevice chan []byte
+
+func (d packetsDevice) Deliver(packets [][]byte) {
+	for _, p := range packets {
+		select {
+		case d <- bytes.Clone(p):
+		default:
+		}
+	}
+}
 
 func TestOptionsValidate(t *testing.T) {
 	prefix := netip.MustParsePrefix
@@ -22,6 +35,7 @@ func TestOptionsValidate(t *testing.T) {
 			prefix("2001:db8::/48"),
 		}},
 		"addresses": {Addresses: []netip.Addr{netip.MustParseAddr("10.8.0.1"), netip.MustParseAddr("2001:db8::1")}},
+		"device":    {Device: make(packetsDevice), Workers: 2, XDP: XDPOff},
 	} {
 		require.NoError(t, o.Validate(), name)
 	}
@@ -52,6 +66,8 @@ func TestOptionsValidate(t *testing.T) {
 		"small receive":  {Options{ReceiveBuffer: 1}, "ReceiveBuffer"},
 		"negative":       {Options{SendBuffer: -1}, "SendBuffer"},
 		"no range":       {Options{FirstCallID: 8, LastCallID: 7}, "LastCallID"},
+		"two devices":    {Options{Device: make(packetsDevice), TUNName: "pptp0"}, "Device"},
+		"device, routed": {Options{Device: make(packetsDevice), Prefixes: []netip.Prefix{prefix("10.8.0.0/16")}}, "Device"},
 		"endless buffer": {Options{SendBuffer: 1<<30 + 1}, "SendBuffer"},
 	} {
 		err := c.opts.Validate()

@@ -17,11 +17,14 @@ type Plane struct {
 	log     *slog.Logger
 	engine  *engine.Engine
 	workers []*worker
-	tun     *tunDevice
 	fast    *fastPath // nil without AF_XDP
+
+	// nil with Options.Device
+	tun     *tunDevice
 	netlink *netlinkConfig
 	network *network
-	outer   peerSet
+
+	outer peerSet
 
 	admitted admission
 
@@ -39,7 +42,7 @@ type Plane struct {
 var _ gopptp.Dataplane = (*Plane)(nil)
 
 // Open makes a data plane in the network namespace of the calling thread, with
-// a new TUN device. There is to be one in a namespace: each gets a copy of every
+// a new TUN device unless [Options.Device] takes its place. There is to be one in a namespace: each gets a copy of every
 // GRE packet.
 func Open(opts Options) (*Plane, error) {
 	if err := opts.Validate(); err != nil {
@@ -57,10 +60,14 @@ func Open(opts Options) (*Plane, error) {
 	p := &Plane{log: opts.Logger, calls: make(map[*call]struct{})}
 	p.admitted.all = callIDs{first: opts.FirstCallID, last: opts.LastCallID}
 	var err error
-	if p.tun, err = openTUN(tunConfig{opts.TUNName, opts.Workers, opts.Batch, !opts.NoOffload}); err != nil {
-		return fail(err)
+	queues := make([]*tunQueue, opts.Workers)
+	if opts.Device == nil {
+		if p.tun, err = openTUN(tunConfig{opts.TUNName, opts.Workers, opts.Batch, !opts.NoOffload}); err != nil {
+			return fail(err)
+		}
+		undo = append(undo, p.tun.Close)
+		queues = p.tun.queues
 	}
-	undo = append(undo, p.tun.Close)
 	if opts.XDP != XDPOff {
 		p.fast, err = newFastPath(&opts)
 		switch {
@@ -72,29 +79,33 @@ func Open(opts Options) (*Plane, error) {
 			p.log.Info("userspace: no AF_XDP, raw sockets are used", "err", err)
 		}
 	}
-	for i, queue := range p.tun.queues {
-		w, err := p.newWorker(share{i, len(p.tun.queues)}, queue, &opts)
+	for i, queue := range queues {
+		w, err := p.newWorker(share{i, len(queues)}, queue, &opts)
 		if err != nil {
 			return fail(err)
 		}
 		p.workers = append(p.workers, w)
 		undo = append(undo, w.close)
 	}
-	if p.netlink, err = openNetlink(p.tun.name); err != nil {
-		return fail(err)
-	}
-	undo = append(undo, p.netlink.close)
-	if err := p.netlink.up(opts.MTU, opts.Prefixes); err != nil {
-		return fail(err)
-	}
-	p.network = newNetwork(p.netlink, &opts, &p.outer)
-	p.network.ipv6 = p.netlink.ipv6
-	if err := p.network.keep(opts.Addresses); err != nil {
-		return fail(err)
+	var inside engine.Host = ownHost{opts.Device}
+	if opts.Device == nil {
+		if p.netlink, err = openNetlink(p.tun.name); err != nil {
+			return fail(err)
+		}
+		undo = append(undo, p.netlink.close)
+		if err := p.netlink.up(opts.MTU, opts.Prefixes); err != nil {
+			return fail(err)
+		}
+		p.network = newNetwork(p.netlink, &opts, &p.outer)
+		p.network.ipv6 = p.netlink.ipv6
+		if err := p.network.keep(opts.Addresses); err != nil {
+			return fail(err)
+		}
+		inside = host{queues[0], p.network}
 	}
 	p.engine = engine.New(engine.Config{
 		// What belongs to no worker is little.
-		Wire: p.workers[0].outer, Host: host{p.workers[0].tun, p.network},
+		Wire: p.workers[0].outer, Host: inside,
 		NoMSSClamp: opts.NoMSSClamp, FlowControl: opts.FlowControl,
 		FirstCallID: opts.FirstCallID, LastCallID: opts.LastCallID,
 	})
@@ -103,7 +114,11 @@ func Open(opts Options) (*Plane, error) {
 	}
 	for _, w := range p.workers {
 		p.admitted.sockets = append(p.admitted.sockets, w.outer.raw)
-		w.port = p.engine.NewPort(w.outer, w.tun)
+		if w.tun != nil {
+			w.port = p.engine.NewPort(w.outer, w.tun)
+		} else {
+			w.port = p.engine.NewPort(w.outer, opts.Device)
+		}
 		p.running.Go(w.run)
 	}
 	return p, nil
@@ -128,6 +143,22 @@ type host struct {
 	*tunQueue
 	*network
 }
+
+// ownHost is a host that is within the process, and has nothing to set up.
+type ownHost struct{ Device }
+
+func (ownHost) Attach(gopptp.Network) error { return nil }
+func (ownHost) Detach(gopptp.Network)       {}
+
+// Send takes IP packets from [Options.Device] into the tunnels. Each slice begins
+// [Headroom] octets before its packet; it may be changed in place, and is not kept. The
+// destination says which tunnel it is, and where it is behind several, as the server is
+// behind those of its clients, the source does. What has no way to go, or does not fit a
+// queue, is dropped and counted. It may be called from several goroutines.
+func (p *Plane) Send(packets [][]byte) { p.engine.Outbound(packets) }
+
+// Headroom is what Send wants in front of a packet, in octets.
+const Headroom = engine.Headroom
 
 // Open implements gopptp.Dataplane.
 func (p *Plane) Open(cfg gopptp.CallConfig, h gopptp.CallHandler) (gopptp.Call, error) {
@@ -197,7 +228,9 @@ func (p *Plane) Close() error {
 		p.mu.Unlock()
 		// Removing what sessions added one by one would take seconds at scale,
 		// and the kernel does it when the device goes.
-		p.network.close()
+		if p.network != nil {
+			p.network.close()
+		}
 		_ = p.engine.Close()
 		for _, w := range p.workers {
 			w.stop()
@@ -209,16 +242,23 @@ func (p *Plane) Close() error {
 		for _, w := range p.workers {
 			w.close()
 		}
-		p.tun.Close()
-		p.netlink.close()
+		if p.tun != nil {
+			p.tun.Close()
+			p.netlink.close()
+		}
 	})
 	return nil
 }
 
 var errPlaneClosed = fmt.Errorf("userspace: data plane: %w", net.ErrClosed)
 
-// DeviceName is the name of the TUN device.
-func (p *Plane) DeviceName() string { return p.tun.name }
+// DeviceName is the name of the TUN device; empty if there is none.
+func (p *Plane) DeviceName() string {
+	if p.tun == nil {
+		return ""
+	}
+	return p.tun.name
+}
 
 // Stats returns the counters. After Close, those of the kernel are zero.
 func (p *Plane) Stats() Stats {

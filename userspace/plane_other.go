@@ -34,6 +34,12 @@ func (p *Plane) Adopt(gopptp.CallConfig, Adopted, gopptp.CallHandler) (gopptp.Ca
 	return nil, errSystem
 }
 
+// Send does nothing.
+func (p *Plane) Send(packets [][]byte) {}
+
+// Headroom is what Send wants in front of a packet, in octets.
+const Headroom = 32
+
 // Close does nothing.
 func (p *Plane) Close() error { return nil }
 

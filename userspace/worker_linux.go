@@ -21,7 +21,7 @@ import (
 type worker struct {
 	plane  *Plane
 	outer  *outer
-	tun    *tunQueue
+	tun    *tunQueue // nil with Options.Device
 	port   *engine.Port
 	batch  int
 	poller *poller
@@ -90,7 +90,7 @@ func (w *worker) run() {
 		// The first turn is for what has ended the wait.
 		in, err := w.in(busy > 0 || w.poller.mayBeReady(w.outer.raw.fd))
 		out := false
-		if err == nil && (busy > 0 || w.outBacklog.Len() > 0 || w.poller.mayBeReady(w.tun.fd)) {
+		if err == nil && w.tun != nil && (busy > 0 || w.outBacklog.Len() > 0 || w.poller.mayBeReady(w.tun.fd)) {
 			out, err = w.out()
 		}
 		switch {
@@ -133,6 +133,9 @@ func (w *worker) close() {
 // count adds the worker's counters to s.
 func (w *worker) count(s *Stats) {
 	w.outer.raw.count(&s.GRE)
+	if w.tun == nil {
+		return
+	}
 	s.TUN.Received += w.tun.read.Load()
 	s.TUN.TooLarge += w.tun.tooLarge.Load()
 	s.TUN.Sent += w.tun.written.Load()
@@ -310,7 +313,9 @@ func (w *worker) hasRoom() bool {
 // wait returns when there may be something to do.
 func (w *worker) wait() {
 	w.outer.armReceive(w.poller)
-	w.poller.arm(w.tun.fd, unix.EPOLLIN)
+	if w.tun != nil {
+		w.poller.arm(w.tun.fd, unix.EPOLLIN)
+	}
 	if w.outBacklog.Len() == 0 {
 		w.poller.wait(0)
 	} else {

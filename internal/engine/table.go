@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"cmp"
 	"net/netip"
 	"slices"
 	"sort"
@@ -47,8 +46,10 @@ type tableKey struct{ octet, bits uint8 }
 // tableRoute is who has one prefix. It is replaced, never changed, and never
 // empty.
 type tableRoute struct {
-	calls []tableCall // sorted by local address
-	last  *call
+	groups [][]tableCall // sorted by local address, each and together; none is empty
+	last   *call         // the newest
+	count  int           // of calls
+	order  uint64        // of the newest that there ever was
 }
 
 type tableCall struct {
@@ -85,7 +86,7 @@ func (t *table) lookup(dst, src []byte) *call {
 	switch {
 	case best == nil:
 		return nil
-	case len(best.calls) == 1:
+	case best.count == 1:
 		return best.last
 	}
 	return best.from(src)
@@ -95,24 +96,39 @@ func (t *table) lookup(dst, src []byte) *call {
 // all: it is a peer that has come back before its old session was found to be
 // dead.
 func (r *tableRoute) from(src []byte) *call {
-	i := sort.Search(len(r.calls), func(i int) bool { return r.calls[i].local > string(src) })
-	if i > 0 && r.calls[i-1].local == string(src) {
-		return r.calls[i-1].call
+	g := sort.Search(len(r.groups), func(i int) bool { return r.groups[i][0].local > string(src) }) - 1
+	if g < 0 {
+		return r.last
+	}
+	calls := r.groups[g]
+	i := sort.Search(len(calls), func(i int) bool { return calls[i].local > string(src) })
+	if calls[i-1].local == string(src) {
+		return calls[i-1].call
 	}
 	return r.last
 }
 
+// maxGroup bounds what a change of a route with many calls has to copy.
+const maxGroup = 256
+
 // with returns r, which may be nil, with one more call.
 func (r *tableRoute) with(c tableCall) *tableRoute {
-	var calls []tableCall
-	if r != nil {
-		calls = r.calls
-		for _, o := range calls {
-			c.order = max(c.order, o.order+1)
-		}
+	if r == nil {
+		return &tableRoute{groups: [][]tableCall{{c}}, last: c.call, count: 1}
 	}
+	n := &tableRoute{last: c.call, count: r.count + 1, order: r.order + 1}
+	c.order = n.order
+	g := max(sort.Search(len(r.groups), func(i int) bool { return r.groups[i][0].local > c.local })-1, 0)
+	calls := r.groups[g]
 	i := sort.Search(len(calls), func(i int) bool { return calls[i].local > c.local })
-	return &tableRoute{calls: slices.Insert(slices.Clone(calls), i, c), last: c.call}
+	calls = slices.Insert(slices.Clone(calls), i, c)
+	if len(calls) <= maxGroup {
+		n.groups = slices.Clone(r.groups)
+		n.groups[g] = calls
+	} else {
+		n.groups = slices.Concat(r.groups[:g], [][]tableCall{calls[:maxGroup/2], calls[maxGroup/2:]}, r.groups[g+1:])
+	}
+	return n
 }
 
 // without returns r, which may be nil, without one call, or nil if it was the
@@ -121,16 +137,38 @@ func (r *tableRoute) without(c tableCall) *tableRoute {
 	if r == nil {
 		return nil
 	}
-	i := slices.IndexFunc(r.calls, func(o tableCall) bool { return o.call == c.call && o.local == c.local })
-	switch {
-	case i < 0:
-		return r
-	case len(r.calls) == 1:
-		return nil
+	// Calls with one local address may be in several groups.
+	g := max(sort.Search(len(r.groups), func(i int) bool { return r.groups[i][0].local >= c.local })-1, 0)
+	for ; g < len(r.groups) && r.groups[g][0].local <= c.local; g++ {
+		i := slices.IndexFunc(r.groups[g], func(o tableCall) bool { return o.call == c.call && o.local == c.local })
+		if i < 0 {
+			continue
+		}
+		if r.count == 1 {
+			return nil
+		}
+		n := &tableRoute{last: r.last, count: r.count - 1, order: r.order, groups: slices.Clone(r.groups)}
+		if n.groups[g] = slices.Delete(slices.Clone(r.groups[g]), i, i+1); len(n.groups[g]) == 0 {
+			n.groups = slices.Delete(n.groups, g, g+1)
+		}
+		if c.call == r.last {
+			n.last = n.newest()
+		}
+		return n
 	}
-	calls := slices.Delete(slices.Clone(r.calls), i, i+1)
-	last := slices.MaxFunc(calls, func(a, b tableCall) int { return cmp.Compare(a.order, b.order) })
-	return &tableRoute{calls: calls, last: last.call}
+	return r
+}
+
+func (r *tableRoute) newest() *call {
+	var last tableCall
+	for _, calls := range r.groups {
+		for _, c := range calls {
+			if last.call == nil || c.order > last.order {
+				last = c
+			}
+		}
+	}
+	return last.call
 }
 
 // insert routes p to c, which has the given local address.

@@ -115,6 +115,45 @@ func testTable(t *testing.T, random *rand.Rand, f family) {
 	}
 }
 
+// Very many sessions to one server, whose address is behind all of them: some of them
+// have a local address in common.
+func TestTableSharedPrefix(t *testing.T) {
+	random := rand.New(rand.NewPCG(3, 4))
+	prefix := netip.MustParsePrefix("10.0.0.1/32")
+	var table table
+	var want naive
+	most := 0
+	for growing := true; ; {
+		if growing && len(want) == 2000 {
+			growing = false
+		}
+		if random.IntN(5) > 0 == growing || len(want) == 0 {
+			r := naiveRoute{prefix, fmt.Sprint(random.IntN(900)), new(call)}
+			table.insert(r.prefix, r.local, r.call)
+			want = append(want, r)
+		} else {
+			i := random.IntN(len(want))
+			if random.IntN(4) == 0 {
+				i = len(want) - 1 // the newest
+			}
+			table.remove(prefix, want[i].local, want[i].call)
+			want = append(want[:i], want[i+1:]...)
+		}
+		if !growing && len(want) == 0 {
+			break
+		}
+		most = max(most, len(want))
+		for range 3 {
+			src := fmt.Sprint(random.IntN(1000))
+			if table.lookup([]byte{10, 0, 0, 1}, []byte(src)) != want.lookup(prefix.Addr(), src) {
+				t.Fatalf("from %q: wrong call of %d", src, len(want))
+			}
+		}
+	}
+	require.Greater(t, most, 4*maxGroup)
+	require.Zero(t, table.root[ipv4].children, "no node is left")
+}
+
 // Lookups find what stays while all around it changes.
 func TestTableConcurrent(t *testing.T) {
 	var table table
@@ -189,5 +228,27 @@ func BenchmarkTableInsertRemove(b *testing.B) {
 	for range b.N {
 		t.insert(p, locals[2], c)
 		t.remove(p, locals[2], c)
+	}
+}
+
+// The sessions of one client, all to the same server.
+func BenchmarkTableInsertRemoveShared(b *testing.B) {
+	for _, calls := range []int{1, 1000, 50_000} {
+		b.Run(fmt.Sprint(calls), func(b *testing.B) {
+			var t table
+			c := new(call)
+			p := netip.MustParsePrefix("10.0.0.1/32")
+			local := func(i int) string { return string([]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}) }
+			for i := range calls {
+				t.insert(p, local(i*2), c)
+			}
+			b.ResetTimer()
+			b.ReportAllocs()
+			for i := range b.N {
+				l := local(i % calls * 2 * 7919 % (2 * calls))
+				t.insert(p, l, c)
+				t.remove(p, l, c)
+			}
+		})
 	}
 }
