@@ -9,17 +9,19 @@ import (
 
 // TestClient has our client call pptpd with pppd.
 func TestClient(t *testing.T) {
-	lab(t, environment{kind: umlKernel, limit: 4 * time.Minute, ours: true}, func(t *testing.T) {
-		for _, mppe := range []string{mppe128, noMPPE} {
-			t.Run(mppe, func(t *testing.T) { clientCallsPPTPD(t, mppe) })
-		}
-		t.Run("wrong password", clientIsRefused)
-		t.Run("slow path", clientIsFarAway)
+	lab(t, environment{kind: umlKernel, limit: 8 * time.Minute, ours: true}, func(t *testing.T) {
+		onEachPlane(t, func(t *testing.T, p plane) {
+			for _, mppe := range []string{mppe128, noMPPE} {
+				t.Run(mppe, func(t *testing.T) { clientCallsPPTPD(t, p, mppe) })
+			}
+			t.Run("wrong password", func(t *testing.T) { clientIsRefused(t, p) })
+			t.Run("slow path", func(t *testing.T) { clientIsFarAway(t, p) })
+		})
 	})
 }
 
 // clientCallsPPTPD has two sessions, of which one is ended by each side.
-func clientCallsPPTPD(t *testing.T, mppe string) {
+func clientCallsPPTPD(t *testing.T, p plane, mppe string) {
 	syslog(t)
 	server, clients := network(t, 1)
 	client := clients[0]
@@ -27,7 +29,7 @@ func clientCallsPPTPD(t *testing.T, mppe string) {
 	s := startPPTPD(t, server, mppe)
 	server.serveBulk(t)
 
-	d := startDial(t, client, diallerConfig{name: "dial-1", mppe: mppe})
+	d := startDial(t, client, diallerConfig{name: "dial-1", plane: p, mppe: mppe})
 	d.up(t, 20*time.Second)
 	client.ping(t, d.dev, tunnelServer, 5)
 	t.Log(client.bulk(t, d.dev, tunnelServer, 2<<20))
@@ -38,7 +40,7 @@ func clientCallsPPTPD(t *testing.T, mppe string) {
 	server.noTunnels(t, 5*time.Second)
 	server.noConnections(t, 5*time.Second)
 
-	d = startDial(t, client, diallerConfig{name: "dial-2", mppe: mppe})
+	d = startDial(t, client, diallerConfig{name: "dial-2", plane: p, mppe: mppe})
 	d.up(t, 20*time.Second)
 	client.ping(t, d.dev, tunnelServer, 5)
 	s.hangUp(t)
@@ -55,12 +57,12 @@ func clientCallsPPTPD(t *testing.T, mppe string) {
 	}
 }
 
-func clientIsRefused(t *testing.T) {
+func clientIsRefused(t *testing.T, p plane) {
 	syslog(t)
 	server, clients := network(t, 1)
 	clients[0].capture(t, "eth0")
 	startPPTPD(t, server, mppe128)
-	d := startDial(t, clients[0], diallerConfig{mppe: mppe128, password: "wrong"})
+	d := startDial(t, clients[0], diallerConfig{plane: p, mppe: mppe128, password: "wrong"})
 	require.Equal(t, dialBadLogin, d.exitCode(t, 20*time.Second), "our client's exit code")
 	require.NotEmpty(t, d.find(`Wrong user name or password`))
 	clients[0].noTunnels(t, time.Second)
@@ -69,14 +71,14 @@ func clientIsRefused(t *testing.T) {
 }
 
 // clientIsFarAway is as gatewayIsFarAway.
-func clientIsFarAway(t *testing.T) {
+func clientIsFarAway(t *testing.T, p plane) {
 	syslog(t)
 	server, clients := network(t, 1)
 	clients[0].capture(t, "eth0")
 	clients[0].delay(t, "eth0", slowPath)
 	server.delay(t, "c1", slowPath)
 	startPPTPD(t, server, mppe128)
-	d := startDial(t, clients[0], diallerConfig{mppe: mppe128})
+	d := startDial(t, clients[0], diallerConfig{plane: p, mppe: mppe128})
 	d.up(t, 40*time.Second)
 	clients[0].ping(t, d.dev, tunnelServer, 3)
 }

@@ -478,13 +478,13 @@ func TestDecode(t *testing.T) {
 	lab(t, environment{kind: namespaces, limit: time.Minute, ours: true}, func(t *testing.T) {
 		t.Run("faults are found", faultsAreFound)
 		for _, mppe := range []string{mppe128, noMPPE} {
-			t.Run(mppe, func(t *testing.T) { decodeOurs(t, mppe) })
+			t.Run(mppe, func(t *testing.T) { decodeOurs(t, planes{withoutXDP, userspacePlane}, mppe) })
 		}
 		t.Run("wrong password", func(t *testing.T) {
 			server, clients := network(t, 1)
 			capture := clients[0].capture(t, "eth0")
-			g := startGateway(t, server, mppe128, withoutXDP)
-			d := startDial(t, clients[0], diallerConfig{mppe: mppe128, password: "wrong", more: []string{"--xdp", "off"}})
+			g := startGateway(t, server, withoutXDP, mppe128)
+			d := startDial(t, clients[0], diallerConfig{plane: userspacePlane, mppe: mppe128, password: "wrong", more: []string{"--xdp", "off"}})
 			require.Equal(t, dialBadLogin, d.exitCode(t, 10*time.Second), "our client's exit code")
 			g.ended(t, 1, 5*time.Second)
 			requireSeen(t, capture.examine(t), "CHAP 4")
@@ -493,17 +493,18 @@ func TestDecode(t *testing.T) {
 }
 
 // withoutXDP has the gateway send and receive where a capture sees it.
-const withoutXDP = "dataplane: {xdp: off}"
+const withoutXDP = userspacePlane + ", xdp: off"
 
 // decodeOurs has two sessions, of which one is ended by each side.
-func decodeOurs(t *testing.T, mppe string) {
+func decodeOurs(t *testing.T, p planes, mppe string) {
 	server, clients := network(t, 1)
 	capture := clients[0].capture(t, "eth0")
-	g := startGateway(t, server, mppe, withoutXDP, "echo: {interval: 1s, failures: 4}")
+	g := startGateway(t, server, p.gateway, mppe, "echo: {interval: 1s, failures: 4}")
 	server.serveBulk(t)
 	for i, end := range []func(d *dialler){func(d *dialler) { d.terminate() }, func(*dialler) { g.shutdown(t) }} {
-		d := startDial(t, clients[0], diallerConfig{name: fmt.Sprintf("dial-%d", i+1), mppe: mppe, more: []string{"--dns", "--xdp", "off"}})
+		d := startDial(t, clients[0], diallerConfig{name: fmt.Sprintf("dial-%d", i+1), plane: p.client, mppe: mppe, more: []string{"--dns", "--xdp", "off"}})
 		d.up(t, 10*time.Second)
+		require.NoError(t, clients[0].echoOf(p.gateway, d.dev, tunnelServer))
 		clients[0].ping(t, d.dev, tunnelServer, 3)
 		t.Log(clients[0].bulk(t, d.dev, tunnelServer, 256<<10))
 		if i == 0 {

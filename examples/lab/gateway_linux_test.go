@@ -10,26 +10,28 @@ import (
 
 // TestGateway has pptp-linux and pppd call our gateway.
 func TestGateway(t *testing.T) {
-	lab(t, environment{kind: umlKernel, limit: 4 * time.Minute, ours: true}, func(t *testing.T) {
-		for _, mppe := range []string{mppe128, noMPPE} {
-			t.Run(mppe, func(t *testing.T) { gatewayServesPPPD(t, mppe) })
-		}
-		t.Run("wrong password", gatewayRefusesPPPD)
-		t.Run("without encryption that is required", gatewayRequiresEncryption)
-		t.Run("slow path", gatewayIsFarAway)
-		t.Run("8 clients from 8 addresses", func(t *testing.T) { gatewayServesMany(t, 8, 1, false) })
-		t.Run("8 clients from 1 address", func(t *testing.T) { gatewayServesMany(t, 1, 8, false) })
-		t.Run("8 clients on 1 control connection", func(t *testing.T) { gatewayServesMany(t, 1, 8, true) })
+	lab(t, environment{kind: umlKernel, limit: 8 * time.Minute, ours: true}, func(t *testing.T) {
+		onEachPlane(t, func(t *testing.T, p plane) {
+			for _, mppe := range []string{mppe128, noMPPE} {
+				t.Run(mppe, func(t *testing.T) { gatewayServesPPPD(t, p, mppe) })
+			}
+			t.Run("wrong password", func(t *testing.T) { gatewayRefusesPPPD(t, p) })
+			t.Run("without encryption that is required", func(t *testing.T) { gatewayRequiresEncryption(t, p) })
+			t.Run("slow path", func(t *testing.T) { gatewayIsFarAway(t, p) })
+			t.Run("8 clients from 8 addresses", func(t *testing.T) { gatewayServesMany(t, p, 8, 1, false) })
+			t.Run("8 clients from 1 address", func(t *testing.T) { gatewayServesMany(t, p, 1, 8, false) })
+			t.Run("8 clients on 1 control connection", func(t *testing.T) { gatewayServesMany(t, p, 1, 8, true) })
+		})
 	})
 }
 
 // gatewayServesPPPD has two sessions, of which one is ended by each side.
-func gatewayServesPPPD(t *testing.T, mppe string) {
+func gatewayServesPPPD(t *testing.T, p plane, mppe string) {
 	syslog(t)
 	server, clients := network(t, 1)
 	client := clients[0]
 	capture := client.capture(t, "eth0")
-	g := startGateway(t, server, mppe)
+	g := startGateway(t, server, p, mppe)
 	server.serveBulk(t)
 	before := g.descriptors(t)
 
@@ -37,7 +39,7 @@ func gatewayServesPPPD(t *testing.T, mppe string) {
 	c.up(t, 20*time.Second)
 	g.await(t, `msg="session up" .*user=alice remote=10\.0\.1\.2:\d+ address=10\.9\.1\.\d+ local=10\.9\.0\.1`, time.Second)
 	client.ping(t, c.dev, tunnelServer, 5)
-	server.ping(t, "pptp0", c.addr, 5)
+	server.ping(t, g.device(t, c.addr), c.addr, 5)
 	t.Log(client.bulk(t, c.dev, tunnelServer, 2<<20))
 	c.stop()
 	require.Equal(t, pppdUserRequest, c.exitCode(t, time.Second), "pppd's exit code")
@@ -61,21 +63,21 @@ func gatewayServesPPPD(t *testing.T, mppe string) {
 	}
 }
 
-func gatewayRefusesPPPD(t *testing.T) {
+func gatewayRefusesPPPD(t *testing.T, p plane) {
 	syslog(t)
 	server, clients := network(t, 1)
 	clients[0].capture(t, "eth0")
-	g := startGateway(t, server, mppe128)
+	g := startGateway(t, server, p, mppe128)
 	before := g.descriptors(t)
 	for i, c := range []pppClientConfig{
 		{name: "pppd-password", mppe: mppe128, password: "wrong"},
 		{name: "pppd-user", mppe: mppe128, user: "mallory"},
 	} {
-		p := startPPPClient(t, clients[0], c)
+		client := startPPPClient(t, clients[0], c)
 		// Once in a while pptp-linux ends at the Call-Disconnect-Notify before
 		// pppd has read the Terminate-Ack that came before it.
-		require.Contains(t, []int{pppdAuthFailed, pppdHungUp}, p.exitCode(t, 20*time.Second), "pppd's exit code")
-		require.NotEmpty(t, p.find(`CHAP authentication failed`))
+		require.Contains(t, []int{pppdAuthFailed, pppdHungUp}, client.exitCode(t, 20*time.Second), "pppd's exit code")
+		require.NotEmpty(t, client.find(`CHAP authentication failed`))
 		require.Regexp(t, `msg="session failed" .*cause=authentication `, g.ended(t, i+1, 5*time.Second))
 	}
 	require.Empty(t, g.find(`correct horse`), "a secret in the log")
@@ -84,10 +86,10 @@ func gatewayRefusesPPPD(t *testing.T) {
 	g.shutdown(t)
 }
 
-func gatewayRequiresEncryption(t *testing.T) {
+func gatewayRequiresEncryption(t *testing.T, p plane) {
 	syslog(t)
 	server, clients := network(t, 1)
-	g := startGateway(t, server, mppe128)
+	g := startGateway(t, server, p, mppe128)
 	before := g.descriptors(t)
 	c := startPPPClient(t, clients[0], pppClientConfig{mppe: noMPPE})
 	require.NotZero(t, c.exitCode(t, 20*time.Second), "pppd's exit code")
@@ -102,13 +104,13 @@ const slowPath = 350 * time.Millisecond
 // gatewayIsFarAway has answers come late: requests must not be repeated before
 // they can, as a pppd that requires MPPE hangs up at a CCP request that it has
 // acked already.
-func gatewayIsFarAway(t *testing.T) {
+func gatewayIsFarAway(t *testing.T, p plane) {
 	syslog(t)
 	server, clients := network(t, 1)
 	clients[0].capture(t, "eth0")
 	clients[0].delay(t, "eth0", slowPath)
 	server.delay(t, "c1", slowPath)
-	startGateway(t, server, mppe128)
+	startGateway(t, server, p, mppe128)
 	c := startPPPClient(t, clients[0], pppClientConfig{mppe: mppe128})
 	c.up(t, 40*time.Second)
 	clients[0].ping(t, c.dev, tunnelServer, 3)
@@ -116,10 +118,10 @@ func gatewayIsFarAway(t *testing.T) {
 }
 
 // gatewayServesMany has clients on so many hosts, and so many on each.
-func gatewayServesMany(t *testing.T, hosts, each int, shared bool) {
+func gatewayServesMany(t *testing.T, p plane, hosts, each int, shared bool) {
 	syslog(t)
 	server, clients := network(t, hosts)
-	g := startGateway(t, server, mppe128)
+	g := startGateway(t, server, p, mppe128)
 	server.serveBulk(t)
 	before := g.descriptors(t)
 	n := hosts * each
@@ -143,7 +145,7 @@ func gatewayServesMany(t *testing.T, hosts, each int, shared bool) {
 	require.Len(t, addresses, n, "different addresses")
 	together(t, n, func(i int) error {
 		s := sessions[i]
-		if err := s.host.echo(s.dev, tunnelServer); err != nil {
+		if err := s.host.echoOf(p, s.dev, tunnelServer); err != nil {
 			return err
 		}
 		_, err := s.host.bulkErr(s.dev, tunnelServer, 256<<10)

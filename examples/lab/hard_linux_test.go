@@ -28,31 +28,33 @@ const pppdPeerDead = 15
 
 // TestHard has sessions end as nobody wishes, and the gateway notice.
 func TestHard(t *testing.T) {
-	lab(t, environment{kind: umlKernel, limit: 3 * time.Minute, ours: true}, func(t *testing.T) {
-		t.Run("all killed", func(t *testing.T) { killed(t, "lost-carrier", "pptpcm", "pptpgw", "pppd") })
-		t.Run("pppd killed", func(t *testing.T) { killed(t, "peer", "pppd") })
-		t.Run("pptp killed", func(t *testing.T) { killed(t, "lost-carrier", "pptpcm", "pptpgw") })
-		t.Run("cable pulled", cablePulled)
-		t.Run("cable pulled for a moment", cablePulledForAMoment)
+	lab(t, environment{kind: umlKernel, limit: 6 * time.Minute, ours: true}, func(t *testing.T) {
+		onEachPlane(t, func(t *testing.T, p plane) {
+			t.Run("all killed", func(t *testing.T) { killed(t, p, "lost-carrier", "pptpcm", "pptpgw", "pppd") })
+			t.Run("pppd killed", func(t *testing.T) { killed(t, p, "peer", "pppd") })
+			t.Run("pptp killed", func(t *testing.T) { killed(t, p, "lost-carrier", "pptpcm", "pptpgw") })
+			t.Run("cable pulled", func(t *testing.T) { cablePulled(t, p) })
+			t.Run("cable pulled for a moment", func(t *testing.T) { cablePulledForAMoment(t, p) })
+		})
 	})
 }
 
 // killed kills the processes of a client that run the programs. pptp-linux is two:
 // pptpgw has GRE, and pptpcm the control connection. What is left of them may
 // still say goodbye.
-func killed(t *testing.T, cause string, programs ...string) {
+func killed(t *testing.T, p plane, cause string, programs ...string) {
 	syslog(t)
 	server, clients := network(t, 1)
-	g := startGateway(t, server, mppe128)
+	g := startGateway(t, server, p, mppe128)
 	before := g.descriptors(t)
 	c := startPPPClient(t, clients[0], pppClientConfig{mppe: mppe128})
 	c.up(t, 20*time.Second)
-	require.NoError(t, clients[0].echo(c.dev, tunnelServer))
+	require.NoError(t, clients[0].echoOf(p, c.dev, tunnelServer))
 
 	var pids []int
-	for _, p := range programs {
-		found := running(t, p)
-		require.Len(t, found, 1, "processes of %s", p)
+	for _, program := range programs {
+		found := running(t, program)
+		require.Len(t, found, 1, "processes of %s", program)
 		pids = append(pids, found...)
 	}
 	began := time.Now()
@@ -71,7 +73,7 @@ func killed(t *testing.T, cause string, programs ...string) {
 	// The next one is welcome.
 	c = startPPPClient(t, clients[0], pppClientConfig{name: "pppd-again", mppe: mppe128})
 	c.up(t, 20*time.Second)
-	require.NoError(t, clients[0].echo(c.dev, tunnelServer))
+	require.NoError(t, clients[0].echoOf(p, c.dev, tunnelServer))
 	c.stop()
 	g.ended(t, 2, 5*time.Second)
 	g.shutdown(t)
@@ -111,11 +113,11 @@ func (h host) undrop(t *testing.T, dev string) {
 
 // cablePulled has five clients, of which four lose their cables: two have it
 // pulled out, and two elsewhere on the way.
-func cablePulled(t *testing.T) {
+func cablePulled(t *testing.T, p plane) {
 	const n = 5
 	syslog(t)
 	server, clients := network(t, n)
-	g := startGateway(t, server, mppe128, impatience)
+	g := startGateway(t, server, p, mppe128, impatience)
 	server.serveBulk(t)
 	before := g.descriptors(t)
 	var ppps [2]*pppClient
@@ -124,15 +126,15 @@ func cablePulled(t *testing.T) {
 		ppps[i] = startPPPClient(t, clients[i], pppClientConfig{name: fmt.Sprintf("pppd-%d", i+1), mppe: mppe128, more: impatientPPPD})
 	}
 	for i := range dials {
-		dials[i] = startDial(t, clients[2+i], diallerConfig{name: fmt.Sprintf("dial-%d", i+1), mppe: mppe128, more: impatientDial})
+		dials[i] = startDial(t, clients[2+i], diallerConfig{name: fmt.Sprintf("dial-%d", i+1), plane: p, mppe: mppe128, more: impatientDial})
 	}
 	for _, c := range ppps {
 		c.up(t, 20*time.Second)
-		require.NoError(t, c.host.echo(c.dev, tunnelServer))
+		require.NoError(t, c.host.echoOf(p, c.dev, tunnelServer))
 	}
 	for _, d := range dials {
 		d.up(t, 20*time.Second)
-		require.NoError(t, d.host.echo(d.dev, tunnelServer))
+		require.NoError(t, d.host.echoOf(p, d.dev, tunnelServer))
 	}
 
 	began := time.Now()
@@ -163,7 +165,7 @@ func cablePulled(t *testing.T) {
 	t.Logf("all have noticed after %.1f s", time.Since(began).Seconds())
 
 	last := dials[2]
-	require.NoError(t, last.host.echo(last.dev, tunnelServer))
+	require.NoError(t, last.host.echoOf(p, last.dev, tunnelServer))
 	t.Log(last.host.bulk(t, last.dev, tunnelServer, 256<<10))
 	last.terminate()
 	require.Equal(t, dialOK, last.exitCode(t, 5*time.Second), "our client's exit code")
@@ -176,17 +178,17 @@ func cablePulled(t *testing.T) {
 }
 
 // cablePulledForAMoment is over before anybody gives up.
-func cablePulledForAMoment(t *testing.T) {
+func cablePulledForAMoment(t *testing.T, p plane) {
 	syslog(t)
 	server, clients := network(t, 2)
-	g := startGateway(t, server, mppe128, "echo: {interval: 1s, failures: 6}", "mppe_modes: [stateful]")
+	g := startGateway(t, server, p, mppe128, "echo: {interval: 1s, failures: 6}", "mppe_modes: [stateful]")
 	server.serveBulk(t)
 	c := startPPPClient(t, clients[0], pppClientConfig{options: []string{"refuse-eap", "require-mppe-128", "mppe-stateful"}})
-	d := startDial(t, clients[1], diallerConfig{mppe: mppe128, more: []string{"--echo-interval", "1s", "--echo-failures", "6", "--mppe-modes", "stateful"}})
+	d := startDial(t, clients[1], diallerConfig{plane: p, mppe: mppe128, more: []string{"--echo-interval", "1s", "--echo-failures", "6", "--mppe-modes", "stateful"}})
 	c.up(t, 20*time.Second)
 	d.up(t, 20*time.Second)
-	require.NoError(t, c.host.echo(c.dev, tunnelServer))
-	require.NoError(t, d.host.echo(d.dev, tunnelServer))
+	require.NoError(t, c.host.echoOf(p, c.dev, tunnelServer))
+	require.NoError(t, d.host.echoOf(p, d.dev, tunnelServer))
 	for i, client := range clients {
 		client.drop(t, "eth0")
 		server.drop(t, fmt.Sprintf("c%d", i+1))
@@ -210,19 +212,21 @@ func cablePulledForAMoment(t *testing.T) {
 
 // TestRenegotiation has pppd begin anew what is up, at both sides.
 func TestRenegotiation(t *testing.T) {
-	lab(t, environment{kind: umlKernel, limit: 2 * time.Minute, ours: true}, func(t *testing.T) {
-		t.Run("gateway", gatewayRenegotiates)
-		t.Run("client", clientRenegotiates)
-		t.Run("session after session", pppdPersists)
+	lab(t, environment{kind: umlKernel, limit: 4 * time.Minute, ours: true}, func(t *testing.T) {
+		onEachPlane(t, func(t *testing.T, p plane) {
+			t.Run("gateway", func(t *testing.T) { gatewayRenegotiates(t, p) })
+			t.Run("client", func(t *testing.T) { clientRenegotiates(t, p) })
+			t.Run("session after session", func(t *testing.T) { pppdPersists(t, p) })
+		})
 	})
 }
 
 // gatewayRenegotiates has the gateway ask for another proof of two clients, and
 // pppd negotiate compression anew.
-func gatewayRenegotiates(t *testing.T) {
+func gatewayRenegotiates(t *testing.T, p plane) {
 	syslog(t)
 	server, clients := network(t, 2)
-	g := startGateway(t, server, "prefer", "reauthenticate: 10s")
+	g := startGateway(t, server, p, "prefer", "reauthenticate: 10s")
 	server.serveBulk(t)
 	before := g.descriptors(t)
 	var sessions [2]*pppClient
@@ -231,7 +235,7 @@ func gatewayRenegotiates(t *testing.T) {
 	}
 	for _, c := range sessions {
 		c.up(t, 20*time.Second)
-		require.NoError(t, c.host.echo(c.dev, tunnelServer))
+		require.NoError(t, c.host.echoOf(p, c.dev, tunnelServer))
 	}
 	asked := len(sessions[0].find(`^sent \[CCP ConfReq`))
 	sessions[0].signal(syscall.SIGUSR2)
@@ -247,7 +251,7 @@ func gatewayRenegotiates(t *testing.T) {
 		eventually(t, 15*time.Second, "pppd proves itself again", func() bool {
 			return len(c.find(`^rcvd \[CHAP Success`)) >= 2
 		})
-		require.NoError(t, c.host.echo(c.dev, tunnelServer))
+		require.NoError(t, c.host.echoOf(p, c.dev, tunnelServer))
 		t.Log(c.host.bulk(t, c.dev, tunnelServer, 256<<10))
 	}
 	require.Empty(t, g.find(`msg="session (down|failed)"`))
@@ -264,12 +268,12 @@ func gatewayRenegotiates(t *testing.T) {
 }
 
 // clientRenegotiates has pptpd do that.
-func clientRenegotiates(t *testing.T) {
+func clientRenegotiates(t *testing.T, p plane) {
 	syslog(t)
 	server, clients := network(t, 1)
 	s := startPPTPDWith(t, server, "require-mschap-v2", "nomppe", "chap-interval 2")
 	server.serveBulk(t)
-	d := startDial(t, clients[0], diallerConfig{mppe: "prefer"})
+	d := startDial(t, clients[0], diallerConfig{plane: p, mppe: "prefer"})
 	d.up(t, 20*time.Second)
 	require.NoError(t, d.host.echoOfPPPD(d.dev, tunnelServer))
 	said := func(text string) int {
@@ -292,18 +296,18 @@ func clientRenegotiates(t *testing.T) {
 
 // pppdPersists has pppd begin a new session by itself, when it is told to and when
 // the gateway has ended the first.
-func pppdPersists(t *testing.T) {
+func pppdPersists(t *testing.T, p plane) {
 	syslog(t)
 	server, clients := network(t, 1)
-	g := startGateway(t, server, mppe128)
+	g := startGateway(t, server, p, mppe128)
 	before := g.descriptors(t)
 	c := startPPPClient(t, clients[0], pppClientConfig{mppe: mppe128, more: []string{"persist", "maxfail", "5", "holdoff", "1"}})
 	c.up(t, 20*time.Second)
-	require.NoError(t, clients[0].echo(c.dev, tunnelServer))
+	require.NoError(t, clients[0].echoOf(p, c.dev, tunnelServer))
 	c.signal(syscall.SIGHUP)
 	require.Regexp(t, `msg="session down" .*cause=peer `, g.ended(t, 1, 5*time.Second))
 	eventually(t, 20*time.Second, "pppd is up again", func() bool { return len(c.find(`^remote IP address`)) == 2 })
-	require.NoError(t, clients[0].echo(c.dev, tunnelServer))
+	require.NoError(t, clients[0].echoOf(p, c.dev, tunnelServer))
 	c.stop()
 	g.ended(t, 2, 5*time.Second)
 	g.idle(t, before)

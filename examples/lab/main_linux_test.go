@@ -14,14 +14,17 @@ import (
 // The test binary is also process 1 of the lab's environments, so that nothing
 // else has to be built for it.
 const (
-	envRole = "LAB_ROLE" // "init": process 1 of an environment
+	envRole = "LAB_ROLE" // "init": process 1 of an environment; "callers": see there
 	envDir  = "LAB_DIR"  // where the environment keeps its logs; set inside only
 	envOurs = "LAB_OURS" // where our own programs are
 )
 
 func TestMain(m *testing.M) {
-	if os.Getenv(envRole) == "init" {
+	switch os.Getenv(envRole) {
+	case "init":
 		initMain()
+	case "callers":
+		os.Exit(callersMain())
 	}
 	code := m.Run()
 	if ours.dir != "" {

@@ -17,10 +17,10 @@ func TestManySessionsOurs(t *testing.T) {
 	lab(t, environment{kind: namespaces, limit: 3 * time.Minute, ours: true}, func(t *testing.T) {
 		const n = 200
 		server, clients := network(t, 1)
-		goroutines := startGateway(t, server, mppe128).goroutines(t)
-		g := startGateway(t, server, mppe128)
+		goroutines := startGateway(t, server, userspacePlane, mppe128).goroutines(t)
+		g := startGateway(t, server, userspacePlane, mppe128)
 		before := g.descriptors(t)
-		many(t, n, 1, func(_, i int) error { return tryDial(t, clients[0], "dial", host.echo) })
+		many(t, n, 1, func(_, i int) error { return tryDial(t, clients[0], userspacePlane, host.echo) })
 		g.ended(t, n, 10*time.Second)
 		require.Equal(t, n, len(g.find(`msg="session down" .*cause=peer `)), "sessions in the gateway's log")
 		g.idle(t, before)
@@ -29,30 +29,41 @@ func TestManySessionsOurs(t *testing.T) {
 	})
 }
 
+// sessionsOf is how many follow each other. TestNothingIsLeft has more of the kernel's.
+func sessionsOf(p plane) int {
+	if p == kernelPlane {
+		return 50
+	}
+	return 100
+}
+
 // TestManySessionsOfPPPD is pptp-linux with pppd calling our gateway. Clients
 // on several hosts do so at once, as each sleeps most of the time.
 func TestManySessionsOfPPPD(t *testing.T) {
-	lab(t, environment{kind: umlKernel, limit: 4 * time.Minute, ours: true}, func(t *testing.T) {
-		const hosts, n = 6, 100
-		syslog(t)
-		server, clients := network(t, hosts)
-		g := startGateway(t, server, mppe128)
-		before := g.descriptors(t)
-		many(t, n, hosts, func(worker, _ int) error {
-			c := startPPPClient(t, clients[worker], pppClientConfig{name: fmt.Sprintf("pppd-%d", worker+1), mppe: mppe128})
-			if err := c.upErr(20 * time.Second); err != nil {
-				return err
-			}
-			if err := c.host.echo(c.dev, tunnelServer); err != nil {
-				return err
-			}
-			c.stop()
-			c.dull = true
-			return nil
+	lab(t, environment{kind: umlKernel, limit: 6 * time.Minute, ours: true}, func(t *testing.T) {
+		onEachPlane(t, func(t *testing.T, p plane) {
+			const hosts = 6
+			n := sessionsOf(p)
+			syslog(t)
+			server, clients := network(t, hosts)
+			g := startGateway(t, server, p, mppe128)
+			before := g.descriptors(t)
+			many(t, n, hosts, func(worker, _ int) error {
+				c := startPPPClient(t, clients[worker], pppClientConfig{name: fmt.Sprintf("pppd-%d", worker+1), mppe: mppe128})
+				if err := c.upErr(20 * time.Second); err != nil {
+					return err
+				}
+				if err := c.host.echoOf(p, c.dev, tunnelServer); err != nil {
+					return err
+				}
+				c.stop()
+				c.dull = true
+				return nil
+			})
+			g.ended(t, n, 10*time.Second)
+			g.idle(t, before)
+			g.shutdown(t)
 		})
-		g.ended(t, n, 10*time.Second)
-		g.idle(t, before)
-		g.shutdown(t)
 	})
 }
 
@@ -60,26 +71,28 @@ func TestManySessionsOfPPPD(t *testing.T) {
 // ends before the next begins: a pptpd that sees a child end while a client
 // connects drops the client.
 func TestManySessionsToPPTPD(t *testing.T) {
-	lab(t, environment{kind: umlKernel, limit: 4 * time.Minute, ours: true}, func(t *testing.T) {
-		const n = 100
-		syslog(t)
-		server, clients := network(t, 1)
-		s := startPPTPD(t, server, mppe128)
-		many(t, n, 1, func(_, _ int) error {
-			err := tryDial(t, clients[0], "dial", host.echoOfPPPD)
-			eventually(t, 10*time.Second, "pptpd is done with the session", func() bool {
-				return len(descendants(s.cmd.Process.Pid, "pptpctrl")) == 0
+	lab(t, environment{kind: umlKernel, limit: 6 * time.Minute, ours: true}, func(t *testing.T) {
+		onEachPlane(t, func(t *testing.T, p plane) {
+			n := sessionsOf(p)
+			syslog(t)
+			server, clients := network(t, 1)
+			s := startPPTPD(t, server, mppe128)
+			many(t, n, 1, func(_, _ int) error {
+				err := tryDial(t, clients[0], p, host.echoOfPPPD)
+				eventually(t, 10*time.Second, "pptpd is done with the session", func() bool {
+					return len(descendants(s.cmd.Process.Pid, "pptpctrl")) == 0
+				})
+				return err
 			})
-			return err
+			server.noTunnels(t, 5*time.Second)
+			server.noConnections(t, 5*time.Second)
 		})
-		server.noTunnels(t, 5*time.Second)
-		server.noConnections(t, 5*time.Second)
 	})
 }
 
 // tryDial has a session of our client carry an echo.
-func tryDial(t *testing.T, h host, name string, echo func(h host, dev, to string) error) error {
-	d := startDial(t, h, diallerConfig{name: name, mppe: mppe128})
+func tryDial(t *testing.T, h host, p plane, echo func(h host, dev, to string) error) error {
+	d := startDial(t, h, diallerConfig{plane: p, mppe: mppe128})
 	if err := d.upErr(20 * time.Second); err != nil {
 		return err
 	}

@@ -95,37 +95,41 @@ func (m *mode) need(t *testing.T) {
 
 // TestGatewayModes has pptp-linux and pppd call our gateway in every mode.
 func TestGatewayModes(t *testing.T) {
-	lab(t, environment{kind: umlKernel, limit: 4 * time.Minute, ours: true}, func(t *testing.T) {
-		syslog(t)
-		server, clients := network(t, 1)
-		client := clients[0]
-		server.serveBulk(t)
-		capture := client.capture(t, "eth0")
-		var ran []mode
-		for _, m := range gatewayModes {
-			t.Run(m.name, func(t *testing.T) {
-				m.need(t)
-				ran = append(ran, m)
-				g := startGateway(t, server, m.policy, m.ours...)
-				before := g.descriptors(t)
-				c := startPPPClient(t, client, pppClientConfig{options: m.pppd})
-				c.up(t, 20*time.Second)
-				g.await(t, fmt.Sprintf(`msg="session up" .*user=alice .*encryption="?%s"? `, m.encryption), time.Second)
-				require.NotEmpty(t, c.find(`^sent \[LCP ConfAck .*<auth `+m.auth+`>`), "what LCP agreed on")
-				require.NotEmpty(t, c.find(m.proof), "how pppd has proved itself")
-				require.NoError(t, client.echo(c.dev, tunnelServer))
-				require.NoError(t, server.echo("pptp0", c.addr))
-				t.Log(client.bulk(t, c.dev, tunnelServer, 256<<10))
-				c.stop()
-				require.Equal(t, pppdUserRequest, c.exitCode(t, time.Second), "pppd's exit code")
-				require.Regexp(t, `msg="session down" .*cause=peer `, g.ended(t, 1, 5*time.Second))
-				require.Empty(t, g.find(`correct horse`), "a secret in the log")
-				g.idle(t, before)
-				g.shutdown(t)
-			})
-		}
-		modesOnTheWire(t, capture, ran)
+	lab(t, environment{kind: umlKernel, limit: 8 * time.Minute, ours: true}, func(t *testing.T) {
+		onEachPlane(t, gatewayInEveryMode)
 	})
+}
+
+func gatewayInEveryMode(t *testing.T, p plane) {
+	syslog(t)
+	server, clients := network(t, 1)
+	client := clients[0]
+	server.serveBulk(t)
+	capture := client.capture(t, "eth0")
+	var ran []mode
+	for _, m := range gatewayModes {
+		t.Run(m.name, func(t *testing.T) {
+			m.need(t)
+			ran = append(ran, m)
+			g := startGateway(t, server, p, m.policy, m.ours...)
+			before := g.descriptors(t)
+			c := startPPPClient(t, client, pppClientConfig{options: m.pppd})
+			c.up(t, 20*time.Second)
+			g.await(t, fmt.Sprintf(`msg="session up" .*user=alice .*encryption="?%s"? `, m.encryption), time.Second)
+			require.NotEmpty(t, c.find(`^sent \[LCP ConfAck .*<auth `+m.auth+`>`), "what LCP agreed on")
+			require.NotEmpty(t, c.find(m.proof), "how pppd has proved itself")
+			require.NoError(t, client.echoOf(p, c.dev, tunnelServer))
+			require.NoError(t, server.echo(g.device(t, c.addr), c.addr))
+			t.Log(client.bulk(t, c.dev, tunnelServer, 256<<10))
+			c.stop()
+			require.Equal(t, pppdUserRequest, c.exitCode(t, time.Second), "pppd's exit code")
+			require.Regexp(t, `msg="session down" .*cause=peer `, g.ended(t, 1, 5*time.Second))
+			require.Empty(t, g.find(`correct horse`), "a secret in the log")
+			g.idle(t, before)
+			g.shutdown(t)
+		})
+	}
+	modesOnTheWire(t, capture, ran)
 }
 
 // clientModes are those in which our client calls pptpd. "ours" are its flags.
@@ -185,36 +189,40 @@ var clientModes = []mode{
 
 // TestClientModes has our client call pptpd in every mode.
 func TestClientModes(t *testing.T) {
-	lab(t, environment{kind: umlKernel, limit: 4 * time.Minute, ours: true}, func(t *testing.T) {
-		syslog(t)
-		server, clients := network(t, 1)
-		client := clients[0]
-		server.serveBulk(t)
-		capture := client.capture(t, "eth0")
-		var ran []mode
-		for _, m := range clientModes {
-			t.Run(m.name, func(t *testing.T) {
-				m.need(t)
-				ran = append(ran, m)
-				s := startPPTPDWith(t, server, m.pppd...)
-				d := startDial(t, client, diallerConfig{mppe: m.policy, more: m.ours})
-				d.up(t, 20*time.Second)
-				require.NotEmpty(t, d.find(fmt.Sprintf(`^up: .* encryption="%s" `, m.encryption)), "what we have agreed on")
-				require.NoError(t, client.echoOfPPPD(d.dev, tunnelServer))
-				t.Log(client.bulk(t, d.dev, tunnelServer, 256<<10))
-				d.terminate()
-				require.Equal(t, dialOK, d.exitCode(t, 5*time.Second), "our client's exit code")
-				client.noTunnels(t, time.Second)
-				server.noTunnels(t, 5*time.Second)
-				said, err := os.ReadFile(pppdServerLog(t))
-				require.NoError(t, err)
-				require.Regexp(t, `(?m)^rcvd \[LCP ConfAck .*<auth `+m.auth+`>`, string(said), "what LCP agreed on")
-				require.Regexp(t, `(?m)^`+m.proof, string(said), "how we have proved ourselves")
-				s.stop()
-			})
-		}
-		modesOnTheWire(t, capture, ran)
+	lab(t, environment{kind: umlKernel, limit: 8 * time.Minute, ours: true}, func(t *testing.T) {
+		onEachPlane(t, clientInEveryMode)
 	})
+}
+
+func clientInEveryMode(t *testing.T, p plane) {
+	syslog(t)
+	server, clients := network(t, 1)
+	client := clients[0]
+	server.serveBulk(t)
+	capture := client.capture(t, "eth0")
+	var ran []mode
+	for _, m := range clientModes {
+		t.Run(m.name, func(t *testing.T) {
+			m.need(t)
+			ran = append(ran, m)
+			s := startPPTPDWith(t, server, m.pppd...)
+			d := startDial(t, client, diallerConfig{plane: p, mppe: m.policy, more: m.ours})
+			d.up(t, 20*time.Second)
+			require.NotEmpty(t, d.find(fmt.Sprintf(`^up: .* encryption="%s" `, m.encryption)), "what we have agreed on")
+			require.NoError(t, client.echoOfPPPD(d.dev, tunnelServer))
+			t.Log(client.bulk(t, d.dev, tunnelServer, 256<<10))
+			d.terminate()
+			require.Equal(t, dialOK, d.exitCode(t, 5*time.Second), "our client's exit code")
+			client.noTunnels(t, time.Second)
+			server.noTunnels(t, 5*time.Second)
+			said, err := os.ReadFile(pppdServerLog(t))
+			require.NoError(t, err)
+			require.Regexp(t, `(?m)^rcvd \[LCP ConfAck .*<auth `+m.auth+`>`, string(said), "what LCP agreed on")
+			require.Regexp(t, `(?m)^`+m.proof, string(said), "how we have proved ourselves")
+			s.stop()
+		})
+	}
+	modesOnTheWire(t, capture, ran)
 }
 
 // modesOnTheWire finds the sessions in a capture and requires that users' packets

@@ -141,12 +141,12 @@ func twoBehindNAT(t *testing.T, mppe string) {
 	const n = 2
 	server, _, clients := behindNAT(t, n, masquerade, pptpHelper)
 	capture := server.capture(t, "eth0")
-	g := startGateway(t, server, mppe)
+	g := startGateway(t, server, userspacePlane, mppe)
 	server.serveBulk(t)
 	before := g.descriptors(t)
 	sessions := make([]*dialler, n)
 	for i := range sessions {
-		sessions[i] = startDial(t, clients[i], diallerConfig{name: fmt.Sprintf("dial-%d", i+1), mppe: mppe})
+		sessions[i] = startDial(t, clients[i], diallerConfig{name: fmt.Sprintf("dial-%d", i+1), plane: userspacePlane, mppe: mppe})
 	}
 	together(t, n, func(i int) error { return sessions[i].upErr(20 * time.Second) })
 	eventually(t, time.Second, "both sessions are from the one address", func() bool {
@@ -163,7 +163,7 @@ func twoBehindNAT(t *testing.T, mppe string) {
 	})
 	t.Log(strings.Join(rates, "\n"))
 	for _, s := range sessions {
-		server.ping(t, "pptp0", s.addr, 3)
+		server.ping(t, g.device(t, s.addr), s.addr, 3)
 	}
 
 	// The end of one leaves the other alone, and so does a third.
@@ -171,7 +171,7 @@ func twoBehindNAT(t *testing.T, mppe string) {
 	require.Equal(t, dialOK, sessions[0].exitCode(t, 5*time.Second), "our client's exit code")
 	g.ended(t, 1, 5*time.Second)
 	require.NoError(t, sessions[1].host.echo(sessions[1].dev, tunnelServer))
-	sessions[0] = startDial(t, clients[0], diallerConfig{name: "dial-3", mppe: mppe})
+	sessions[0] = startDial(t, clients[0], diallerConfig{name: "dial-3", plane: userspacePlane, mppe: mppe})
 	sessions[0].up(t, 20*time.Second)
 	require.NoError(t, sessions[0].host.echo(sessions[0].dev, tunnelServer))
 	require.NoError(t, sessions[1].host.echo(sessions[1].dev, tunnelServer))
@@ -193,13 +193,13 @@ func twoBehindNAT(t *testing.T, mppe string) {
 func sameCallIDBehindNAT(t *testing.T) {
 	server, router, clients := behindNAT(t, 2, masquerade, pptpHelper)
 	outer := router.capture(t, "outside")
-	g := startGateway(t, server, mppe128)
+	g := startGateway(t, server, userspacePlane, mppe128)
 	server.serveBulk(t)
 	before := g.descriptors(t)
 
 	var sessions [2]*inProcess
-	sessions[0] = clients[0].dialInProcess(t, 0)
-	sessions[1] = clients[1].dialInProcess(t, sessions[0].callID)
+	sessions[0] = clients[0].dialInProcess(t, serverAddr, 0)
+	sessions[1] = clients[1].dialInProcess(t, serverAddr, sessions[0].callID)
 	require.Equal(t, sessions[0].callID, sessions[1].callID)
 	together(t, 2, func(i int) error {
 		s := sessions[i]
@@ -235,8 +235,9 @@ type inProcess struct {
 	callID uint16
 }
 
-// dialInProcess has the host call the server, with the call ID if that is not 0.
-func (h host) dialInProcess(t *testing.T, callID uint16) *inProcess {
+// dialInProcess has the host call the server by one of its addresses, with the call ID
+// if that is not 0.
+func (h host) dialInProcess(t *testing.T, server string, callID uint16) *inProcess {
 	t.Helper()
 	var plane *userspace.Plane
 	require.NoError(t, h.enter(func() (err error) {
@@ -247,7 +248,7 @@ func (h host) dialInProcess(t *testing.T, callID uint16) *inProcess {
 	wanted := &wantedCallID{Dataplane: plane, id: callID}
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
-	s, err := gopptp.Dial(ctx, serverAddr, gopptp.ClientConfig{
+	s, err := gopptp.Dial(ctx, server, gopptp.ClientConfig{
 		Dataplane: wanted, User: user, Password: password,
 		DialContext: func(_ context.Context, _, address string) (net.Conn, error) { return h.dial("", address) },
 	})
@@ -292,11 +293,11 @@ func blockedGRE(t *testing.T) {
 	const n = 2
 	server, _, clients := behindNAT(t, n, masquerade, dropGRE)
 	server.capture(t, "eth0")
-	g := startGateway(t, server, mppe128)
+	g := startGateway(t, server, userspacePlane, mppe128)
 	before := g.descriptors(t)
 	sessions := make([]*dialler, n)
 	for i, name := range []string{"dropped", "untranslated"} {
-		sessions[i] = startDial(t, clients[i], diallerConfig{name: name, mppe: mppe128})
+		sessions[i] = startDial(t, clients[i], diallerConfig{name: name, plane: userspacePlane, mppe: mppe128})
 	}
 	for i, s := range sessions {
 		require.Equal(t, dialGREBlocked, s.exitCode(t, 20*time.Second), "our client's exit code")

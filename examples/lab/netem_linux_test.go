@@ -47,22 +47,26 @@ func (h host) unimpair(t *testing.T, dev string) int {
 // TestBadPath has a checked bulk transfer go through every kind of tunnel while
 // its packets are lost, late and overtaken.
 func TestBadPath(t *testing.T) {
-	lab(t, environment{kind: umlKernel, limit: 4 * time.Minute, ours: true}, func(t *testing.T) {
-		for _, b := range []onBadPath{
-			{noMPPE, "stateless", noMPPE, []string{"nomppe"}, badPath},
-			{"MPPE stateless", "stateless", mppe128, []string{"require-mppe-128"}, badPath},
-			{"MPPE stateful", "stateful", mppe128, []string{"require-mppe-128", "mppe-stateful"}, lossyPath},
-		} {
-			t.Run("gateway, "+b.name, b.gateway)
-			t.Run("client, "+b.name, b.client)
-		}
+	lab(t, environment{kind: umlKernel, limit: 8 * time.Minute, ours: true}, func(t *testing.T) {
+		onEachPlane(t, func(t *testing.T, p plane) {
+			for _, b := range []onBadPath{
+				{noMPPE, p, "stateless", noMPPE, []string{"nomppe"}, badPath},
+				{"MPPE stateless", p, "stateless", mppe128, []string{"require-mppe-128"}, badPath},
+				{"MPPE stateful", p, "stateful", mppe128, []string{"require-mppe-128", "mppe-stateful"}, lossyPath},
+			} {
+				t.Run("gateway, "+b.name, b.gateway)
+				t.Run("client, "+b.name, b.client)
+			}
+		})
 	})
 }
 
 type onBadPath struct {
-	name, mode, mppe string
-	pppd             []string // options
-	path             []string
+	name       string
+	plane      plane
+	mode, mppe string
+	pppd       []string // options
+	path       []string
 }
 
 // transfer has bulk transfers go over the path, and the tunnel be as good as ever
@@ -97,7 +101,7 @@ func (b *onBadPath) gateway(t *testing.T) {
 	syslog(t)
 	server, clients := network(t, 1)
 	client := clients[0]
-	g := startGateway(t, server, b.mppe, "mppe_modes: ["+b.mode+"]")
+	g := startGateway(t, server, b.plane, b.mppe, "mppe_modes: ["+b.mode+"]")
 	server.serveBulk(t)
 	c := startPPPClient(t, client, pppClientConfig{options: append([]string{"refuse-eap"}, b.pppd...)})
 	c.up(t, 20*time.Second)
@@ -117,7 +121,7 @@ func (b *onBadPath) client(t *testing.T) {
 	client := clients[0]
 	s := startPPTPDWith(t, server, append([]string{"require-mschap-v2"}, b.pppd...)...)
 	server.serveBulk(t)
-	d := startDial(t, client, diallerConfig{mppe: b.mppe, more: []string{"--mppe-modes", b.mode}})
+	d := startDial(t, client, diallerConfig{plane: b.plane, mppe: b.mppe, more: []string{"--mppe-modes", b.mode}})
 	d.up(t, 20*time.Second)
 	require.NoError(t, client.echoOfPPPD(d.dev, tunnelServer))
 	b.transfer(t, client, server, d.dev, func() (theirs, ours int) {

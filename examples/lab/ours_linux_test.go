@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"syscall"
@@ -27,15 +28,38 @@ func policy(mppe string) string {
 	return mppe // a policy already
 }
 
+// plane is a data plane of ours, as our programs are told of it.
+type plane string
+
+const (
+	userspacePlane plane = "userspace"
+	kernelPlane    plane = "kernel"
+	autoPlane      plane = "auto" // each where it fits
+)
+
+// owns reports whether a tunnel's device is of this plane's kind. The userspace plane
+// has one for all tunnels.
+func (p plane) owns(dev string) bool {
+	return p == autoPlane || strings.HasPrefix(dev, "ppp") == (p == kernelPlane)
+}
+
+// onEachPlane runs a test with either data plane on our side.
+func onEachPlane(t *testing.T, f func(t *testing.T, p plane)) {
+	for _, p := range []plane{userspacePlane, kernelPlane} {
+		t.Run(string(p), func(t *testing.T) { f(t, p) })
+	}
+}
+
 // gateway is ours.
 type gateway struct {
 	*process
-	host host
+	host  host
+	plane plane
 }
 
 // startGateway starts our gateway in the host, with more lines of configuration
 // if there are any.
-func startGateway(t *testing.T, h host, mppe string, more ...string) *gateway {
+func startGateway(t *testing.T, h host, p plane, mppe string, more ...string) *gateway {
 	t.Helper()
 	file := func(name, text string) string {
 		path := filepath.Join(logDir(t), name)
@@ -47,13 +71,23 @@ func startGateway(t *testing.T, h host, mppe string, more ...string) *gateway {
 		"local_address: " + tunnelServer,
 		"pools: [" + tunnelPool + "]",
 		"encryption: " + policy(mppe),
+		"dataplane: {mode: " + string(p) + "}",
 		"secrets_file: secrets",
 		"stop_timeout: 5s",
 	}
 	path := file("gateway.yaml", strings.Join(append(config, more...), "\n")+"\n")
-	g := &gateway{h.start(t, "gateway", program("gateway"), "serve", "--config", path), h}
+	g := &gateway{h.start(t, "gateway", program("gateway"), "serve", "--config", path), h, p}
 	g.await(t, `msg=ready`, 10*time.Second)
 	return g
+}
+
+// device is that of the tunnel to the address.
+func (g *gateway) device(t *testing.T, addr string) string {
+	t.Helper()
+	m := regexp.MustCompile(` dev (\S+)`).FindStringSubmatch(g.host.ip(t, "-o", "route", "get", addr))
+	require.NotNil(t, m, "a route to %s", addr)
+	require.True(t, g.plane.owns(m[1]), "%s is not a device of the %s plane", m[1], g.plane)
+	return m[1]
 }
 
 // ended waits until n sessions have ended, and returns the last one's line.
@@ -68,18 +102,25 @@ func (g *gateway) ended(t *testing.T, n int, in time.Duration) string {
 	return lines[n-1].text
 }
 
-// descriptors counts the gateway's open files, but those of interfaces that it has
-// opened for AF_XDP, which stay: a link, and the socket of the one queue.
+// descriptors counts the gateway's open files, but those that stay. For each interface
+// that it has opened for AF_XDP that is a link, and the socket of the one queue; of the
+// kernel plane, two channels with their sockets, by which it speaks to itself.
 func (g *gateway) descriptors(t *testing.T) int {
 	t.Helper()
 	dir := fmt.Sprintf("/proc/%d/fd", g.cmd.Process.Pid)
 	open, err := os.ReadDir(dir)
 	require.NoError(t, err)
-	n := len(open)
+	n, ppp := len(open), 0
 	for _, fd := range open {
-		if what, err := os.Readlink(filepath.Join(dir, fd.Name())); err == nil && what == "anon_inode:bpf_link" {
+		switch what, _ := os.Readlink(filepath.Join(dir, fd.Name())); what { // it may be closed
+		case "anon_inode:bpf_link":
 			n -= 2
+		case "/dev/ppp":
+			ppp++
 		}
+	}
+	if ppp == 2 {
+		n -= 4
 	}
 	return n
 }
@@ -115,6 +156,7 @@ func (g *gateway) goroutines(t *testing.T) int {
 type dialler struct {
 	*process
 	host    host
+	plane   plane
 	dev     string        // set by up
 	addr    string        // of the tunnel, set by up
 	elapsed time.Duration // of the set-up, set by up
@@ -122,6 +164,7 @@ type dialler struct {
 
 type diallerConfig struct {
 	name     string // of the log; "dial" if empty
+	plane    plane
 	mppe     string
 	password string // the right one if empty
 	more     []string
@@ -145,8 +188,8 @@ func startDial(t *testing.T, h host, c diallerConfig) *dialler {
 	}
 	secret := filepath.Join(logDir(t), c.name+".password")
 	require.NoError(t, os.WriteFile(secret, []byte(c.password+"\n"), 0o600))
-	argv := append([]string{program("dial"), "--user", user, "--password-file", secret, "--encryption", policy(c.mppe), "--verbose"}, c.more...)
-	return &dialler{process: h.start(t, c.name, append(argv, serverAddr)...), host: h}
+	argv := append([]string{program("dial"), "--user", user, "--password-file", secret, "--dataplane", string(c.plane), "--encryption", policy(c.mppe), "--verbose"}, c.more...)
+	return &dialler{process: h.start(t, c.name, append(argv, serverAddr)...), host: h, plane: c.plane}
 }
 
 // up waits until the client's tunnel is up.
@@ -162,6 +205,9 @@ func (d *dialler) upErr(in time.Duration) error {
 	}
 	if m[2] != tunnelServer {
 		return fmt.Errorf("the peer's address in the tunnel is %s", m[2])
+	}
+	if !d.plane.owns(m[3]) {
+		return fmt.Errorf("%s is not a device of the %s plane", m[3], d.plane)
 	}
 	elapsed, err := strconv.ParseFloat(m[4], 64)
 	d.addr, d.dev, d.elapsed = m[1], m[3], time.Duration(elapsed*float64(time.Millisecond))

@@ -24,31 +24,39 @@ const (
 
 // TestSetupTime measures how long sessions take to come up.
 func TestSetupTime(t *testing.T) {
-	lab(t, environment{kind: umlKernel, limit: 2 * time.Minute, ours: true, alone: true}, func(t *testing.T) {
-		t.Run("pppd", func(t *testing.T) {
-			syslog(t)
-			measure(t, 8, pppdBar, func(t *testing.T, client host) {
-				c := startPPPClient(t, client, pppClientConfig{mppe: mppe128})
-				c.up(t, 20*time.Second)
-				require.NoError(t, client.echo(c.dev, tunnelServer))
-				c.stop()
-				c.dull = true
+	lab(t, environment{kind: umlKernel, limit: 3 * time.Minute, ours: true, alone: true}, func(t *testing.T) {
+		onEachPlane(t, func(t *testing.T, p plane) {
+			t.Run("pppd", func(t *testing.T) {
+				syslog(t)
+				measure(t, p, 8, pppdBar, func(t *testing.T, client host) {
+					c := startPPPClient(t, client, pppClientConfig{mppe: mppe128})
+					c.up(t, 20*time.Second)
+					require.NoError(t, client.echoOf(p, c.dev, tunnelServer))
+					c.stop()
+					c.dull = true
+				})
 			})
+			t.Run("ours", func(t *testing.T) { measureOurs(t, p) })
 		})
-		t.Run("ours", measureOurs)
 	})
 }
 
 // TestSetupTimeNatively does it without User-Mode Linux, which is slow.
 func TestSetupTimeNatively(t *testing.T) {
-	lab(t, environment{kind: namespaces, limit: time.Minute, ours: true, alone: true}, measureOurs)
+	lab(t, environment{kind: namespaces, limit: time.Minute, ours: true, alone: true}, func(t *testing.T) {
+		measureOurs(t, userspacePlane)
+	})
 }
 
-func measureOurs(t *testing.T) {
-	measure(t, 20, oursBar, func(t *testing.T, client host) {
-		d := startDial(t, client, diallerConfig{mppe: mppe128})
+func measureOurs(t *testing.T, p plane) {
+	bar := oursBar
+	if p == kernelPlane {
+		bar *= 2 // both ends make a device, in User-Mode Linux
+	}
+	measure(t, p, 20, bar, func(t *testing.T, client host) {
+		d := startDial(t, client, diallerConfig{plane: p, mppe: mppe128})
 		d.up(t, 20*time.Second)
-		require.NoError(t, client.echo(d.dev, tunnelServer))
+		require.NoError(t, client.echoOf(p, d.dev, tunnelServer))
 		d.stop()
 		require.Equal(t, dialOK, d.exitCode(t, time.Second), "our client's exit code")
 		d.dull = true
@@ -56,10 +64,10 @@ func measureOurs(t *testing.T) {
 }
 
 // measure runs n sessions to our gateway, one after the other.
-func measure(t *testing.T, n int, bar time.Duration, session func(t *testing.T, client host)) {
+func measure(t *testing.T, p plane, n int, bar time.Duration, session func(t *testing.T, client host)) {
 	server, clients := network(t, 1)
 	capture := clients[0].capture(t, "eth0")
-	g := startGateway(t, server, mppe128)
+	g := startGateway(t, server, p, mppe128)
 	for i := range n {
 		session(t, clients[0])
 		g.ended(t, i+1, 5*time.Second)

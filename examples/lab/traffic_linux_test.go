@@ -29,13 +29,24 @@ func (h host) ping(t *testing.T, dev, to string, n int) {
 // machine that is busy.
 func (h host) echo(dev, to string) error { return h.tryEcho(dev, to, 10*time.Second) }
 
+// echoOf is echo by a host with the plane.
+func (h host) echoOf(p plane, dev, to string) error {
+	if p == userspacePlane {
+		return h.echo(dev, to)
+	}
+	return h.echoOfPPPD(dev, to)
+}
+
 // echoOfPPPD asks more than once. A pppd drops what comes between IPCP's last
-// packet and the end of its work on the device.
+// packet and the end of its work on the device, and so does the kernel plane.
 func (h host) echoOfPPPD(dev, to string) (err error) {
+	const patience = 500 * time.Millisecond
 	for range 6 {
-		if err = h.tryEcho(dev, to, 500*time.Millisecond); err == nil {
+		next := time.After(patience)
+		if err = h.tryEcho(dev, to, patience); err == nil {
 			return nil
 		}
+		<-next // there may be no route to it
 	}
 	return err
 }

@@ -192,13 +192,13 @@ func TestOursOnBadPath(t *testing.T) {
 
 func oursOnBadPath(t *testing.T, mppe, mode string, cut bool) {
 	server, client, w := overWire(t)
-	g := startGateway(t, server, mppe, impatience, "mppe_modes: ["+mode+"]")
+	g := startGateway(t, server, userspacePlane, mppe, impatience, "mppe_modes: ["+mode+"]")
 	server.serveBulk(t)
 	before := g.descriptors(t)
 
 	// The session has to come up over it, too.
 	w.quality.Store(&quality{delay: 5 * time.Millisecond, loss: 0.01, double: 0.01, overtakes: 0.02})
-	d := startDial(t, client, diallerConfig{mppe: mppe, more: append([]string{"--mppe-modes", mode}, impatientDial...)})
+	d := startDial(t, client, diallerConfig{plane: userspacePlane, mppe: mppe, more: append([]string{"--mppe-modes", mode}, impatientDial...)})
 	d.up(t, 20*time.Second)
 	require.NotEmpty(t, d.find(fmt.Sprintf(`^up: .* encryption="(none|MPPE 128-bit %s)" `, mode)), "what we have agreed on")
 	size := 2 << 20

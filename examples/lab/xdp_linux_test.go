@@ -49,19 +49,19 @@ func TestGatewayXDP(t *testing.T) {
 			return
 		}
 		t.Run("workers", func(t *testing.T) {
-			gatewayUsesXDP(t, "{xdp: on, workers: 2}", "stateless")
+			gatewayUsesXDP(t, userspacePlane+", xdp: on, workers: 2", "stateless")
 		})
 		t.Run("packet by packet", func(t *testing.T) {
-			gatewayUsesXDP(t, "{xdp: on, workers: 1, batch: 1, offload: false}", "stateful")
+			gatewayUsesXDP(t, userspacePlane+", xdp: on, workers: 1, batch: 1, offload: false", "stateful")
 		})
 	})
 }
 
-func gatewayUsesXDP(t *testing.T, dataplane, mppe string) {
+func gatewayUsesXDP(t *testing.T, p plane, mppe string) {
 	server, clients := network(t, 1)
 	client := clients[0]
 	client.ip(t, "addr", "flush", "dev", "eth0")
-	g := startGateway(t, server, "allow", "mppe_modes: ["+mppe+"]", "mppe_key_lengths: [128, 56, 40]", "dataplane: "+dataplane)
+	g := startGateway(t, server, p, "allow", "mppe_modes: ["+mppe+"]", "mppe_key_lengths: [128, 56, 40]")
 	server.serveBulk(t)
 	wire, stack := client.capture(t, "eth0"), server.capture(t, "c1")
 
@@ -118,7 +118,7 @@ func startGuest(t *testing.T, h host, dev, test, value string) *process {
 	text, err := json.Marshal(job{
 		Dir:     dir,
 		Args:    []string{self, "-test.v", "-test.run=^" + test + "$", "-test.count=1", "-test.timeout=2m"},
-		Env:     []string{searchPath, "HOME=" + dir, "TMPDIR=" + dir, "LANG=C", envGuest + "=" + value},
+		Env:     []string{searchPath, "HOME=" + dir, "TMPDIR=" + dir, "LANG=C", envGuest + "=" + value, envOurs + "=" + os.Getenv(envOurs)},
 		Modules: modules,
 		UML:     true,
 	})
@@ -196,7 +196,7 @@ func clientUsesXDP(t *testing.T, mppe string, more ...string) {
 	for _, m := range xdpModes(mppe) {
 		guest.await(t, "serves "+m.name+"$", 30*time.Second)
 		flags := append([]string{"--xdp", "on", "--mppe-modes", mppe, "--mppe-keys", "128,40"}, more...)
-		d := startDial(t, client, diallerConfig{name: "dial-" + m.name, mppe: "allow", more: flags})
+		d := startDial(t, client, diallerConfig{name: "dial-" + m.name, plane: userspacePlane, mppe: "allow", more: flags})
 		d.up(t, 20*time.Second)
 		require.NotEmpty(t, d.find(fmt.Sprintf(`^up: .* encryption="%s" `, m.encryption)), "what we have agreed on")
 		require.NoError(t, client.echoOfPPPD(d.dev, tunnelServer))
