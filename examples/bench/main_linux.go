@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"syscall"
@@ -66,45 +65,8 @@ func only(re **regexp.Regexp, expression string) (err error) {
 // write writes the results to where they are wanted, and always to the terminal.
 func write(r *report.Report, results, document string) error {
 	fmt.Println("\n" + r.Markdown(bars, ""))
-	var errs []error
-	put := func(path string, text []byte) {
-		errs = append(errs, os.WriteFile(path, text, 0o644))
-	}
-	plot := ""
-	if results != "" {
-		plot = filepath.Join(results, "dataplane.svg")
-		text, err := r.JSON()
-		errs = append(errs, err, os.MkdirAll(results, 0o755))
-		put(filepath.Join(results, "dataplane.json"), text)
-		put(plot, []byte(r.Plot(plotted, ours, plain)))
-	}
-	if document != "" {
-		if plot != "" {
-			// As seen from the document.
-			var err error
-			if plot, err = relative(document, plot); err != nil {
-				errs = append(errs, err)
-			}
-		}
-		old, err := os.ReadFile(document)
-		if err != nil && !errors.Is(err, os.ErrNotExist) {
-			return err
-		}
-		put(document, report.Insert(old, []byte(r.Markdown(bars, plot))))
-	}
-	return errors.Join(errs...)
-}
-
-func relative(document, path string) (string, error) {
-	from, err := filepath.Abs(filepath.Dir(document))
-	if err != nil {
-		return "", err
-	}
-	to, err := filepath.Abs(path)
-	if err != nil {
-		return "", err
-	}
-	return filepath.Rel(from, to)
+	to := report.Place{Name: "dataplane", Results: results, Document: document}
+	return r.Save(to, r.Plot(plotted, ours, plain), func(plot string) string { return r.Markdown(bars, plot) })
 }
 
 // full is what make bench-dataplane measures, small is enough to see that it works.

@@ -7,8 +7,6 @@ import (
 	"io"
 	"os"
 	"regexp"
-	"runtime"
-	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -88,7 +86,7 @@ func (o options) run(ctx context.Context) (_ *report.Report, err error) {
 	defer cancel()
 	r := &run{options: &o, ctx: ctx, began: time.Now(), splits: make(map[splitKey]*split), report: &report.Report{
 		Command: "make bench-dataplane",
-		Machine: machine(),
+		Machine: report.Machine(),
 		Date:    time.Now().Format(time.DateOnly),
 	}}
 	// wireguard-go has its sockets there, whose paths must be short.
@@ -198,23 +196,4 @@ func (r *run) note(format string, args ...any) {
 	note := fmt.Sprintf(format, args...)
 	r.say("%s", note)
 	r.report.Notes = append(r.report.Notes, note)
-}
-
-// machine says what this is measured on.
-func machine() string {
-	model := runtime.GOARCH
-	if text, err := os.ReadFile("/proc/cpuinfo"); err == nil {
-		info := map[string]string{}
-		for line := range strings.Lines(string(text)) {
-			key, value, _ := strings.Cut(line, ":")
-			info[strings.TrimSpace(key)] = strings.TrimSpace(value)
-		}
-		if info["model name"] != "" {
-			model = fmt.Sprintf("%s (family %s, model %s)", info["model name"], info["cpu family"], info["model"])
-		}
-	}
-	var name unix.Utsname
-	_ = unix.Uname(&name)
-	return fmt.Sprintf("%d processors, %s, Linux %s, %s", runtime.NumCPU(), model,
-		unix.ByteSliceToString(name.Release[:]), runtime.Version())
 }

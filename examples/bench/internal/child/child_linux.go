@@ -12,11 +12,12 @@ import (
 	"os"
 	"os/exec"
 	"runtime/pprof"
-	"strconv"
 	"strings"
 	"sync"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/gopptp/gopptp/examples/bench/internal/netns"
 )
@@ -33,10 +34,13 @@ type Process struct {
 	stdin    io.Closer
 }
 
-// Start starts a program in a namespace.
+// Start starts a program in a namespace. Output is what it writes to where nobody else
+// reads it.
 func Start(ns *netns.Namespace, cmd *exec.Cmd) (*Process, error) {
 	p := &Process{cmd: cmd, done: make(chan struct{})}
-	cmd.Stderr = &p.stderr
+	if cmd.Stderr == nil {
+		cmd.Stderr = &p.stderr
+	}
 	if cmd.Stdout == nil {
 		cmd.Stdout = &p.stderr
 	}
@@ -67,27 +71,20 @@ func (p *Process) Stop() {
 	}
 }
 
-// CPU is the time that processors have spent on the process, in user space and in
-// the kernel, to ten milliseconds.
-func (p *Process) CPU() (time.Duration, error) {
-	stat, err := os.ReadFile("/proc/" + strconv.Itoa(p.cmd.Process.Pid) + "/stat")
-	if err != nil {
-		return 0, err
-	}
-	return parseCPU(string(stat))
-}
+// PID is the process's number.
+func (p *Process) PID() int { return p.cmd.Process.Pid }
 
-// parseCPU reads fields 14 and 15 of proc_pid_stat(5). The second is a name in
-// parentheses, which may have anything in it.
-func parseCPU(stat string) (time.Duration, error) {
-	fields := strings.Fields(stat[strings.LastIndexByte(stat, ')')+1:])
-	if len(fields) < 13 {
-		return 0, fmt.Errorf("/proc/PID/stat: %q", stat)
+// CPU is the time that processors have spent on the process, in user space and in
+// the kernel. It fails once the process has ended.
+func (p *Process) CPU() (time.Duration, error) {
+	// The clock of another process, as of clock_getcpuclockid(3): its number inverted,
+	// and that the scheduler's count is meant, which is finer than /proc/PID/stat.
+	const scheduler = 2
+	var t unix.Timespec
+	if err := unix.ClockGettime(^int32(p.PID())<<3|scheduler, &t); err != nil {
+		return 0, fmt.Errorf("processor time of %d: %w", p.PID(), err)
 	}
-	user, err1 := strconv.ParseInt(fields[11], 10, 64)
-	system, err2 := strconv.ParseInt(fields[12], 10, 64)
-	const tick = time.Second / 100 // USER_HZ
-	return time.Duration(user+system) * tick, errors.Join(err1, err2)
+	return time.Duration(t.Nano()), nil
 }
 
 // tail keeps the end of what is written to it.

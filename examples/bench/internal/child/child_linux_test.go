@@ -1,20 +1,31 @@
 package child
 
 import (
+	"os/exec"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 )
 
-func TestParseCPU(t *testing.T) {
-	d, err := parseCPU("5944 (a b) c)) S 1 5944 5944 0 -1 4194304 100 0 0 0 123 45 0 0 20 0 1 0 1 2 3")
+// What a process has used is what it says itself at its end.
+func TestCPU(t *testing.T) {
+	cmd := exec.Command("sh", "-c", "i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done; echo; read end")
+	stdin, err := cmd.StdinPipe()
 	require.NoError(t, err)
-	require.Equal(t, 1680*time.Millisecond, d)
-	_, err = parseCPU("")
-	require.Error(t, err)
-	_, err = parseCPU("1 (x) S 1 2 3 4 5 6 7 8 9 10 eleven 12")
-	require.Error(t, err)
+	stdout, err := cmd.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, cmd.Start())
+	_, err = stdout.Read(make([]byte, 1))
+	require.NoError(t, err)
+	cpu, err := (&Process{cmd: cmd}).CPU()
+	require.NoError(t, err)
+	require.NoError(t, stdin.Close())
+	_ = cmd.Wait() // read has failed
+	used := cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
+	require.InDelta(t, used.Seconds(), cpu.Seconds(), 0.02)
+
+	_, err = (&Process{cmd: cmd}).CPU()
+	require.Error(t, err, "it has ended")
 }
 
 func TestTail(t *testing.T) {

@@ -95,33 +95,46 @@ func Pair(a, b netip.Prefix) (first, second *Namespace, err error) {
 		first.Close()
 		return nil, nil, err
 	}
-	if err := join(first, second, a, b); err != nil {
+	if err := Join(first, second, Device, Device, a, b); err != nil {
 		first.Close()
 		second.Close()
-		return nil, nil, fmt.Errorf("veth pair: %w", err)
+		return nil, nil, err
 	}
 	return first, second, nil
 }
 
-func join(first, second *Namespace, a, b netip.Prefix) error {
+// Join joins two namespaces by a veth pair, whose ends have these names and addresses.
+func Join(first, second *Namespace, nameA, nameB string, a, b netip.Prefix) error {
+	if err := join(first, second, nameA, nameB, a, b); err != nil {
+		return fmt.Errorf("veth pair: %w", err)
+	}
+	return nil
+}
+
+func join(first, second *Namespace, nameA, nameB string, a, b netip.Prefix) error {
 	attrs := netlink.NewLinkAttrs()
-	attrs.Name = Device
-	if err := first.nl.LinkAdd(&netlink.Veth{LinkAttrs: attrs, PeerName: Device, PeerNamespace: netlink.NsFd(second.fd)}); err != nil {
+	attrs.Name = nameA
+	if err := first.nl.LinkAdd(&netlink.Veth{LinkAttrs: attrs, PeerName: nameB, PeerNamespace: netlink.NsFd(second.fd)}); err != nil {
 		return err
 	}
-	for ns, address := range map[*Namespace]netip.Prefix{first: a, second: b} {
-		link, err := ns.nl.LinkByName(Device)
+	ends := []struct {
+		ns      *Namespace
+		name    string
+		address netip.Prefix
+	}{{first, nameA, a}, {second, nameB, b}}
+	for _, end := range ends {
+		link, err := end.ns.nl.LinkByName(end.name)
 		if err != nil {
 			return err
 		}
-		if err := ns.add(link, &netlink.Addr{IPNet: ipNet(address.Addr(), address.Bits())}); err != nil {
+		if err := end.ns.add(link, &netlink.Addr{IPNet: ipNet(end.address.Addr(), end.address.Bits())}); err != nil {
 			return err
 		}
 	}
 	// What is sent too early is lost, and the kernel takes a second to look for the
 	// neighbour again.
 	for range 500 {
-		if first.isUp() && second.isUp() {
+		if first.isUp(nameA) && second.isUp(nameB) {
 			return nil
 		}
 		time.Sleep(2 * time.Millisecond)
@@ -149,6 +162,11 @@ func (ns *Namespace) add(link netlink.Link, address *netlink.Addr) error {
 	return ns.nl.LinkSetUp(link)
 }
 
+// Route has packets to a network go by way of a neighbour.
+func (ns *Namespace) Route(to netip.Prefix, by netip.Addr) error {
+	return ns.nl.RouteAdd(&netlink.Route{Dst: ipNet(to.Addr(), to.Bits()), Gw: by.AsSlice()})
+}
+
 func ipNet(a netip.Addr, bits int) *net.IPNet {
 	return &net.IPNet{IP: a.AsSlice(), Mask: net.CIDRMask(bits, a.BitLen())}
 }
@@ -161,8 +179,8 @@ func (ns *Namespace) up(device string) error {
 	return ns.nl.LinkSetUp(link)
 }
 
-func (ns *Namespace) isUp() bool {
-	link, err := ns.nl.LinkByName(Device)
+func (ns *Namespace) isUp(device string) bool {
+	link, err := ns.nl.LinkByName(device)
 	return err == nil && link.Attrs().OperState == netlink.OperUp
 }
 

@@ -7,8 +7,8 @@ type Bar struct {
 	Measure string
 	Way     string
 	To      string  // the way it is compared with; empty: none, the value itself counts
-	Least   float64 // the ratio, or
-	Most    float64 // the ratio, or
+	Least   float64 // the ratio, or the value
+	Most    float64 // the ratio, or the value
 	Beyond  float64 // how much more than the other it may be, in the measure's unit
 }
 
@@ -31,6 +31,9 @@ func (r *Report) Judge(bars []Bar) (verdicts []Verdict) {
 			case b.To == "":
 				v.Is = m.Of(b.Way)
 				v.Met = v.Is.Median <= b.Most
+				if b.Least != 0 {
+					v.Met = v.Is.Median >= b.Least
+				}
 			case b.Beyond != 0:
 				v.Is = m.Beyond(b.Way, b.To)
 				v.Met = v.Is.Median <= b.Beyond

@@ -9,15 +9,10 @@ import (
 	"time"
 )
 
-// The section of the document that is ours begins and ends with these lines.
-const (
-	begin = "<!-- bench-dataplane: begin -->"
-	end   = "<!-- bench-dataplane: end -->"
-)
-
-// Insert puts a section between the markers of a document, or at its end with
-// markers around it.
-func Insert(document, section []byte) []byte {
+// Insert puts a section of a document between the markers that have its name, or at
+// the end with markers around it.
+func Insert(document, section []byte, name string) []byte {
+	begin, end := "<!-- "+name+": begin -->", "<!-- "+name+": end -->"
 	ours := []byte(begin + "\n" + strings.TrimSpace(string(section)) + "\n" + end + "\n")
 	from := bytes.Index(document, []byte(begin))
 	to := bytes.Index(document, []byte(end))
@@ -38,13 +33,7 @@ func (r *Report) Markdown(bars []Bar, plot string) string {
 	if plot != "" {
 		fmt.Fprintf(&b, "![Ratios to wireguard-go](%s)\n\n", plot)
 	}
-	if verdicts := r.Judge(bars); len(verdicts) > 0 {
-		b.WriteString("| bar | wanted | is | |\n|---|---|---|---|\n")
-		for _, v := range verdicts {
-			b.WriteString(v.row(r))
-		}
-		b.WriteString("\n")
-	}
+	b.WriteString(r.Verdicts(bars))
 	for _, m := range r.Measures {
 		m.table(&b)
 	}
@@ -53,6 +42,40 @@ func (r *Report) Markdown(bars []Bar, plot string) string {
 		fmt.Fprintf(&b, "- %s\n", note)
 	}
 	return b.String()
+}
+
+// Verdicts is a table of what came of the bars.
+func (r *Report) Verdicts(bars []Bar) string {
+	verdicts := r.Judge(bars)
+	if len(verdicts) == 0 {
+		return ""
+	}
+	var b strings.Builder
+	b.WriteString("| bar | wanted | is | |\n|---|---|---|---|\n")
+	for _, v := range verdicts {
+		b.WriteString(v.row(r))
+	}
+	b.WriteString("\n")
+	return b.String()
+}
+
+// Grid is a table of several measures, with a row for each and a column for each way.
+func (r *Report) Grid(measures, ways []string) string {
+	var b strings.Builder
+	b.WriteString("| | " + strings.Join(ways, " | ") + " |\n|---|" + strings.Repeat("---|", len(ways)) + "\n")
+	for _, name := range measures {
+		for _, m := range r.Measures {
+			if m.Name != name {
+				continue
+			}
+			fmt.Fprintf(&b, "| %s, %s |", m.Name, m.Unit)
+			for _, w := range ways {
+				b.WriteString(" " + m.Of(w).text() + " |")
+			}
+			b.WriteString("\n")
+		}
+	}
+	return b.String() + "\n"
 }
 
 func (v Verdict) row(r *Report) string {
@@ -72,6 +95,8 @@ func (v Verdict) row(r *Report) string {
 		what += " against " + v.To
 	}
 	switch {
+	case v.To == "" && v.Least != 0:
+		wanted, is = fmt.Sprintf("≥ %s %s", number(v.Least), unit), v.Is.text()
 	case v.To == "":
 		wanted, is = fmt.Sprintf("≤ %s %s", number(v.Most), unit), v.Is.text()
 	case v.Beyond != 0:

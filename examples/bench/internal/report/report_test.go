@@ -6,6 +6,8 @@ import (
 	"errors"
 	"io"
 	"math"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -58,6 +60,8 @@ func TestJudge(t *testing.T) {
 		{Bar{Measure: "speed", Way: "ours", To: "other", Beyond: 4}, false},
 		{Bar{Measure: "speed", Way: "ours", Most: 7}, true},
 		{Bar{Measure: "speed", Way: "ours", Most: 6}, false},
+		{Bar{Measure: "speed", Way: "ours", Least: 7}, true},
+		{Bar{Measure: "speed", Way: "ours", Least: 8}, false},
 	} {
 		verdicts := example().Judge([]Bar{c.bar})
 		require.Len(t, verdicts, 1)
@@ -74,6 +78,7 @@ func TestMarkdown(t *testing.T) {
 		{Measure: "speed", Way: "ours", To: "other", Least: 2},
 		{Measure: "speed", Way: "ours", To: "other", Beyond: 1},
 		{Measure: "speed", Way: "ours", Most: 7},
+		{Measure: "speed", Way: "ours", Least: 8},
 	}, "plot.svg")
 	for _, line := range []string{
 		"    make it",
@@ -81,6 +86,7 @@ func TestMarkdown(t *testing.T) {
 		"| speed: ours against other | ≥ 2.00 × | 2.50 (2.00–3.00) | met |",
 		"| speed: ours against other | ≤ 1.00 Gbit/s more | 4.50 (1.00–8.00) | **missed** |",
 		"| speed: ours | ≤ 7.00 Gbit/s | 7.00 (2.00–12.0) | met |",
+		"| speed: ours | ≥ 8.00 Gbit/s | 7.00 (2.00–12.0) | **missed** |",
 		"| other | 2.00 (1.00–4.00) | 1 |",
 		"| none | – | – |",
 		"| CPU of the gateway, TCP in, ms a gigabyte | ours |",
@@ -104,11 +110,38 @@ func TestNumber(t *testing.T) {
 	require.Equal(t, "–", number(math.NaN()))
 }
 
+func TestGrid(t *testing.T) {
+	require.Equal(t, "| | ours | other | nobody |\n|---|---|---|---|\n| speed, Gbit/s | 7.00 (2.00–12.0) | 2.00 (1.00–4.00) | – |\n\n",
+		example().Grid([]string{"speed", "weight"}, []string{"ours", "other", "nobody"}))
+}
+
 func TestInsert(t *testing.T) {
-	once := string(Insert([]byte("# Title\n"), []byte("one\n")))
+	const begin, end = "<!-- it: begin -->", "<!-- it: end -->"
+	once := string(Insert([]byte("# Title\n"), []byte("one\n"), "it"))
 	require.Equal(t, "# Title\n\n"+begin+"\none\n"+end+"\n", once)
-	again := string(Insert([]byte(once+"\nafter\n"), []byte("two")))
+	again := string(Insert([]byte(once+"\nafter\n"), []byte("two"), "it"))
 	require.Equal(t, "# Title\n\n"+begin+"\ntwo\n"+end+"\n\nafter\n", again)
+	other := string(Insert([]byte(again), []byte("three"), "other"))
+	require.Equal(t, again+"\n<!-- other: begin -->\nthree\n<!-- other: end -->\n", other)
+}
+
+func TestSave(t *testing.T) {
+	dir := t.TempDir()
+	to := Place{Name: "it", Results: filepath.Join(dir, "a", "b"), Document: filepath.Join(dir, "c.md")}
+	r := example()
+	for range 2 {
+		require.NoError(t, r.Save(to, "<svg/>", func(plot string) string { return "see " + plot }))
+	}
+	for name, text := range map[string]string{
+		"a/b/it.svg": "<svg/>", "c.md": "\n\n<!-- bench-it: begin -->\nsee a/b/it.svg\n<!-- bench-it: end -->\n",
+	} {
+		got, err := os.ReadFile(filepath.Join(dir, name))
+		require.NoError(t, err)
+		require.Equal(t, text, string(got))
+	}
+	require.FileExists(t, filepath.Join(dir, "a/b/it.json"))
+
+	require.NoError(t, r.Save(Place{Name: "it"}, "", nil), "nowhere")
 }
 
 func TestPlot(t *testing.T) {
