@@ -4,7 +4,7 @@
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 FUZZTIME = 10m
 
-.PHONY: demo test lint cross unit fuzz-short lab lab-kernel bench-smoke fuzz bench-dataplane
+.PHONY: demo test lint cross unit fuzz-short lab lab-kernel bench-smoke fuzz bench-dataplane bench-kernel
 
 demo:
 	scripts/demo.sh
@@ -63,3 +63,11 @@ fuzz:
 bench-dataplane:
 	@scripts/apt.sh iperf3
 	cd examples && go run ./bench -results bench/results -document ../BENCHMARKS.md
+
+# What the kernel data plane does, beside the other one and pptpd with pppd, in the
+# lab: ten minutes at the most. Other work on the machine has to wait meanwhile, as
+# User-Mode Linux gets the one processor that it uses whenever it wants it.
+bench-kernel:
+	@scripts/lab-deps.sh
+	cd examples && LAB_BENCH=results LAB_BENCH_TEXT=../../BENCHMARKS.md \
+		go test -count=1 -v -timeout 12m -run TestBenchKernel -exec 'chrt --rr 1' ./lab
