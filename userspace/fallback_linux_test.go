@@ -228,10 +228,11 @@ func TestFallback(t *testing.T) {
 		eventually(t, "the interface is given up", func() bool { return n.client.fast.ports.Load().port(index) != nil })
 		require.False(t, n.client.opened(index))
 		n.goesOn(t, came, false)
+		// The other end is free to use it.
+		eventually(t, "the other end's interface", func() bool { return n.server.opened(b.index(t, "eth0")) })
 		testTCP(t, a, b)
 		s := n.client.Stats().GRE
 		require.Zero(t, s.SentXDP+s.ReceivedXDP)
-		// The other end is free to.
 		require.NotZero(t, n.server.Stats().GRE.ReceivedXDP)
 	})
 	for _, mode := range []XDPMode{XDPAuto, XDPOn} {
