@@ -227,7 +227,7 @@ func newClient(cfg *ClientConfig, nc net.Conn, w *worker, events *eventQueue, d 
 				VendorString: DefaultName,
 			},
 			Loop:  c.worker.loop,
-			Trace: controlTrace(cfg.Trace, remote),
+			Trace: controlTrace(cfg.Trace),
 		}, c)
 		c.conn.Start()
 		c.session.arm()
@@ -376,8 +376,9 @@ func (c *client) layers(s *Session, l *lcp.Config, link *ppp.LinkConfig) *ipcp.I
 func (c *client) authRequest(s *Session, req ppp.AuthRequest) {
 	l := &s.link
 	ask := &AuthRequest{AuthRequest: req, Session: s.id, LocalName: c.cfg.Name, Local: s.local, Remote: s.remote, CallID: l.call.ID()}
+	ctx := l.context()
 	go func() {
-		result, err := c.cfg.Authenticator.Authenticate(l.ctx, ask)
+		result, err := c.cfg.Authenticator.Authenticate(ctx, ask)
 		l.worker.post(func(now time.Time) {
 			v := ppp.AuthVerdict{ID: req.ID}
 			switch {
@@ -404,8 +405,9 @@ func (c *client) credentialsNeeded(s *Session, ask chap.CredentialsNeeded, now t
 	if !ok {
 		return
 	}
+	ctx := l.context()
 	go func() {
-		password, ok := c.cfg.Prompt(l.ctx, ask)
+		password, ok := c.cfg.Prompt(ctx, ask)
 		l.worker.post(func(now time.Time) {
 			switch {
 			case l.over || l.ended:

@@ -3,6 +3,7 @@ package gopptp
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"net/netip"
 	"slices"
 	"time"
@@ -91,11 +92,11 @@ func (s *Session) ipv6Network(mtu int, routes []netip.Prefix) *IPv6Network {
 	}
 	local, peer := l.ipv6.ncp.Local(), l.ipv6.ncp.Peer()
 	if peer == (ipcp.InterfaceID{}) {
-		l.log.Info("no IPv6: the peer has no interface identifier")
+		s.log(slog.LevelInfo, "no IPv6: the peer has no interface identifier")
 		return nil
 	}
 	if mtu < minIPv6MTU {
-		l.log.Info("no IPv6: the MTU is too small", "mtu", mtu)
+		s.log(slog.LevelInfo, "no IPv6: the MTU is too small", "mtu", mtu)
 		return nil
 	}
 	n := &IPv6Network{Local: local.LinkLocal(), Peer: peer.LinkLocal(), Routes: routes}
@@ -105,15 +106,15 @@ func (s *Session) ipv6Network(mtu int, routes []netip.Prefix) *IPv6Network {
 
 // publishIPv6 reports whether n, which may be nil, is news.
 func (s *Session) publishIPv6(n *IPv6Network) (changed bool) {
-	var now sessionIPv6
+	now := &noIPv6
 	if n != nil {
-		now = sessionIPv6{local: n.Local, peer: n.Peer, prefix: n.Prefix, address: n.Address(), dns: n.DNS}
+		now = &sessionIPv6{local: n.Local, peer: n.Peer, prefix: n.Prefix, address: n.Address(), dns: n.DNS}
 		if !n.Router {
 			now.dns = s.link.ipv6.dns
 		}
 	}
 	s.update(func(i *sessionInfo) {
-		old := &i.ipv6
+		old := i.ipv6
 		changed = old.local != now.local || old.peer != now.peer || old.prefix != now.prefix ||
 			old.address != now.address || !slices.Equal(old.dns, now.dns)
 		i.ipv6 = now
@@ -249,13 +250,15 @@ func (c *client) ipv6Network(s *Session, n *IPv6Network) {
 	n.Prefix = s.link.ipv6.prefix
 }
 
-// sessionIPv6 is what a session publishes about IPv6.
+// sessionIPv6 is what a session publishes about IPv6. It is replaced, never changed.
 type sessionIPv6 struct {
 	local, peer netip.Addr
 	prefix      netip.Prefix
 	address     netip.Addr
 	dns         []netip.Addr
 }
+
+var noIPv6 sessionIPv6
 
 // LocalIPv6 is our link-local address in the tunnel; the zero value where it
 // carries no IPv6, or not yet.

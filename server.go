@@ -16,6 +16,7 @@ import (
 
 	"github.com/gopptp/gopptp/mppe"
 	"github.com/gopptp/gopptp/ppp"
+	"github.com/gopptp/gopptp/pptp"
 )
 
 // ServerConfig describes a Server: a PPTP access concentrator (PAC).
@@ -189,9 +190,24 @@ func NewServer(cfg ServerConfig) (*Server, error) {
 		role:         (*serverRole)(s),
 	}
 	for range cfg.Loops {
-		s.workers = append(s.workers, newWorker())
+		s.workers = append(s.workers, s.newWorker())
 	}
 	return s, nil
+}
+
+func (s *Server) newWorker() *worker {
+	w := newWorker()
+	w.newConn = pptp.NewConns(pptp.ConnConfig{
+		Config: pptp.Config{
+			Role:             pptp.RolePAC,
+			HostName:         s.cfg.Name,
+			VendorString:     DefaultName,
+			HandshakeTimeout: s.cfg.Limits.HandshakeTimeout,
+		},
+		Loop:  w.loop,
+		Trace: controlTrace(s.cfg.Trace),
+	})
+	return w
 }
 
 func (c *ServerConfig) setDefaults() {

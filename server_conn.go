@@ -1,10 +1,12 @@
 package gopptp
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/gopptp/gopptp/internal/loop"
@@ -17,12 +19,11 @@ type serverConn struct {
 	server        *Server
 	worker        *worker
 	local, remote netip.AddrPort
-	log           *slog.Logger
 
 	conn     *pptp.Conn
 	peer     pptp.PeerInfo
-	replied  time.Time // our Start-Control-Connection-Reply
-	sessions map[uint16]*Session
+	replied  time.Time  // our Start-Control-Connection-Reply
+	sessions []*Session // that have a call
 	stopping bool
 	gone     bool
 	idle     *loop.Timer // runs while there is no session
@@ -41,27 +42,33 @@ var (
 func newServerConn(s *Server, w *worker, local, remote netip.AddrPort) *serverConn {
 	c := &serverConn{
 		server: s, worker: w, local: local, remote: remote,
-		log:      s.log.With("remote", remote),
-		sessions: make(map[uint16]*Session, 1),
 		halfOpen: true,
 	}
 	c.idle = w.loop.NewTimer(c.idleTick)
 	return c
 }
 
+// log reports on the connection; see Session.log.
+func (c *serverConn) log(level slog.Level, msg string, args ...any) {
+	if l := c.server.log; l.Enabled(context.Background(), level) {
+		l.Log(context.Background(), level, msg, append([]any{"remote", c.remote}, args...)...)
+	}
+}
+
+// session finds the one with our call ID. There are few on a connection.
+func (c *serverConn) session(id uint16) *Session {
+	for _, s := range c.sessions {
+		if s.link.call.ID() == id {
+			return s
+		}
+	}
+	return nil
+}
+
 // run starts the control connection.
 func (c *serverConn) run(nc net.Conn) {
 	c.worker.post(func(now time.Time) {
-		c.conn = pptp.NewConn(nc, pptp.ConnConfig{
-			Config: pptp.Config{
-				Role:             pptp.RolePAC,
-				HostName:         c.server.cfg.Name,
-				VendorString:     DefaultName,
-				HandshakeTimeout: c.server.cfg.Limits.HandshakeTimeout,
-			},
-			Loop:  c.worker.loop,
-			Trace: controlTrace(c.server.cfg.Trace, c.remote),
-		}, c)
+		c.conn = c.worker.newConn(nc, c)
 		c.conn.Start()
 		if c.server.isDraining() { // it came between the two
 			c.shutdown(now)
@@ -70,12 +77,12 @@ func (c *serverConn) run(nc net.Conn) {
 }
 
 // controlTrace passes control messages on to a TraceFunc.
-func controlTrace(trace TraceFunc, remote netip.AddrPort) func(*pptp.Conn, pptp.Direction, []byte) {
+func controlTrace(trace TraceFunc) func(*pptp.Conn, pptp.Direction, []byte) {
 	if trace == nil {
 		return nil
 	}
-	return func(_ *pptp.Conn, d pptp.Direction, msg []byte) {
-		trace(TraceEvent{Time: time.Now(), Remote: remote, Sent: d == pptp.Sent, Kind: TraceControl, Data: msg})
+	return func(c *pptp.Conn, d pptp.Direction, msg []byte) {
+		trace(TraceEvent{Time: time.Now(), Remote: addrPort(c.RemoteAddr()), Sent: d == pptp.Sent, Kind: TraceControl, Data: msg})
 	}
 }
 
@@ -89,17 +96,17 @@ func (c *serverConn) HandleEvent(_ *pptp.Conn, ev pptp.Event) {
 	case pptp.CallRequested:
 		c.call(&e.Request, now)
 	case pptp.CallEstablished:
-		if s := c.sessions[e.CallID]; s != nil {
+		if s := c.session(e.CallID); s != nil {
 			c.connect(s, &e, now)
 		}
 	case pptp.CallCleared:
-		if s := c.sessions[e.CallID]; s != nil && e.Remote {
+		if s := c.session(e.CallID); s != nil && e.Remote {
 			s.drop(CausePeer, ErrPeerClosed, now)
 		}
 	case pptp.Stopped:
-		c.log.Debug("control connection stopped", "event", e)
+		c.log(slog.LevelDebug, "control connection stopped", "event", e)
 	default:
-		c.log.Debug("control connection event", "event", fmt.Sprintf("%T", e))
+		c.log(slog.LevelDebug, "control connection event", "event", fmt.Sprintf("%T", e))
 	}
 }
 
@@ -108,38 +115,36 @@ func (c *serverConn) HandleClose(_ *pptp.Conn, err error) {
 	c.gone = true
 	c.idle.Set(time.Time{})
 	now := time.Now()
-	for _, s := range c.sessions {
+	for _, s := range slices.Clone(c.sessions) {
 		cause, reason := CauseLostCarrier, ErrLostCarrier
 		if err != nil {
 			reason = fmt.Errorf("%w: %w", ErrLostCarrier, err)
 		}
 		s.drop(cause, reason, now)
 	}
-	c.log.Info("control connection closed", "error", err)
+	c.log(slog.LevelInfo, "control connection closed", "error", err)
 	c.server.removeConn(c)
 }
 
 // call answers an Outgoing-Call-Request.
 func (c *serverConn) call(req *pptp.OutgoingCallRequest, now time.Time) {
 	refuse := func(result pptp.OutgoingCallResult, code pptp.ErrorCode, reason error) {
-		c.log.Warn("call refused", "reason", reason)
+		c.log(slog.LevelWarn, "call refused", "reason", reason)
 		c.conn.RejectCall(req.CallID, result, code)
 	}
 	s := newSession(&c.server.session, c.worker, c, c.local, c.remote, c.server.log)
 	if err := c.server.addSession(s); err != nil {
-		s.link.cancel()
 		refuse(pptp.OutgoingBusy, pptp.ErrorNone, err)
 		return
 	}
 	s.update(func(i *sessionInfo) { i.peerInfo = c.peer })
 	if err := s.open(); err != nil {
-		s.link.cancel()
 		c.server.removeSession(s)
 		refuse(pptp.OutgoingGeneralError, pptp.ErrorNoResource, err)
 		return
 	}
 	s.link.rtt = now.Sub(c.replied)
-	c.sessions[s.link.call.ID()] = s
+	c.sessions = append(c.sessions, s)
 	c.idle.Set(time.Time{})
 	s.enter(StateCall, now)
 	// From here on the data plane keeps what the peer sends early.
@@ -160,7 +165,7 @@ func (c *serverConn) connect(s *Session, e *pptp.CallEstablished, now time.Time)
 // unless it was the peer who cleared the call.
 func (c *serverConn) linkOver(s *Session, cause Cause, now time.Time) {
 	id := s.link.call.ID()
-	delete(c.sessions, id)
+	c.sessions = slices.DeleteFunc(c.sessions, func(other *Session) bool { return other == s })
 	if !c.gone {
 		c.conn.ClearCall(pptp.CallDisconnectNotify{CallID: id, ResultCode: disconnectResult(cause)})
 		if len(c.sessions) == 0 {
@@ -191,7 +196,7 @@ func disconnectResult(cause Cause) pptp.DisconnectResult {
 
 // idleTick ends a control connection without a call.
 func (c *serverConn) idleTick(time.Time) {
-	c.log.Debug("no call on the control connection")
+	c.log(slog.LevelDebug, "no call on the control connection")
 	c.conn.Stop(pptp.StopNone)
 }
 
@@ -201,7 +206,7 @@ func (c *serverConn) shutdown(now time.Time) {
 		return // run sees that the server is draining
 	}
 	c.stopping = true
-	for _, s := range c.sessions {
+	for _, s := range slices.Clone(c.sessions) {
 		s.end(CauseShutdown, ErrServerClosed, now)
 	}
 	if len(c.sessions) == 0 && !c.gone {

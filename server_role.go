@@ -3,6 +3,7 @@ package gopptp
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"net/netip"
 	"slices"
 	"time"
@@ -44,7 +45,7 @@ func (r *serverRole) authRequest(s *Session, req ppp.AuthRequest) {
 		Remote:      s.remote,
 		CallID:      l.call.ID(),
 	}
-	ctx, held := l.ctx, l.leased
+	ctx, held := l.context(), l.leased
 	go func() {
 		ctx, cancel := context.WithTimeout(ctx, r.cfg.Limits.SetupTimeout)
 		defer cancel()
@@ -134,6 +135,7 @@ func (r *serverRole) lease(ctx context.Context, req PoolRequest) (netip.Addr, er
 // verdict takes the answer back on the session's loop.
 func (r *serverRole) verdict(s *Session, req *AuthRequest, result *AuthResult, leased lease, err error, now time.Time) {
 	l := &s.link
+	l.endContext()
 	if l.over || l.ended {
 		r.giveBack(leased)
 		return
@@ -142,7 +144,7 @@ func (r *serverRole) verdict(s *Session, req *AuthRequest, result *AuthResult, l
 	switch {
 	case err != nil:
 		v = authVerdict(req.ID, err)
-		l.log.Info("authentication refused", "user", req.Name, "error", err)
+		s.log(slog.LevelInfo, "authentication refused", "user", req.Name, "error", err)
 		s.authFailed(err, v.Retry || v.ChangePassword)
 	case result.Continue:
 		v.EAP, v.State = result.EAP, result.State

@@ -37,7 +37,7 @@ type sessionInfo struct {
 	local      netip.Addr
 	peer       netip.Addr
 	dns, nbns  []netip.Addr
-	ipv6       sessionIPv6
+	ipv6       *sessionIPv6 // never nil
 	mtu        int
 	encryption string
 	upAt       time.Time

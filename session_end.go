@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/gopptp/gopptp/chap"
@@ -124,11 +125,11 @@ func (s *Session) linkOver(now time.Time) {
 		return
 	}
 	l.over = true
-	l.cancel()
+	l.endContext()
 	l.timer.Set(time.Time{})
 	if l.call != nil {
 		if err := l.call.Close(); err != nil {
-			l.log.Warn("data plane could not close the call", "error", err)
+			s.log(slog.LevelWarn, "data plane could not close the call", "error", err)
 		}
 	}
 	l.cfg.role.release(s)

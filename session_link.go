@@ -23,7 +23,7 @@ type sessionLink struct {
 	cfg     *sessionConfig
 	worker  *worker
 	control callControl
-	log     *slog.Logger
+	logger  *slog.Logger // see Session.log
 
 	// rtt is an upper bound of the round trip, from the control connection.
 	rtt    time.Duration
@@ -37,8 +37,8 @@ type sessionLink struct {
 
 	keys      *mppe.Keys
 	granted   *AuthResult
-	leased    lease // to be returned to the pools
-	ctx       context.Context
+	leased    lease           // to be returned to the pools
+	ctx       context.Context // see context; nil until it is asked for
 	cancel    context.CancelFunc
 	connected time.Time // when frames could flow
 	heard     bool      // a frame of the peer has come
@@ -115,17 +115,39 @@ type callControl interface {
 func newSession(cfg *sessionConfig, w *worker, control callControl, local, remote netip.AddrPort, log *slog.Logger) *Session {
 	now := time.Now()
 	s := &Session{id: newSessionID(), local: local, remote: remote, started: now, done: make(chan struct{})}
-	s.info.encryption = "none"
+	s.info.encryption, s.info.ipv6 = "none", &noIPv6
 	s.mailbox.session = s
-	ctx, cancel := context.WithCancel(context.Background())
 	s.link = sessionLink{
-		cfg: cfg, worker: w, control: control,
-		log: log.With("session", s.id, "remote", remote),
-		ctx: ctx, cancel: cancel,
+		cfg: cfg, worker: w, control: control, logger: log,
 		setupDeadline: now.Add(cfg.setupTimeout),
 	}
 	s.link.timer = w.loop.NewTimer(s.tick)
 	return s
+}
+
+// log reports on the session. A logger of each session's own would cost all of them
+// memory for the little that most say.
+func (s *Session) log(level slog.Level, msg string, args ...any) {
+	if l := s.link.logger; l.Enabled(context.Background(), level) {
+		l.Log(context.Background(), level, msg, append([]any{"session", s.id, "remote", s.remote}, args...)...)
+	}
+}
+
+// context is for what is done for the session elsewhere. It ends with the session, or
+// with endContext.
+func (l *sessionLink) context() context.Context {
+	if l.ctx == nil {
+		l.ctx, l.cancel = context.WithCancel(context.Background())
+	}
+	return l.ctx
+}
+
+// endContext frees the context.
+func (l *sessionLink) endContext() {
+	if l.ctx != nil {
+		l.cancel()
+		l.ctx, l.cancel = nil, nil
+	}
 }
 
 func (s *Session) post(f func(now time.Time)) { s.link.worker.post(f) }
@@ -225,7 +247,7 @@ func (s *Session) run(now time.Time, f func(out *ppp.Output)) {
 			}
 			s.traceFrame(a.Frame, true, now)
 			if err := l.call.WriteControl(a.Frame); err != nil && !l.over {
-				l.log.Debug("control frame not sent", "error", err)
+				s.log(slog.LevelDebug, "control frame not sent", "error", err)
 			}
 		}
 	})
@@ -353,7 +375,7 @@ func (s *Session) event(e ppp.Event, now time.Time, out *ppp.Output) {
 		s.prepareReceive(e, now)
 	case mppe.ResetRequested:
 		if err := l.call.ResetSend(); err != nil && !l.over {
-			l.log.Debug("encryption not reset", "error", err)
+			s.log(slog.LevelDebug, "encryption not reset", "error", err)
 		}
 	case ppp.LayerUp:
 		if e.Protocol == ppp.ProtocolCCP {
@@ -369,7 +391,7 @@ func (s *Session) event(e ppp.Event, now time.Time, out *ppp.Output) {
 			s.networkClosed(e.Protocol, now)
 		}
 	case ppp.LayerFinished:
-		l.log.Debug("layer finished", "protocol", e.Protocol, "error", e.Err)
+		s.log(slog.LevelDebug, "layer finished", "protocol", e.Protocol, "error", e.Err)
 		if e.Protocol == ppp.ProtocolCCP {
 			l.settled = true
 			s.attach(now)
@@ -378,7 +400,7 @@ func (s *Session) event(e ppp.Event, now time.Time, out *ppp.Output) {
 	case ppp.LinkFinished:
 		s.linkFinished(e.Err, now)
 	default:
-		l.log.Debug("event", "type", fmt.Sprintf("%T", e))
+		s.log(slog.LevelDebug, "event", "type", fmt.Sprintf("%T", e))
 	}
 }
 

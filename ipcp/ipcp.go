@@ -42,15 +42,14 @@ type Config struct {
 // ppp.Layer.
 type IPCP struct {
 	ppp.Automaton
-	next Config  // for the next negotiation
-	cfg  Config  // for this one
-	give servers // cfg.DNS and cfg.NBNS
+	next *Config // for the next negotiation
+	cfg  *Config // for this one; never changed
 
 	// What our next request names.
 	askAddress bool
 	askServer  [len(serverOptions)]bool
 	local      netip.Addr // ours, as far as it is known
-	servers    servers    // for us, as far as they are known
+	servers    *servers   // for us, as far as they are known; nil if none are asked for
 
 	peer netip.Addr // as it was acked last
 
@@ -89,7 +88,7 @@ func (i *IPCP) Configure(cfg Config) {
 			*a = netip.Addr{}
 		}
 	}
-	i.next = cfg
+	i.next = &cfg
 }
 
 // Local is our address. It is settled once the layer is open.
@@ -111,6 +110,9 @@ func (i *IPCP) NBNS() []netip.Addr {
 }
 
 func (i *IPCP) given(types ...uint8) (list []netip.Addr) {
+	if i.servers == nil {
+		return nil
+	}
 	for _, typ := range types {
 		s, _ := serverOf(typ)
 		if a := i.servers[s]; a.IsValid() && !slices.Contains(list, a) {
@@ -141,7 +143,6 @@ func (i *IPCP) Input(b []byte, now time.Time, out *ppp.Output) ppp.Signal {
 // reset voids what was agreed on and asks for everything again.
 func (i *IPCP) reset() {
 	i.cfg = i.next
-	i.give = servers{i.cfg.DNS[0], i.cfg.NBNS[0], i.cfg.DNS[1], i.cfg.NBNS[1]}
 	i.askAddress = true
 	for s, typ := range serverOptions {
 		i.askServer[s] = i.cfg.RequestDNS
@@ -150,7 +151,10 @@ func (i *IPCP) reset() {
 		}
 	}
 	i.local, i.peer = i.cfg.Local, i.cfg.Peer
-	i.servers = servers{}
+	i.servers = nil
+	if i.cfg.RequestDNS || i.cfg.RequestNBNS {
+		i.servers = new(servers)
+	}
 	i.useless, i.insists, i.fatal = 0, 0, nil
 	i.claimed, i.contested = netip.Addr{}, netip.Addr{}
 }

@@ -91,7 +91,8 @@ func (i *policy) want(o ppp.Option) (a netip.Addr, ok bool) {
 	if !ok {
 		return netip.Addr{}, false
 	}
-	return i.give[s], i.give[s].IsValid()
+	give := servers{i.cfg.DNS[0], i.cfg.NBNS[0], i.cfg.DNS[1], i.cfg.NBNS[1]}
+	return give[s], give[s].IsValid()
 }
 
 // insist counts requests for a wrong address that go on although they are
@@ -171,7 +172,7 @@ func (i *policy) Refused(rejected ppp.Options) {
 				// nothing would reach us.
 				i.fatal = fmt.Errorf("%w: the peer insists on %v as our address", ppp.ErrNoAgreement, i.contested)
 			}
-		} else if s, ok := serverOf(o.Type); ok {
+		} else if s, ok := serverOf(o.Type); ok && i.askServer[s] {
 			i.askServer[s] = false
 			i.servers[s] = netip.Addr{}
 		}

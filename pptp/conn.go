@@ -108,8 +108,9 @@ type Handler interface {
 	HandleClose(c *Conn, err error)
 }
 
-// Conn runs a Control over a net.Conn. All it does, it does on its loop. It has
-// one goroutine that reads, and another only while there is something to write.
+// Conn runs a Control over a net.Conn. All it does, it does on its loop. It has one
+// goroutine that reads, unless it shares a loop that can watch the connection, and
+// another only while there is something to write that the connection does not take.
 type Conn struct {
 	nc      net.Conn
 	cfg     *ConnConfig // with its defaults set; may be shared
@@ -125,12 +126,8 @@ type Conn struct {
 	finished bool    // HandleClose was called
 	err      error   // for HandleClose
 
-	// The reader's, and while it waits for handled, the loop's.
-	buf     []byte
-	n       int
-	readErr error
-	quit    bool // the reader is to end
-	handled chan struct{}
+	begun bool
+	watch *loop.Watch // nil: a goroutine reads
 
 	mu       sync.Mutex
 	pending  []byte    // waits to be written
@@ -151,15 +148,21 @@ func NewConn(nc net.Conn, cfg ConnConfig, h Handler) *Conn {
 	return newConn(nc, &cfg, h)
 }
 
+// NewConns returns NewConn with cfg, which the connections share and of which they
+// would otherwise have a copy each.
+func NewConns(cfg ConnConfig) func(nc net.Conn, h Handler) *Conn {
+	cfg.setDefaults()
+	return func(nc net.Conn, h Handler) *Conn { return newConn(nc, &cfg, h) }
+}
+
 func newConn(nc net.Conn, cfg *ConnConfig, h Handler) *Conn {
 	c := &Conn{
-		nc:      nc,
-		cfg:     cfg,
-		h:       h,
-		loop:    cfg.Loop,
-		ctl:     Control{cfg: &cfg.Config, confirm: cfg.ConfirmStart || cfg.Collisions != nil},
-		handled: make(chan struct{}, 1),
-		done:    make(chan struct{}),
+		nc:   nc,
+		cfg:  cfg,
+		h:    h,
+		loop: cfg.Loop,
+		ctl:  Control{cfg: &cfg.Config, confirm: cfg.ConfirmStart || cfg.Collisions != nil},
+		done: make(chan struct{}),
 	}
 	if c.loop == nil {
 		c.loop, c.ownLoop = loop.New(), true
@@ -172,14 +175,19 @@ func newConn(nc net.Conn, cfg *ConnConfig, h Handler) *Conn {
 // once; it may be called from any goroutine and does not wait.
 func (c *Conn) Start() {
 	c.loop.Post(func() {
-		if c.finished || c.buf != nil {
+		if c.finished || c.begun {
 			return
 		}
-		c.buf = make([]byte, readBufferLen)
-		c.mu.Lock()
-		c.reader = true
-		c.mu.Unlock()
-		go c.read()
+		c.begun = true
+		if !c.ownLoop {
+			c.watch, _ = c.loop.Watch(c.nc, c.readable)
+		}
+		if c.watch == nil {
+			c.mu.Lock()
+			c.reader = true
+			c.mu.Unlock()
+			go (&reader{conn: c, handled: make(chan struct{}, 1)}).run()
+		}
 
 		if c.cfg.Originator {
 			c.cfg.Collisions.add(c)
@@ -382,6 +390,9 @@ func (c *Conn) leave(outer bool) {
 // finish closes the connection, after what is pending has been written.
 func (c *Conn) finish() {
 	c.finished = true
+	if c.watch != nil {
+		c.watch.Stop()
+	}
 	c.mu.Lock()
 	c.closeBy = time.Now().Add(c.cfg.FlushTimeout)
 	if c.writer {
@@ -421,17 +432,27 @@ func (c *Conn) tick(now time.Time) {
 	c.leave(outer)
 }
 
-// read is the reader: it has at most one chunk on its way, so that a peer that
-// talks much waits for its turn.
-func (c *Conn) read() {
-	received := c.received
+// reader is a goroutine that reads. It has at most one chunk on its way, so that a
+// peer that talks much waits for its turn.
+type reader struct {
+	conn *Conn
+	// While it waits for handled, these are the loop's.
+	buf     [readBufferLen]byte
+	n       int
+	err     error
+	quit    bool // it is to end
+	handled chan struct{}
+}
+
+func (r *reader) run() {
+	c, chunk := r.conn, r.chunk
 	for {
-		c.n, c.readErr = c.nc.Read(c.buf)
-		if !c.loop.Post(received) {
+		r.n, r.err = c.nc.Read(r.buf[:])
+		if !c.loop.Post(chunk) {
 			break
 		}
-		<-c.handled
-		if c.quit {
+		<-r.handled
+		if r.quit {
 			break
 		}
 	}
@@ -444,10 +465,32 @@ func (c *Conn) read() {
 	c.mu.Unlock()
 }
 
+// chunk runs on the loop.
+func (r *reader) chunk() {
+	r.conn.received(r.buf[:r.n], r.err)
+	r.quit = r.conn.finished
+	r.handled <- struct{}{}
+}
+
+// buffers lends each Conn memory to read into, while it does.
+var buffers = sync.Pool{New: func() any { return new([readBufferLen]byte) }}
+
+// readable reads one chunk of a connection that the loop watches. Others have their
+// turn before the next.
+func (c *Conn) readable() {
+	if c.finished {
+		return
+	}
+	buf := buffers.Get().(*[readBufferLen]byte)
+	n, err := c.watch.Read(buf[:])
+	c.received(buf[:n], err)
+	buffers.Put(buf)
+}
+
 // received handles what was read, one message at a time: the events of each
 // are delivered before the next is looked at.
-func (c *Conn) received() {
-	for b := c.buf[:c.n]; !c.finished; {
+func (c *Conn) received(b []byte, readErr error) {
+	for !c.finished {
 		msg, rest, err := c.ctl.framer.Next(b)
 		if msg == nil && err == nil {
 			break
@@ -464,13 +507,11 @@ func (c *Conn) received() {
 		c.leave(outer)
 		b = rest
 	}
-	if c.readErr != nil && !c.finished {
+	if readErr != nil && !c.finished {
 		out, outer := c.enter()
-		c.ctl.Abort(fmt.Errorf("%w: %w", ErrLost, c.readErr), out)
+		c.ctl.Abort(fmt.Errorf("%w: %w", ErrLost, readErr), out)
 		c.leave(outer)
 	}
-	c.quit = c.finished
-	c.handled <- struct{}{}
 }
 
 // write queues what is in the Output.
@@ -483,10 +524,19 @@ func (c *Conn) write(out *Output) {
 			c.cfg.Trace(c, Sent, b[:be16(b)])
 		}
 	}
+	b := out.buf
 	c.mu.Lock()
-	fits := len(c.pending)+c.writing+len(out.buf) <= c.cfg.MaxPending
-	if fits {
-		c.pending = append(c.pending, out.buf...)
+	if c.watch != nil && !c.writer && !c.finished {
+		n, err := c.watch.Write(b)
+		b = b[n:]
+		if err != nil {
+			c.abort(fmt.Errorf("%w: %w", ErrLost, err))
+			b = nil
+		}
+	}
+	fits := len(c.pending)+c.writing+len(b) <= c.cfg.MaxPending
+	if fits && len(b) > 0 {
+		c.pending = append(c.pending, b...)
 		if !c.writer {
 			c.writer = true
 			go c.flush()

@@ -10,6 +10,7 @@ type Loop struct {
 	mu     sync.Mutex
 	queue  []func() // waiting; the loop goroutine swaps it for spare
 	closed bool
+	poller *poller // nil until there is something to watch
 
 	wake chan struct{} // capacity 1: something is waiting
 	done chan struct{}
@@ -72,6 +73,7 @@ func (l *Loop) signal() {
 
 func (l *Loop) run() {
 	defer close(l.done)
+	defer l.closePoller()
 	alarm := time.NewTimer(time.Hour)
 	alarm.Stop()
 	var armed time.Time // what alarm is set to; zero when it is not
@@ -95,6 +97,15 @@ func (l *Loop) run() {
 		case <-alarm.C:
 			armed = time.Time{}
 		}
+	}
+}
+
+func (l *Loop) closePoller() {
+	l.mu.Lock()
+	p := l.poller
+	l.mu.Unlock()
+	if p != nil {
+		p.close()
 	}
 }
 
