@@ -101,9 +101,6 @@ func (c *ClientConfig) setDefaults() {
 	if len(c.AuthMethods) == 0 {
 		c.AuthMethods = defaultAuthMethods
 	}
-	if c.DialContext == nil {
-		c.DialContext = new(net.Dialer).DialContext
-	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -157,7 +154,9 @@ func Dial(ctx context.Context, addr string, cfg ClientConfig) (*Session, error) 
 	if err != nil {
 		return nil, err
 	}
-	return newClient(&cfg, nc, newWorker(), newEventQueue(), nil).wait(ctx)
+	c := &client{cfg: &cfg, worker: newWorker(), ready: make(chan struct{})}
+	c.start(nc, newEventQueue())
+	return c.wait(ctx)
 }
 
 // connect makes the TCP connection.
@@ -165,7 +164,11 @@ func connect(ctx context.Context, addr string, cfg *ClientConfig) (net.Conn, err
 	if _, _, err := net.SplitHostPort(addr); err != nil {
 		addr = net.JoinHostPort(addr, strconv.Itoa(DefaultPort))
 	}
-	nc, err := cfg.DialContext(ctx, "tcp4", addr)
+	dial := cfg.DialContext
+	if dial == nil {
+		dial = new(net.Dialer).DialContext
+	}
+	nc, err := dial(ctx, "tcp4", addr)
 	if err != nil {
 		return nil, &SessionError{Stage: StateConnect, Cause: CauseConnect, Err: err}
 	}
@@ -179,7 +182,8 @@ type client struct {
 	config  sessionConfig
 	worker  *worker
 	session *Session
-	ready   chan struct{} // closed when the session is up
+	events  dispatcher
+	ready   chan struct{} // closed when the session is up; nil if nobody waits
 	dialer  *Dialer       // nil if the worker is for this session alone
 
 	conn    *pptp.Conn
@@ -199,8 +203,10 @@ var (
 	_ sessionRole  = (*client)(nil)
 )
 
-func newClient(cfg *ClientConfig, nc net.Conn, w *worker, events *eventQueue, d *Dialer) *client {
-	c := &client{cfg: cfg, worker: w, dialer: d, ready: make(chan struct{})}
+// start begins the session of c, which has its first fields set, on a TCP connection.
+func (c *client) start(nc net.Conn, events *eventQueue) {
+	cfg := c.cfg
+	c.events = dispatcher{cfg.Observer, events}
 	c.config = sessionConfig{
 		dataplane:    cfg.Dataplane,
 		encryption:   cfg.Encryption,
@@ -210,7 +216,7 @@ func newClient(cfg *ClientConfig, nc net.Conn, w *worker, events *eventQueue, d 
 		setupTimeout: cfg.SetupTimeout,
 		greTimeout:   cfg.GRETimeout,
 		trace:        cfg.Trace,
-		events:       &dispatcher{cfg.Observer, events},
+		events:       &c.events,
 		role:         c,
 	}
 	local, remote := addrPort(nc.LocalAddr()), addrPort(nc.RemoteAddr())
@@ -232,7 +238,6 @@ func newClient(cfg *ClientConfig, nc net.Conn, w *worker, events *eventQueue, d 
 		c.conn.Start()
 		c.session.arm()
 	})
-	return c
 }
 
 // wait returns when the session is up, or has ended.
@@ -346,6 +351,9 @@ func (c *client) tick(now time.Time) {
 
 // up implements callControl.
 func (c *client) up(*Session) {
+	if c.ready == nil {
+		return
+	}
 	select {
 	case <-c.ready:
 	default:

@@ -70,8 +70,8 @@ func (d *Dialer) Dial(ctx context.Context, addr string, cfg ClientConfig) (*Sess
 		}
 		return nil, err
 	}
-	c, err := d.begin(nc, &cfg)
-	if err != nil {
+	c := &client{cfg: &cfg, ready: make(chan struct{})}
+	if err := d.begin(c, nc); err != nil {
 		return nil, err
 	}
 	return c.wait(ctx)
@@ -87,25 +87,25 @@ func (d *Dialer) Start(nc net.Conn, cfg ClientConfig) (*Session, error) {
 		nc.Close()
 		return nil, err
 	}
-	c, err := d.begin(nc, &cfg)
-	if err != nil {
+	c := &client{cfg: &cfg}
+	if err := d.begin(c, nc); err != nil {
 		return nil, err
 	}
 	return c.session, nil
 }
 
-func (d *Dialer) begin(nc net.Conn, cfg *ClientConfig) (*client, error) {
+func (d *Dialer) begin(c *client, nc net.Conn) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.closed {
 		nc.Close()
-		return nil, ErrDialerClosed
+		return ErrDialerClosed
 	}
-	w := d.workers[d.next]
+	c.dialer, c.worker = d, d.workers[d.next]
 	d.next = (d.next + 1) % len(d.workers)
-	c := newClient(cfg, nc, w, d.events, d)
+	c.start(nc, d.events)
 	d.clients[c] = struct{}{}
-	return c, nil
+	return nil
 }
 
 // forget takes note that nothing is left of a session.
