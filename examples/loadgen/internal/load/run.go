@@ -334,7 +334,7 @@ func (r *run) hangUp() {
 	}
 }
 
-// progress prints a line.
+// progress prints a line; last is of the one after all others.
 func (r *run) progress(last bool) {
 	r.mu.Lock()
 	r.bestSecond = max(r.bestSecond, r.second)
@@ -357,7 +357,9 @@ func (r *run) progress(last bool) {
 		text += fmt.Sprintf("  sent %d  lost %d  damaged %d", sent, lost, odd.Damaged)
 	}
 	if !r.o.Rewrite {
-		fmt.Fprintln(r.o.Progress, text)
+		if !last { // it was said just before
+			fmt.Fprintln(r.o.Progress, text)
+		}
 		return
 	}
 	const width = 118
