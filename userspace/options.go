@@ -15,7 +15,8 @@ import (
 // users' packets out of them; [Plane.Send] is the other direction.
 type Device interface {
 	// Deliver takes IP packets. It may change them in place, is called from several
-	// goroutines, must not keep packets, and must not block for long.
+	// goroutines, must not keep packets nor call the Plane back, and must not block for
+	// long.
 	Deliver(packets [][]byte)
 }
 
