@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"slices"
 	"strings"
@@ -84,16 +85,16 @@ func (r *benchReport) markdown() string {
 	table := ""
 	for _, m := range r.Measures {
 		if m.Table != table {
+			if table != "" {
+				b.WriteString("\n")
+			}
 			table = m.Table
-			fmt.Fprintf(&b, "| %s | %s | %s | %s | %s ÷ pptpd | %s ÷ pptpd |\n|---|---|---|---|---|---|\n", table,
-				benchKernel, benchUserspace, benchPPTPD, benchKernel, benchUserspace)
+			fmt.Fprintf(&b, "| %s | %s | %s | %s | %s ÷ pptpd | %s ÷ pptpd |\n|---|---|---|---|---|---|\n",
+				table, benchKernel, benchUserspace, benchPPTPD, benchKernel, benchUserspace)
 		}
 		m.row(&b)
-		if next := slices.Index(r.Measures, m) + 1; next == len(r.Measures) || r.Measures[next].Table != table {
-			b.WriteString("\n")
-		}
 	}
-	fmt.Fprintf(&b, "A TCP connection alone has %.1f KB in the kernel, both ends together.\n", r.Connection/1e3)
+	fmt.Fprintf(&b, "\nA TCP connection alone has %.1f KB in the kernel, both ends together.\n", r.Connection/1e3)
 	return b.String()
 }
 
@@ -118,7 +119,7 @@ func median(v []float64) float64 {
 	return (v[(len(v)-1)/2] + v[len(v)/2]) / 2
 }
 
-// figure has about three digits that mean something, and commas.
+// figure has three digits that mean something, and commas.
 func figure(f float64) string {
 	switch {
 	case f == 0:
@@ -132,6 +133,32 @@ func figure(f float64) string {
 	case f < 1000:
 		return fmt.Sprintf("%.0f", f)
 	}
-	n := int(f+50) / 100 * 100
+	unit := math.Pow(10, math.Floor(math.Log10(f))-2)
+	n := int(math.Round(f/unit) * unit)
 	return fmt.Sprintf("%d,%03d", n/1000, n%1000)
+}
+
+func TestBenchReport(t *testing.T) {
+	r := &benchReport{Command: "make it", Machine: "a machine", Date: "today", Took: 61 * time.Second, Rounds: 3, Connection: 8192}
+	for i, v := range []float64{2000, 3000, 4000} {
+		r.add("MPPE", "TCP", "Mbit/s", benchKernel, v)
+		r.add("MPPE", "TCP", "Mbit/s", benchUserspace, v/10)
+		r.add("MPPE", "TCP", "Mbit/s", benchPPTPD, v/float64(100*(i+1)))
+		r.add("sessions", "memory", "KB", benchKernel, 0)
+		r.add("sessions", "memory", "KB", benchUserspace, 0.5)
+		r.add("sessions", "memory", "KB", benchPPTPD, 1)
+	}
+	text := r.markdown()
+	require.Contains(t, text, "| TCP, Mbit/s | 3,000 (2,000–4,000) | 300 (200–400) | 15.0 (13.3–20.0) | 200 | 20.0 |\n")
+	require.Contains(t, text, "\n\n| sessions | ")
+	require.Contains(t, text, "| memory, KB | 0 (0–0) | 0.500 (0.500–0.500) | 1.00 (1.00–1.00) | 0 | 0.500 |\n")
+
+	_, err := insertBench([]byte("no marks\n"), text)
+	require.Error(t, err)
+	once, err := insertBench([]byte("before\n"+benchBegin+"old\n"+benchEnd+"after\n"), text)
+	require.NoError(t, err)
+	require.Equal(t, "before\n"+benchBegin+text+benchEnd+"after\n", string(once))
+	twice, err := insertBench(once, text)
+	require.NoError(t, err)
+	require.Equal(t, string(once), string(twice))
 }
