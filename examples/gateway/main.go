@@ -2,6 +2,8 @@
 //
 //	gateway serve --config FILE          run until SIGTERM or SIGINT
 //	gateway check-config --config FILE   say what is wrong with FILE
+//	gateway probe                        say whether the kernel can move the packets
+//	gateway stats --config FILE          show what the running gateway counts
 //
 // gateway.example.yaml has every key of the file with its default. The exit code
 // is 0 after an order to stop, 1 after a failure, 2 for a bad command line or
@@ -9,7 +11,7 @@
 //
 // The code is below internal: cli has the commands, config the configuration
 // file, secrets the secrets file, users what both say of users, serve the running
-// gateway, and diag the lines that say what is wrong with a file.
+// gateway, admin its private address, and diag the lines that say what is wrong with a file.
 package main
 
 import (

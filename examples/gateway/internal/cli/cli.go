@@ -71,7 +71,7 @@ Exit codes:
 		RunE:          func(*cobra.Command, []string) error { return errors.New("a command is missing") },
 	}
 	cmd.CompletionOptions.HiddenDefaultCmd = true
-	cmd.AddCommand(serveCommand(), checkConfigCommand(), probeCommand())
+	cmd.AddCommand(serveCommand(), checkConfigCommand(), probeCommand(), statsCommand())
 	return cmd
 }
 

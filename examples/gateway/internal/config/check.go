@@ -22,6 +22,7 @@ func (c *Config) check() diag.Problems {
 	k.names()
 	k.dataplane()
 	k.security()
+	k.admin()
 	return k.problems
 }
 

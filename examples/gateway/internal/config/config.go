@@ -44,6 +44,7 @@ type Config struct {
 	Dataplane   Dataplane     `yaml:"dataplane"`
 	Loops       int           `yaml:"loops"`
 	StopTimeout time.Duration `yaml:"stop_timeout"`
+	Admin       Admin         `yaml:"admin"`
 	Log         Log           `yaml:"log"`
 
 	// source knows where in the file each key is.

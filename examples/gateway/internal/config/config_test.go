@@ -146,6 +146,7 @@ dataplane:
   send_buffer: 1GiB
 loops: 3
 stop_timeout: 0s
+admin: {listen: "unix:/run/gopptp/admin.sock"}
 log: {level: debug, format: json}
 `)
 	password, hash := Secret("0123"), chap.NTHash{0x01, 0x23, 0x45, 0x67, 0x89, 0xab, 0xcd, 0xef, 0x01, 0x23, 0x45, 0x67, 0x89, 0xab, 0xcd, 0xef}
@@ -175,6 +176,7 @@ log: {level: debug, format: json}
 		FlowControl:    true,
 		Dataplane:      Dataplane{Mode: dataplane.Userspace, Device: "vpn%d", Workers: 2, XDP: XDPOff, Batch: 16, Ring: 256, ReceiveBuffer: 512 << 10, SendBuffer: 1 << 30},
 		Loops:          3,
+		Admin:          Admin{Listen: AdminAddr{"unix", "/run/gopptp/admin.sock"}},
 		Log:            Log{Level: slog.LevelDebug, Format: LogJSON},
 	}
 	cfg.source = want.source

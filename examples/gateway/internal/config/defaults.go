@@ -56,6 +56,7 @@ func Default() *Config {
 		},
 		Loops:       0,
 		StopTimeout: 10 * time.Second,
+		Admin:       Admin{},
 		Log:         Log{Level: slog.LevelInfo, Format: LogText},
 	}
 }

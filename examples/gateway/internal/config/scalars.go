@@ -37,6 +37,7 @@ var scalars = map[reflect.Type]func(text string) (any, error){
 	reflect.TypeFor[dataplane.Mode]():          func(text string) (any, error) { return parseDataplaneMode(text) },
 	reflect.TypeFor[XDP]():                     func(text string) (any, error) { return parseXDP(text) },
 	reflect.TypeFor[Size]():                    func(text string) (any, error) { return parseSize(text) },
+	reflect.TypeFor[AdminAddr]():               func(text string) (any, error) { return parseAdminAddr(text) },
 	reflect.TypeFor[slog.Level]():              func(text string) (any, error) { return parseLevel(text) },
 	reflect.TypeFor[LogFormat]():               func(text string) (any, error) { return parseFormat(text) },
 	// These must not repeat what they read.

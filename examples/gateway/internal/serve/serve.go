@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/gopptp/gopptp"
+	"github.com/gopptp/gopptp/examples/gateway/internal/admin"
 	"github.com/gopptp/gopptp/examples/gateway/internal/config"
 	"github.com/gopptp/gopptp/examples/gateway/internal/users"
 )
@@ -42,9 +43,19 @@ func Run(o Options) error {
 	if err != nil {
 		return err
 	}
+	var private net.Listener // the admin address, if there is one
 	closeListeners := func() {
 		for _, l := range listeners {
 			l.Close()
+		}
+		if private != nil {
+			private.Close()
+		}
+	}
+	if addr := o.Config.Admin.Listen; !addr.IsZero() {
+		if private, err = admin.Listen(addr); err != nil {
+			closeListeners()
+			return fmt.Errorf("admin address: %w", err)
 		}
 	}
 	plane, err := o.OpenDataplane()
@@ -59,6 +70,11 @@ func Run(o Options) error {
 		return err
 	}
 
+	if private != nil {
+		address := admin.Start(private, admin.Gateway{Server: server, Dataplane: plane, Log: o.Log})
+		defer address.Close() // tells of the end, too
+		o.Log.Info("admin address", "listen", o.Config.Admin.Listen.String())
+	}
 	failed := make(chan error, len(listeners))
 	addrs := make([]net.Addr, len(listeners))
 	for i, l := range listeners {

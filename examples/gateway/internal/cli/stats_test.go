@@ -1,0 +1,114 @@
+package cli
+
+import (
+	"encoding/json"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/gopptp/gopptp"
+	"github.com/gopptp/gopptp/dataplane"
+	"github.com/gopptp/gopptp/examples/gateway/internal/admin"
+	"github.com/gopptp/gopptp/examples/gateway/internal/config"
+	"github.com/gopptp/gopptp/kernel"
+	"github.com/gopptp/gopptp/kernel/kerneltest"
+	"github.com/gopptp/gopptp/memory"
+)
+
+// socket has the name of one, and a configuration file that names it. The rest of that
+// file is in the middle of a change.
+func socket(t *testing.T) (addr config.AdminAddr, file string) {
+	dir := t.TempDir()
+	addr = config.AdminAddr{Network: "unix", Address: filepath.Join(dir, "admin.sock")}
+	return addr, write(t, filepath.Join(dir, "gw.yaml"), "mtu: 10\nadmin: {listen: '"+addr.String()+"'}\nsecrets_file: missing\n")
+}
+
+func TestStats(t *testing.T) {
+	addr, file := socket(t)
+	network := memory.NewNetwork()
+	defer network.Close()
+	k, err := kerneltest.NewHost(network, netip.MustParseAddr("192.0.2.1"), kerneltest.Options{}).Open(kernel.Options{DeviceName: "ppp%d"})
+	require.NoError(t, err)
+	plane := dataplane.Compose(k, nil, nil)
+	defer plane.Close()
+	pool, err := gopptp.NewPool([]gopptp.PoolRange{gopptp.RangeOf(netip.MustParsePrefix("10.8.0.0/24"))})
+	require.NoError(t, err)
+	server, err := gopptp.NewServer(gopptp.ServerConfig{
+		Dataplane: plane, Pool: pool, LocalAddress: netip.MustParseAddr("10.8.0.1"),
+		Authenticator: gopptp.NewLocalAuthenticator(nil),
+	})
+	require.NoError(t, err)
+	defer server.Close()
+	l, err := admin.Listen(addr)
+	require.NoError(t, err)
+	defer admin.Start(l, admin.Gateway{Server: server, Dataplane: plane, Log: slog.New(slog.DiscardHandler)}).Close()
+
+	code, stdout, stderr := gateway("stats", "-c", file)
+	assert.Equal(t, ExitOK, code)
+	assert.Empty(t, stderr)
+	for line := range strings.Lines(stdout) {
+		assert.LessOrEqual(t, len(line), 80+len("\n"), "does not fit a terminal: %s", line)
+	}
+	assert.Regexp(t, `(?m)^gateway \S+, process \d+, up \d+s$`, stdout)
+	assert.Regexp(t, `(?m)^server$`, stdout)
+	assert.Regexp(t, `(?m)^  accepted +0  `, stdout)
+	assert.Regexp(t, `(?m)  mode +kernel$`, stdout)
+	assert.Regexp(t, `(?m)^dataplane\.userspace\.gre$`, stdout)
+
+	code, stdout, stderr = gateway("stats", "--json", "-c", file)
+	assert.Equal(t, ExitOK, code)
+	assert.Empty(t, stderr)
+	var s admin.Stats
+	require.NoError(t, json.Unmarshal([]byte(stdout), &s))
+	assert.Contains(t, s.Server, "sessions")
+}
+
+func TestStatsFails(t *testing.T) {
+	addr, file := socket(t)
+	code, stdout, stderr := gateway("stats", "-c", file)
+	assert.Equal(t, ExitFailure, code)
+	assert.Empty(t, stdout)
+	assert.Equal(t, "gateway: the gateway does not answer: dial unix "+addr.Address+": connect: no such file or directory\n", stderr)
+
+	dir := t.TempDir()
+	for text, want := range map[string]string{
+		"mtu: 1400\n":                            ":1: admin.listen: is empty: the gateway has no address to ask it by",
+		"mtu: 1\nadmin: {listen: '[::1]'}\n":     ":2: admin.listen: \"[::1]\" is neither a Unix socket",
+		"admin:\n  listne: 127.0.0.1:9180\n":     ":2: admin.listne: unknown key; did you mean listen?",
+		"admin: {listen: 127.0.0.1:9180\nmtu: 1": ": not YAML: ",
+	} {
+		file := write(t, filepath.Join(dir, "gw.yaml"), text)
+		code, stdout, stderr := gateway("stats", "-c", file)
+		assert.Equal(t, ExitUsage, code)
+		assert.Empty(t, stdout)
+		assert.Equal(t, 1, strings.Count(stderr, "\n"), stderr)
+		assert.Contains(t, stderr, want)
+	}
+}
+
+// What answers may be something else than a gateway, or an older one.
+func TestStatsOfStranger(t *testing.T) {
+	addr, file := socket(t)
+	l, err := net.Listen(addr.Network, addr.Address)
+	require.NoError(t, err)
+	answer := func(w http.ResponseWriter) { http.Error(w, "what?", http.StatusTeapot) }
+	srv := http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { answer(w) })}
+	go srv.Serve(l)
+	defer srv.Close()
+	code, _, stderr := gateway("stats", "-c", file)
+	assert.Equal(t, ExitFailure, code)
+	assert.Equal(t, "gateway: the gateway refuses: 418 I'm a teapot: what?\n", stderr)
+
+	answer = func(w http.ResponseWriter) { io.WriteString(w, "[]") }
+	code, _, stderr = gateway("stats", "-c", file)
+	assert.Equal(t, ExitFailure, code)
+	assert.Contains(t, stderr, "gateway: the gateway's answer: json: cannot unmarshal array")
+}
