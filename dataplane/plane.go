@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"sync"
 
 	"github.com/gopptp/gopptp"
@@ -96,6 +97,8 @@ func openKernel(o Options) (*Plane, error) {
 // userspaceLater is userspace in the network namespace of the calling thread.
 func userspaceLater(o Options) *lazy {
 	home := currentNamespace()
+	// Those of IPv4 would lead the kernel's calls astray: each call has routes of its own.
+	o.Userspace.Prefixes = slices.DeleteFunc(slices.Clone(o.Userspace.Prefixes), func(p netip.Prefix) bool { return p.Addr().Is4() })
 	return &lazy{log: o.Logger, release: home.close, open: func() (u Adopter, err error) {
 		if e := home.do(func() { u, err = userspace.Open(o.Userspace) }); e != nil {
 			return nil, e

@@ -12,7 +12,7 @@ import (
 
 // kernelPackages are those of the library that drive the kernel's PPTP, as the go
 // command writes them in the directory of the library.
-var kernelPackages = []string{"./kernel/..."}
+var kernelPackages = []string{"./kernel/...", "./dataplane"}
 
 // TestKernelPackages runs the tests of those packages of the library that need a
 // kernel with PPTP where there is one. Which parts it runs is chosen as if they were
@@ -45,13 +45,13 @@ func runKernelTests(t *testing.T, dir string) {
 	// The race detector finds no room for its memory in User-Mode Linux.
 	binary := filepath.Join(t.TempDir(), "tests")
 	goCommand(t, dir, "test", "-c", "-o", binary, ".")
-	e := environment{kind: umlKernel, limit: 2 * time.Minute}
+	e := environment{kind: umlKernel, limit: 6 * time.Minute}
 	run := strings.Join(runBelow(t.Name()), "|")
 	res := e.boot(t, job{
 		Dir:  environmentDir(t),
 		Cwd:  dir,
 		Args: []string{binary, "-test.v", "-test.run=" + run, "-test.count=1", "-test.timeout=" + e.limit.String()},
-		Env:  []string{"CI=true"}, // all that they need is there
+		Env:  []string{"CI=true", "GOPPTP_LAB=true"}, // all that they need is there
 	})
 	report(t, res.tests)
 	if !res.ended(t) {
