@@ -159,8 +159,11 @@ func (s *socket) Write(frame []byte) error {
 
 var errNoChannel = errors.New("there is no channel")
 
-// SetHeader implements Socket. It is the channel that makes headers.
+// SetHeader implements Socket. It is the channel that makes headers. The kernel would
+// leave out address and control field of LCP's echoes too (RFC 1661 section 6.6), so it
+// is never told to.
 func (s *socket) SetHeader(h ppp.HeaderCompression) error {
+	h.AddressControl = false
 	switch {
 	case s.channel == nil:
 		return errNoChannel
@@ -170,9 +173,6 @@ func (s *socket) SetHeader(h ppp.HeaderCompression) error {
 	var flags int32
 	if h.Protocol {
 		flags |= scCompressProtocol
-	}
-	if h.AddressControl {
-		flags |= scCompressAddressControl
 	}
 	if err := ioctlSet(s.channel.fd, "PPPIOCSFLAGS", unix.PPPIOCSFLAGS, flags); err != nil {
 		return err
