@@ -32,6 +32,7 @@ type call struct {
 	running    bool
 	idle       sync.Cond // running has ended
 	closed     bool
+	wantUnit   bool // once the next control frame is written
 
 	// Operations alone touch these.
 	unit       driver.Unit // nil until it is needed
@@ -187,7 +188,12 @@ func (c *call) WriteControl(frame []byte) error {
 	case c.closed:
 		return errCallClosed
 	case !c.running:
-		return c.write(frame)
+		err := c.write(frame)
+		if c.wantUnit {
+			c.wantUnit = false
+			c.push(operation{run: c.needUnit})
+		}
+		return err
 	case len(c.operations) >= maxQueued:
 		return errBusy
 	}

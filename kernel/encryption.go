@@ -21,12 +21,19 @@ func supported(p *mppe.Params) error {
 }
 
 // PrepareReceive implements gopptp.Call. No user's packet passes before SetEncryption,
-// so there is nothing to prepare but that it can work.
+// so there is nothing to prepare but that it can work. The device that it will take is
+// made as soon as our request has left, which it would hold up.
 func (c *call) PrepareReceive(p mppe.Params) error {
 	if err := supported(&p); err != nil {
 		return err
 	}
-	return c.enqueue(c.needUnit)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return errCallClosed
+	}
+	c.wantUnit = true
+	return nil
 }
 
 // SetEncryption implements gopptp.Call.

@@ -31,6 +31,8 @@ func TestControlFrames(t *testing.T) {
 		require.NoError(t, a.socket.SetHeader(h))
 		require.NoError(t, a.socket.Write(ipcp))
 		require.Equal(t, [][]byte{ipcp}, b.await(t, 1), "%+v", h)
+		require.NoError(t, a.socket.Write(lcp))
+		require.Equal(t, [][]byte{lcp}, b.await(t, 1), "%+v", h)
 	}
 }
 

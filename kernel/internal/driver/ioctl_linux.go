@@ -29,12 +29,13 @@ func ioctlGet(fd int, name string, request uint) (value int32, err error) {
 // Bits of PPPIOCGFLAGS and PPPIOCSFLAGS. SC_MUST_COMP is none of those used here: it
 // keeps nothing from passing in clear, and hides scDecompressError.
 const (
-	scCompressProtocol = 0x00000001 // of a channel
-	scCCPOpen          = 0x00000040
-	scCCPUp            = 0x00000080
-	scDecompressRun    = 0x00002000 // read only
-	scDecompressError  = 0x00400000 // read only
-	scDecompressFatal  = 0x00800000 // read only
+	scCompressProtocol       = 0x00000001 // of a channel
+	scCompressAddressControl = 0x00000002 // of a channel
+	scCCPOpen                = 0x00000040
+	scCCPUp                  = 0x00000080
+	scDecompressRun          = 0x00002000 // read only
+	scDecompressError        = 0x00400000 // read only
+	scDecompressFatal        = 0x00800000 // read only
 )
 
 // npioctl is struct npioctl.

@@ -154,16 +154,25 @@ func (s *socket) Write(frame []byte) error {
 	if s.channel == nil {
 		return errNoChannel
 	}
+	if s.header.AddressControl && isLateLCP(frame) {
+		frame = append([]byte{0xff, 0x03}, frame...)
+	}
 	return s.channel.write(frame)
+}
+
+// isLateLCP reports whether a frame is one of LCP's from which the kernel would leave
+// out address and control field, where that is agreed on, as it takes codes beyond
+// Code-Reject for users' packets. They belong into all frames of LCP (RFC 1661 section
+// 6.6).
+func isLateLCP(frame []byte) bool {
+	return len(frame) > protocolLen && binary.BigEndian.Uint16(frame) == uint16(ppp.ProtocolLCP) &&
+		ppp.Code(frame[protocolLen]) > ppp.CodeReject
 }
 
 var errNoChannel = errors.New("there is no channel")
 
-// SetHeader implements Socket. It is the channel that makes headers. The kernel would
-// leave out address and control field of LCP's echoes too (RFC 1661 section 6.6), so it
-// is never told to.
+// SetHeader implements Socket. It is the channel that makes headers.
 func (s *socket) SetHeader(h ppp.HeaderCompression) error {
-	h.AddressControl = false
 	switch {
 	case s.channel == nil:
 		return errNoChannel
@@ -173,6 +182,9 @@ func (s *socket) SetHeader(h ppp.HeaderCompression) error {
 	var flags int32
 	if h.Protocol {
 		flags |= scCompressProtocol
+	}
+	if h.AddressControl {
+		flags |= scCompressAddressControl
 	}
 	if err := ioctlSet(s.channel.fd, "PPPIOCSFLAGS", unix.PPPIOCSFLAGS, flags); err != nil {
 		return err
