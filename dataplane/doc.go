@@ -31,6 +31,10 @@
 // needs it, which holds up that call's worker for some milliseconds. It is in the network
 // namespace that Open was called in. [Options.NoSpill] has such calls fail instead.
 //
+// What [userspace.Options] say of addresses and prefixes is for the TUN device: with the
+// kernel chosen, the host has its address in the tunnels while there is a session, and no
+// route to addresses that nobody has.
+//
 // # Two planes in one host
 //
 // The kernel's driver and a raw socket for GRE each see every packet of the host, and

@@ -46,9 +46,11 @@
 // The kernel takes packets in clear whatever was agreed on, and stops encrypting when
 // the peer asks for a new negotiation, before anybody could stop the packets. Here a
 // filter on each call's socket keeps the first out where encryption is required or
-// agreed on, and the second is seen by the session first. Frames that come before a
-// call is connected are kept, which the kernel would drop. Users' packets pass between
-// Attach and Detach only, and where encryption is required not before it works.
+// agreed on, and the second is seen by the session first. LCP's requests that come before
+// a call is connected are kept, which the kernel would drop. Users' packets pass between
+// Attach and Detach only, and where encryption is required not before it works. Detach
+// takes addresses and routes away, so that the host has none of them while CCP is
+// negotiated anew.
 //
 // # Concurrency
 //
