@@ -4,12 +4,12 @@
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 FUZZTIME = 10m
 
-.PHONY: demo test lint cross unit fuzz-short lab lab-kernel bench-smoke fuzz bench-dataplane bench-kernel
+.PHONY: demo test lint cross unit fuzz-short lab lab-kernel bench-smoke bench-scale-smoke fuzz bench-dataplane bench-kernel bench-scale
 
 demo:
 	scripts/demo.sh
 
-test: lint cross unit fuzz-short lab bench-smoke
+test: lint cross unit fuzz-short lab bench-smoke bench-scale-smoke
 	@echo "==> everything passed"
 
 # What a compiler and its friends can tell.
@@ -54,6 +54,11 @@ bench-smoke:
 	@echo "==> the benchmark, briefly"
 	cd examples && go test -count=1 -v -run TestSmoke ./bench
 
+# That what a session costs does not grow with their number, as far as 5,000 show it.
+bench-scale-smoke:
+	@echo "==> the cost of 500 sessions and of 5,000"
+	cd examples && go test -count=1 -v -run TestSmoke ./bench/scale
+
 # Longer fuzzing: make fuzz FUZZTIME=1h
 fuzz:
 	scripts/fuzz.sh $(FUZZTIME)
@@ -71,3 +76,8 @@ bench-kernel:
 	@scripts/lab-deps.sh
 	cd examples && LAB_BENCH=results LAB_BENCH_TEXT=../../BENCHMARKS.md \
 		go test -count=1 -v -timeout 12m -run TestBenchKernel -exec 'chrt --rr 1' ./lab
+
+# What sessions cost the gateway, up to 50,000, and what a storm of clients does to it:
+# ten minutes at the most. Writes the figures into BENCHMARKS.md.
+bench-scale:
+	cd examples && go run ./bench/scale -results bench/results -document ../BENCHMARKS.md

@@ -1,0 +1,76 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/gopptp/gopptp/examples/bench/internal/report"
+)
+
+var (
+	costs   = []string{setupCPU, setupRate, setupMedian, setupP99, residentEach, kernelEach, idleCPU, packetCPU}
+	plotted = []string{setupCPU, residentEach, packetCPU}
+	weather = []string{backShare, backTime, stormP99, refusals, away, failures, pingMedian, pingP99, pingLost, pingDrops}
+)
+
+// bars are what is wanted of the largest number of sessions, and of storms.
+func bars(r *report.Report) []report.Bar {
+	sizes := measured(r, setupCPU)
+	if len(sizes) == 0 {
+		return nil
+	}
+	few, many := sizes[0], sizes[len(sizes)-1]
+	list := []report.Bar{
+		{Measure: setupRate, Way: many, Least: 1500},
+		{Measure: residentEach, Way: many, Most: 12},
+		{Measure: idleCPU, Way: many, Most: 5},
+		{Measure: pingP99, Way: arrival, To: quiet, Most: 5},
+	}
+	for _, storm := range []string{arrival, restart} {
+		list = append(list,
+			report.Bar{Measure: backShare, Way: storm, Least: 100},
+			report.Bar{Measure: failures, Way: storm, Most: 0})
+	}
+	if few != many {
+		// Cost is linear if it is the same for each.
+		for _, cost := range plotted {
+			list = append(list, report.Bar{Measure: cost, Way: many, To: few, Most: 1.3})
+		}
+	}
+	return list
+}
+
+// measured are the ways of a measure.
+func measured(r *report.Report, measure string) (ways []string) {
+	for _, m := range r.Measures {
+		if m.Name != measure {
+			continue
+		}
+		for _, s := range m.Series {
+			ways = append(ways, s.Way)
+		}
+	}
+	return ways
+}
+
+// markdown is the section of the report. plot is the path to its plot.
+func markdown(r *report.Report, plot string) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "    %s\n\n%s, %s; %v in all.\nFigures are medians, with the lowest and the highest, of what was measured more than once.\n\n",
+		r.Command, r.Machine, r.Date, r.Took.Round(time.Second))
+	if plot != "" {
+		fmt.Fprintf(&b, "![Cost by the number of sessions](%s)\n\n", plot)
+	}
+	b.WriteString(r.Verdicts(bars(r)))
+	if sizes := measured(r, setupCPU); len(sizes) > 0 {
+		b.WriteString(r.Grid(costs, sizes))
+	}
+	if len(measured(r, pingP99)) > 0 {
+		b.WriteString(r.Grid(weather, []string{quiet, arrival, restart}))
+	}
+	for _, note := range r.Notes {
+		fmt.Fprintf(&b, "- %s\n", note)
+	}
+	return b.String()
+}
