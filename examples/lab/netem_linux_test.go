@@ -49,11 +49,17 @@ func (h host) unimpair(t *testing.T, dev string) int {
 func TestBadPath(t *testing.T) {
 	lab(t, environment{kind: umlKernel, limit: 8 * time.Minute, ours: true}, func(t *testing.T) {
 		onEachPlane(t, func(t *testing.T, p plane) {
-			for _, b := range []onBadPath{
+			paths := []onBadPath{
 				{noMPPE, p, "stateless", noMPPE, []string{"nomppe"}, badPath},
 				{"MPPE stateless", p, "stateless", mppe128, []string{"require-mppe-128"}, badPath},
 				{"MPPE stateful", p, "stateful", mppe128, []string{"require-mppe-128", "mppe-stateful"}, lossyPath},
-			} {
+			}
+			if p == kernelPlane {
+				// In stateful mode two Linux kernels may not find each other again
+				// after a loss, as package kernel says.
+				paths = paths[:2]
+			}
+			for _, b := range paths {
 				t.Run("gateway, "+b.name, b.gateway)
 				t.Run("client, "+b.name, b.client)
 			}

@@ -19,7 +19,14 @@ func TestPlanes(t *testing.T) {
 				}
 				for _, bits := range []int{128, 40} {
 					for _, mode := range []string{"stateless", "stateful"} {
-						t.Run(fmt.Sprintf("%d bit %s on a bad path", bits, mode), func(t *testing.T) { oursInMode(t, p, bits, mode) })
+						path := badPath
+						switch {
+						case mode == "stateful" && p == planes{kernelPlane, kernelPlane}:
+							path = nil // two Linux kernels may not find each other again
+						case mode == "stateful":
+							path = lossyPath
+						}
+						t.Run(fmt.Sprintf("%d bit %s", bits, mode), func(t *testing.T) { oursInMode(t, p, bits, mode, path) })
 					}
 				}
 			})
@@ -33,8 +40,9 @@ func TestPlanes(t *testing.T) {
 // planes are those of our gateway and our client.
 type planes struct{ gateway, client plane }
 
-// oursInMode has a session in one mode of MPPE, on a path that becomes bad.
-func oursInMode(t *testing.T, p planes, bits int, mode string) {
+// oursInMode has a session in one mode of MPPE, on a path that becomes bad if there is
+// one.
+func oursInMode(t *testing.T, p planes, bits int, mode string, path []string) {
 	server, clients := network(t, 1)
 	client := clients[0]
 	g := startGateway(t, server, p.gateway, mppe128, fmt.Sprintf("mppe_key_lengths: [%d]", bits), "mppe_modes: ["+mode+"]")
@@ -46,16 +54,14 @@ func oursInMode(t *testing.T, p planes, bits int, mode string) {
 	require.NoError(t, server.echo(g.device(t, d.addr), d.addr))
 	t.Log(client.bulk(t, d.dev, tunnelServer, 256<<10))
 
-	path := badPath
-	if mode == "stateful" {
-		path = lossyPath
+	if path != nil {
+		client.impair(t, "eth0", path)
+		server.impair(t, "c1", path)
+		others := client.start(t, "ping", "ping", "-q", "-I", d.dev, "-i", "0.05", tunnelServer) // see onBadPath.transfer
+		t.Log(client.bulk(t, d.dev, tunnelServer, 256<<10))
+		others.stop()
+		t.Logf("%d packets lost on the way there, %d on the way back", client.unimpair(t, "eth0"), server.unimpair(t, "c1"))
 	}
-	client.impair(t, "eth0", path)
-	server.impair(t, "c1", path)
-	others := client.start(t, "ping", "ping", "-q", "-I", d.dev, "-i", "0.05", tunnelServer) // see onBadPath.transfer
-	t.Log(client.bulk(t, d.dev, tunnelServer, 256<<10))
-	others.stop()
-	t.Logf("%d packets lost on the way there, %d on the way back", client.unimpair(t, "eth0"), server.unimpair(t, "c1"))
 	require.NoError(t, client.echoOfPPPD(d.dev, tunnelServer))
 	client.ping(t, d.dev, tunnelServer, 5)
 	d.terminate()
