@@ -18,7 +18,8 @@ import (
 //
 // A nil error accepts the user. An *AuthError refuses it. Any other error means
 // that no decision could be had; the user is refused too, under
-// CauseAuthBackend.
+// CauseAuthBackend. One who is in and proves itself anew stays, and the question is
+// asked again a little later.
 type Authenticator interface {
 	Authenticate(ctx context.Context, req *AuthRequest) (*AuthResult, error)
 }
@@ -122,8 +123,11 @@ func authVerdict(id uint8, err error) ppp.AuthVerdict {
 	// 649 is "no dial-in permission". At 691 a client would ask its user for
 	// the password again, which was right.
 	message := "Authentication is not available"
-	if errors.Is(err, ErrPoolExhausted) {
+	switch {
+	case errors.Is(err, ErrPoolExhausted):
 		message = "No address is available"
+	case errors.Is(err, ErrLimit):
+		message = "The server is busy"
 	}
 	return ppp.AuthVerdict{ID: id, ErrorCode: 649, Message: message}
 }

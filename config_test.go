@@ -2,6 +2,7 @@ package gopptp
 
 import (
 	"errors"
+	"math"
 	"net/netip"
 	"slices"
 	"strings"
@@ -46,6 +47,11 @@ func TestServerConfigReportsEveryFault(t *testing.T) {
 		"Limits.MaxHalfOpen":        func(c *ServerConfig) { c.Limits.MaxHalfOpen = -1 },
 		"Limits.MaxPerSource":       func(c *ServerConfig) { c.Limits.MaxPerSource = -1 },
 		"Limits.MaxAuthentications": func(c *ServerConfig) { c.Limits.MaxAuthentications = -1 },
+		"Limits.MaxCalls":           func(c *ServerConfig) { c.Limits.MaxCalls = -1 },
+		"Limits.Connections":        func(c *ServerConfig) { c.Limits.Connections.Burst = 1 },
+		"Limits.SourceConnections":  func(c *ServerConfig) { c.Limits.SourceConnections.PerSecond = math.NaN() },
+		"Limits.MaxAuthWaiting":     func(c *ServerConfig) { c.Limits.MaxAuthWaiting = -1 },
+		"Limits.AuthWait":           func(c *ServerConfig) { c.Limits.AuthWait = -1 },
 		"Limits.HandshakeTimeout":   func(c *ServerConfig) { c.Limits.HandshakeTimeout = -1 },
 		"Limits.SetupTimeout":       func(c *ServerConfig) { c.Limits.SetupTimeout = -time.Second },
 		"Limits.GRETimeout":         func(c *ServerConfig) { c.Limits.GRETimeout = -1 },
@@ -130,7 +136,7 @@ func TestNamesOfStatesAndCauses(t *testing.T) {
 	require.Equal(t, "dataplane", CauseDataplane.String())
 	require.Equal(t, "cause 99", Cause(99).String())
 	require.Len(t, stateNames, int(StateClosed)+1)
-	require.Len(t, causeNames, int(CauseDataplane)+1)
+	require.Len(t, causeNames, int(CauseFlood)+1)
 }
 
 func TestSessionErrorUnwraps(t *testing.T) {

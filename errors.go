@@ -28,6 +28,8 @@ var (
 	ErrPoolExhausted = errors.New("gopptp: address pool exhausted")
 	// ErrLimit: a limit of ServerConfig was reached.
 	ErrLimit = errors.New("gopptp: limit reached")
+	// ErrFlood: the peer sent far more control frames than a session needs.
+	ErrFlood = errors.New("gopptp: peer floods")
 	// ErrCallRefused: the server answered our call with a refusal.
 	ErrCallRefused = errors.New("gopptp: call refused")
 	// ErrNotSupported: this operating system or data plane cannot do it.
@@ -88,12 +90,13 @@ const (
 	CauseLimit                // a limit of the server
 	CauseShutdown             // the server is going down
 	CauseDataplane            // the data plane failed
+	CauseFlood                // the peer sent control messages or frames without end
 )
 
 var causeNames = [...]string{
 	"none", "local", "peer", "connect", "control", "call", "gre-blocked", "negotiation", "authentication",
 	"authentication-backend", "encryption", "no-address", "timeout", "lost-carrier", "dead-peer",
-	"session-timeout", "idle-timeout", "limit", "shutdown", "dataplane",
+	"session-timeout", "idle-timeout", "limit", "shutdown", "dataplane", "flood",
 }
 
 func (c Cause) String() string {

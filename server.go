@@ -14,6 +14,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/gopptp/gopptp/internal/rate"
 	"github.com/gopptp/gopptp/mppe"
 	"github.com/gopptp/gopptp/ppp"
 	"github.com/gopptp/gopptp/pptp"
@@ -80,33 +81,6 @@ type ServerConfig struct {
 	Loops int
 }
 
-// Limits of a Server. A peer that meets one is refused with the right result
-// code where it has got far enough to understand one; those who are in are
-// never touched.
-type Limits struct {
-	// MaxSessions bounds the sessions, those being set up included. Default
-	// 65,535.
-	MaxSessions int
-	// MaxHalfOpen bounds the control connections that have no session up.
-	// Default 1,024.
-	MaxHalfOpen int
-	// MaxPerSource bounds the control connections of one source address. Many
-	// users may share one behind a NAT. Default 256.
-	MaxPerSource int
-	// MaxAuthentications bounds the calls of the Authenticator under way.
-	// More wait. Default 256.
-	MaxAuthentications int
-	// HandshakeTimeout is the time from the TCP connection to the PPTP
-	// control connection. Default 10 s.
-	HandshakeTimeout time.Duration
-	// SetupTimeout is the time from there to a session that is up. Default
-	// 60 s.
-	SetupTimeout time.Duration
-	// GRETimeout is how long a call waits for its first GRE packet before it
-	// is taken for blocked. Default 12 s.
-	GRETimeout time.Duration
-}
-
 // Defaults of ServerConfig, Limits and ClientConfig.
 const (
 	DefaultPort               = 1723 // RFC 2637 §1.4
@@ -115,29 +89,15 @@ const (
 	DefaultMaxHalfOpen        = 1024
 	DefaultMaxPerSource       = 256
 	DefaultMaxAuthentications = 256
+	DefaultMaxAuthWaiting     = 1024
+	DefaultAuthWait           = 20 * time.Second
+	DefaultMaxCalls           = 16
 	DefaultHandshakeTimeout   = 10 * time.Second
 	DefaultSetupTimeout       = 60 * time.Second
 	DefaultGRETimeout         = 12 * time.Second
 	DefaultEchoInterval       = 30 * time.Second
 	DefaultEchoFailures       = 4
 )
-
-// ServerStats are figures of a Server. The counters only grow.
-type ServerStats struct {
-	Connections int // control connections now
-	HalfOpen    int // of these, without a session that is up
-	Sessions    int // sessions now
-	Up          int // of these, up
-
-	Accepted             uint64 // control connections
-	SessionsStarted      uint64
-	SessionsUp           uint64 // that came up
-	RefusedHalfOpen      uint64 // control connections over MaxHalfOpen
-	RefusedPerSource     uint64 // over MaxPerSource
-	RefusedSessions      uint64 // calls over MaxSessions
-	RefusedDraining      uint64 // calls and connections during Shutdown
-	FailedAuthentication uint64 // sessions that ended so
-}
 
 // Server accepts PPTP clients. Its methods are safe for concurrent use.
 type Server struct {
@@ -146,6 +106,9 @@ type Server struct {
 	log     *slog.Logger
 	workers []*worker
 	auths   chan struct{} // a place for each authentication under way
+	waiting atomic.Int32  // authentications that wait for one
+	calls   rate.Limit    // on each control connection
+	report  reporter
 
 	next atomic.Uint32 // round robin over the workers
 
@@ -155,6 +118,7 @@ type Server struct {
 	sources   map[netip.Addr]int
 	sessions  map[SessionID]*Session
 	stats     ServerStats
+	admission admission
 	draining  bool
 	closed    bool
 	empty     chan struct{} // closed when draining and no connection is left
@@ -176,7 +140,10 @@ func NewServer(cfg ServerConfig) (*Server, error) {
 		sources:   make(map[netip.Addr]int),
 		sessions:  make(map[SessionID]*Session),
 		empty:     make(chan struct{}),
+		admission: newAdmission(&cfg.Limits),
 	}
+	s.report.log = s.log
+	s.calls = rate.New(1, cfg.Limits.MaxCalls)
 	s.session = sessionConfig{
 		dataplane:    cfg.Dataplane,
 		encryption:   cfg.Encryption,
@@ -211,14 +178,7 @@ func (s *Server) newWorker() *worker {
 }
 
 func (c *ServerConfig) setDefaults() {
-	l := &c.Limits
-	l.MaxSessions = cmp.Or(l.MaxSessions, DefaultMaxSessions)
-	l.MaxHalfOpen = cmp.Or(l.MaxHalfOpen, DefaultMaxHalfOpen)
-	l.MaxPerSource = cmp.Or(l.MaxPerSource, DefaultMaxPerSource)
-	l.MaxAuthentications = cmp.Or(l.MaxAuthentications, DefaultMaxAuthentications)
-	l.HandshakeTimeout = cmp.Or(l.HandshakeTimeout, DefaultHandshakeTimeout)
-	l.SetupTimeout = cmp.Or(l.SetupTimeout, DefaultSetupTimeout)
-	l.GRETimeout = cmp.Or(l.GRETimeout, DefaultGRETimeout)
+	c.Limits.setDefaults()
 	c.EchoInterval = cmp.Or(c.EchoInterval, DefaultEchoInterval)
 	c.EchoFailures = cmp.Or(c.EchoFailures, DefaultEchoFailures)
 	c.Loops = cmp.Or(c.Loops, runtime.GOMAXPROCS(0))
@@ -268,14 +228,8 @@ func (c *ServerConfig) validate() error {
 	if c.IPv6 != nil {
 		c.IPv6.validate(bad, c.MTU)
 	}
+	c.Limits.validate(bad)
 	validateNotNegative(bad, []number{
-		{"Limits.MaxSessions", int64(c.Limits.MaxSessions)},
-		{"Limits.MaxHalfOpen", int64(c.Limits.MaxHalfOpen)},
-		{"Limits.MaxPerSource", int64(c.Limits.MaxPerSource)},
-		{"Limits.MaxAuthentications", int64(c.Limits.MaxAuthentications)},
-		{"Limits.HandshakeTimeout", int64(c.Limits.HandshakeTimeout)},
-		{"Limits.SetupTimeout", int64(c.Limits.SetupTimeout)},
-		{"Limits.GRETimeout", int64(c.Limits.GRETimeout)},
 		{"EchoInterval", int64(c.EchoInterval)},
 		{"EchoFailures", int64(c.EchoFailures)},
 		{"Reauthenticate", int64(c.Reauthenticate)},
@@ -340,10 +294,10 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 		if errors.Is(err, net.ErrClosed) {
 			return fmt.Errorf("gopptp: listener: %w", err)
 		}
-		// Most likely we are out of descriptors: those that are in go on, and
-		// the next connection may find one free again.
+		// Those that are in go on, and the next connection may find what this one
+		// lacked.
 		delay = min(max(2*delay, 5*time.Millisecond), time.Second)
-		s.log.Error("cannot accept", "error", err, "retry_in", delay)
+		s.acceptFailed(err, delay)
 		select {
 		case <-time.After(delay):
 		case <-ctx.Done():
@@ -372,38 +326,6 @@ func (s *Server) isDraining() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.draining
-}
-
-// accept takes a new control connection in, or turns it away.
-func (s *Server) accept(nc net.Conn) {
-	remote, local := addrPort(nc.RemoteAddr()), addrPort(nc.LocalAddr())
-	s.mu.Lock()
-	var reason string
-	switch source := remote.Addr(); {
-	case s.draining:
-		s.stats.RefusedDraining++
-		reason = "server is shutting down"
-	case s.stats.HalfOpen >= s.cfg.Limits.MaxHalfOpen:
-		s.stats.RefusedHalfOpen++
-		reason = "too many half-open connections"
-	case s.sources[source] >= s.cfg.Limits.MaxPerSource:
-		s.stats.RefusedPerSource++
-		reason = "too many connections of this source"
-	default:
-		s.stats.Accepted++
-		s.stats.HalfOpen++
-		s.sources[source]++
-		w := s.workers[s.next.Add(1)%uint32(len(s.workers))]
-		c := newServerConn(s, w, local, remote)
-		s.conns[c] = struct{}{}
-		s.mu.Unlock()
-		s.log.Info("control connection", "remote", remote, "local", local)
-		c.run(nc)
-		return
-	}
-	s.mu.Unlock()
-	s.log.Warn("control connection refused", "remote", remote, "reason", reason)
-	nc.Close()
 }
 
 func addrPort(a net.Addr) netip.AddrPort {
@@ -451,6 +373,7 @@ func (s *Server) drain() []*serverConn {
 		for l := range s.listeners {
 			(*l).Close()
 		}
+		s.admission.wake()
 		if len(s.conns) == 0 {
 			close(s.empty)
 		}
@@ -475,6 +398,7 @@ func (s *Server) finish() {
 		<-w.loop.Done()
 	}
 	s.session.events.flush()
+	s.report.flush()
 }
 
 // Sessions returns the sessions that have not ended, in no order.
@@ -501,5 +425,6 @@ func (s *Server) Stats() ServerStats {
 	defer s.mu.Unlock()
 	st := s.stats
 	st.Connections, st.Sessions = len(s.conns), len(s.sessions)
+	st.Authentications, st.AuthenticationsWaiting = len(s.auths), int(s.waiting.Load())
 	return st
 }

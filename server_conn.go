@@ -2,6 +2,7 @@ package gopptp
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/gopptp/gopptp/internal/loop"
+	"github.com/gopptp/gopptp/internal/rate"
 	"github.com/gopptp/gopptp/pptp"
 )
 
@@ -24,6 +26,7 @@ type serverConn struct {
 	peer     pptp.PeerInfo
 	replied  time.Time  // our Start-Control-Connection-Reply
 	sessions []*Session // that have a call
+	calls    rate.Bucket
 	stopping bool
 	gone     bool
 	idle     *loop.Timer // runs while there is no session
@@ -115,11 +118,17 @@ func (c *serverConn) HandleClose(_ *pptp.Conn, err error) {
 	c.gone = true
 	c.idle.Set(time.Time{})
 	now := time.Now()
-	for _, s := range slices.Clone(c.sessions) {
-		cause, reason := CauseLostCarrier, ErrLostCarrier
-		if err != nil {
-			reason = fmt.Errorf("%w: %w", ErrLostCarrier, err)
+	cause, reason := CauseLostCarrier, ErrLostCarrier
+	if err != nil {
+		reason = fmt.Errorf("%w: %w", ErrLostCarrier, err)
+	}
+	if errors.Is(err, pptp.ErrFlood) {
+		cause = CauseFlood
+		if len(c.sessions) == 0 {
+			c.server.count(func(st *ServerStats) { st.FailedFlood++ })
 		}
+	}
+	for _, s := range slices.Clone(c.sessions) {
 		s.drop(cause, reason, now)
 	}
 	c.log(slog.LevelInfo, "control connection closed", "error", err)
@@ -128,19 +137,32 @@ func (c *serverConn) HandleClose(_ *pptp.Conn, err error) {
 
 // call answers an Outgoing-Call-Request.
 func (c *serverConn) call(req *pptp.OutgoingCallRequest, now time.Time) {
-	refuse := func(result pptp.OutgoingCallResult, code pptp.ErrorCode, reason error) {
-		c.log(slog.LevelWarn, "call refused", "reason", reason)
+	refuse := func(counter func(st *ServerStats) *uint64, result pptp.OutgoingCallResult, code pptp.ErrorCode, reason string, args ...any) {
+		c.server.count(func(st *ServerStats) { *counter(st)++ })
+		c.server.report.refused("call refused", reason, append([]any{"remote", c.remote}, args...)...)
 		c.conn.RejectCall(req.CallID, result, code)
 	}
+	limits := &c.server.cfg.Limits
+	switch {
+	case len(c.sessions) >= limits.MaxCalls, !c.server.calls.Allow(&c.calls, now):
+		refuse(func(st *ServerStats) *uint64 { return &st.RefusedCalls }, pptp.OutgoingBusy, pptp.ErrorNone,
+			"too many calls on the control connection")
+		return
+	case int(c.server.waiting.Load()) >= limits.MaxAuthWaiting:
+		refuse(func(st *ServerStats) *uint64 { return &st.RefusedAuthWaiting }, pptp.OutgoingBusy, pptp.ErrorNone,
+			"too many authentications wait")
+		return
+	}
 	s := newSession(&c.server.session, c.worker, c, c.local, c.remote, c.server.log)
-	if err := c.server.addSession(s); err != nil {
-		refuse(pptp.OutgoingBusy, pptp.ErrorNone, err)
+	if counter, reason := c.server.addSession(s); counter != nil {
+		refuse(counter, pptp.OutgoingBusy, pptp.ErrorNone, reason)
 		return
 	}
 	s.update(func(i *sessionInfo) { i.peerInfo = c.peer })
 	if err := s.open(); err != nil {
 		c.server.removeSession(s)
-		refuse(pptp.OutgoingGeneralError, pptp.ErrorNoResource, err)
+		refuse(func(st *ServerStats) *uint64 { return &st.RefusedOpen }, pptp.OutgoingGeneralError, pptp.ErrorNoResource,
+			"the data plane has no call", "error", err)
 		return
 	}
 	s.link.rtt = now.Sub(c.replied)
@@ -177,9 +199,16 @@ func (c *serverConn) linkOver(s *Session, cause Cause, now time.Time) {
 	}
 	c.server.removeSession(s)
 	s.closed(now)
-	if cause == CauseAuthentication {
-		c.server.count(func(st *ServerStats) { st.FailedAuthentication++ })
-	}
+	c.server.count(func(st *ServerStats) {
+		switch cause {
+		case CauseAuthentication:
+			st.FailedAuthentication++
+		case CauseLimit:
+			st.FailedAuthWait++
+		case CauseFlood:
+			st.FailedFlood++
+		}
+	})
 }
 
 // disconnectResult is the result code of RFC 2637 §2.13 for the end of a
@@ -188,7 +217,7 @@ func disconnectResult(cause Cause) pptp.DisconnectResult {
 	switch cause {
 	case CauseLostCarrier, CauseDeadPeer, CauseGREBlocked:
 		return pptp.DisconnectLostCarrier
-	case CauseDataplane, CauseNegotiation, CauseAuthBackend:
+	case CauseDataplane, CauseNegotiation, CauseAuthBackend, CauseLimit:
 		return pptp.DisconnectGeneralError
 	}
 	return pptp.DisconnectAdminShutdown
@@ -221,21 +250,19 @@ func (c *serverConn) abort(time.Time) {
 	}
 }
 
-// addSession counts a new session in.
-func (s *Server) addSession(session *Session) error {
+// addSession counts a new session in, or says why not and which counter is for that.
+func (s *Server) addSession(session *Session) (refused func(st *ServerStats) *uint64, reason string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.draining {
-		s.stats.RefusedDraining++
-		return fmt.Errorf("%w: server is shutting down", ErrLimit)
+		return func(st *ServerStats) *uint64 { return &st.RefusedDraining }, "server is shutting down"
 	}
 	if len(s.sessions) >= s.cfg.Limits.MaxSessions {
-		s.stats.RefusedSessions++
-		return fmt.Errorf("%w: %d sessions", ErrLimit, len(s.sessions))
+		return func(st *ServerStats) *uint64 { return &st.RefusedSessions }, "too many sessions"
 	}
 	s.sessions[session.id] = session
 	s.stats.SessionsStarted++
-	return nil
+	return nil, ""
 }
 
 func (s *Server) removeSession(session *Session) {
@@ -252,7 +279,7 @@ func (s *Server) removeConn(c *serverConn) {
 	defer s.mu.Unlock()
 	delete(s.conns, c)
 	if c.halfOpen {
-		s.stats.HalfOpen--
+		s.halfOpenLess()
 	}
 	source := c.remote.Addr()
 	if s.sources[source]--; s.sources[source] == 0 {
@@ -278,6 +305,6 @@ func (c *serverConn) up(session *Session) {
 	c.server.stats.SessionsUp++
 	if c.halfOpen {
 		c.halfOpen = false
-		c.server.stats.HalfOpen--
+		c.server.halfOpenLess()
 	}
 }

@@ -2,6 +2,7 @@ package gopptp
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/netip"
@@ -47,13 +48,70 @@ func (r *serverRole) authRequest(s *Session, req ppp.AuthRequest) {
 	}
 	ctx, held := l.context(), l.leased
 	go func() {
-		ctx, cancel := context.WithTimeout(ctx, r.cfg.Limits.SetupTimeout)
-		defer cancel()
 		result, leased, err := r.authenticate(ctx, ask, held)
+		for ask.Reauthentication && undecided(err) && pause(ctx, authPause) {
+			r.report.refused("authentication put off", "the authenticator fails", "session", s.id, "error", err)
+			result, leased, err = r.authenticate(ctx, ask, held)
+		}
 		if !l.worker.post(func(now time.Time) { r.verdict(s, ask, result, leased, err, now) }) {
 			r.giveBack(leased)
 		}
 	}()
+}
+
+// authPause is how long an Authenticator that could not decide about a peer who is in is
+// left alone.
+const authPause = 10 * time.Second
+
+// undecided reports whether an Authenticator has failed.
+func undecided(err error) bool {
+	var refusal *AuthError
+	return err != nil && !errors.As(err, &refusal)
+}
+
+// pause reports false if ctx has ended within that time.
+func pause(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+var (
+	errAuthQueue = fmt.Errorf("%w: too many authentications wait", ErrLimit)
+	errAuthWait  = fmt.Errorf("%w: the authentication has waited too long", ErrLimit)
+)
+
+// place waits for one of MaxAuthentications.
+func (r *serverRole) place(ctx context.Context, again bool) error {
+	select {
+	case r.auths <- struct{}{}:
+		return nil
+	default:
+	}
+	waiting := int(r.waiting.Add(1))
+	defer r.waiting.Add(-1)
+	var late <-chan time.Time
+	if !again { // those who are in have all the time
+		if waiting > r.cfg.Limits.MaxAuthWaiting {
+			return errAuthQueue
+		}
+		timer := time.NewTimer(r.cfg.Limits.AuthWait)
+		defer timer.Stop()
+		late = timer.C
+	}
+	select {
+	case r.auths <- struct{}{}:
+		return nil
+	case <-late:
+		return errAuthWait
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // lease is what a session has of the pools.
@@ -75,12 +133,12 @@ func (r *serverRole) giveBack(l lease) {
 // authenticate is the blocking part. leased must go back to the pools. A session
 // that authenticates anew keeps what it held.
 func (r *serverRole) authenticate(ctx context.Context, req *AuthRequest, held lease) (result *AuthResult, leased lease, err error) {
-	select {
-	case r.auths <- struct{}{}:
-		defer func() { <-r.auths }()
-	case <-ctx.Done():
-		return nil, lease{}, ctx.Err()
+	if err = r.place(ctx, req.Reauthentication); err != nil {
+		return nil, lease{}, err
 	}
+	defer func() { <-r.auths }()
+	ctx, cancel := context.WithTimeout(ctx, r.cfg.Limits.SetupTimeout)
+	defer cancel()
 	result, err = r.cfg.Authenticator.Authenticate(ctx, req)
 	req.Password.Wipe()
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -181,7 +182,7 @@ func TestMaxHalfOpen(t *testing.T) {
 		w := newWorld(t)
 		server := w.serve(func(c *gopptp.ServerConfig) {
 			c.Limits.MaxHalfOpen = 3
-			c.Limits.HandshakeTimeout = 5 * time.Second
+			c.Limits.HandshakeTimeout = 20 * time.Second
 		})
 		up := w.dial(nil)
 		for range 3 {
@@ -190,11 +191,18 @@ func TestMaxHalfOpen(t *testing.T) {
 		}
 		synctest.Wait()
 		require.Equal(t, 3, server.Stats().HalfOpen)
+		began := time.Now()
 		_, err := w.tryDial(nil)
 		require.Error(t, err)
-		require.EqualValues(t, 1, server.Stats().RefusedHalfOpen)
+		require.Equal(t, 5*time.Second, time.Since(began).Round(time.Second))
+		_, err = w.tryDial(nil)
+		require.Error(t, err)
+		require.Equal(t, 5*time.Second, time.Since(began).Round(time.Second), "at once, while nothing moves")
+		require.EqualValues(t, 2, server.Stats().RefusedHalfOpen)
 		w.exchange(up, 1)
-		time.Sleep(6 * time.Second)
+		time.Sleep(14 * time.Second)
+		require.Equal(t, 3, server.Stats().HalfOpen)
+		time.Sleep(2 * time.Second)
 		require.Zero(t, server.Stats().HalfOpen)
 		w.exchange(w.dial(nil), 1)
 	})
@@ -328,6 +336,13 @@ func (r *callRecorder) HandleEvent(c *pptp.Conn, ev pptp.Event) {
 
 func (r *callRecorder) HandleClose(*pptp.Conn, error) { r.closed = true }
 
+// seen returns the events so far of a connection that is still there.
+func (r *callRecorder) seen(c *pptp.Conn) []pptp.Event {
+	events := make(chan []pptp.Event)
+	c.Do(func() { events <- slices.Clone(r.events) })
+	return <-events
+}
+
 // Several calls on one control connection are several sessions.
 func TestSeveralCallsOnOneControlConnection(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -339,7 +354,7 @@ func TestSeveralCallsOnOneControlConnection(t *testing.T) {
 		time.Sleep(time.Second)
 		synctest.Wait()
 		established := map[uint16]bool{}
-		for _, ev := range r.events {
+		for _, ev := range r.seen(c) {
 			if e, ok := ev.(pptp.CallEstablished); ok {
 				established[e.PeerCallID] = true
 			}

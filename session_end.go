@@ -25,6 +25,8 @@ func (s *Session) authFailed(err error, retry bool) {
 		l.cause = CauseAuthentication
 	case errors.Is(err, ErrPoolExhausted):
 		l.cause = CauseNoAddress
+	case errors.Is(err, ErrLimit):
+		l.cause = CauseLimit
 	default:
 		l.cause = CauseAuthBackend
 	}

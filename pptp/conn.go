@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/gopptp/gopptp/internal/loop"
+	"github.com/gopptp/gopptp/internal/rate"
 )
 
 // Errors of a Conn.
@@ -18,6 +19,9 @@ var (
 	// ErrWriteOverflow: the peer reads so slowly that too much waits to be
 	// written.
 	ErrWriteOverflow = errors.New("pptp: peer does not read what it is sent")
+	// ErrFlood: the peer sends more messages than any control connection needs,
+	// without end.
+	ErrFlood = errors.New("pptp: peer floods the control connection")
 )
 
 // Defaults and sizes of a Conn.
@@ -25,6 +29,11 @@ const (
 	DefaultWriteTimeout = 30 * time.Second
 	DefaultFlushTimeout = time.Second
 	DefaultMaxPending   = 8 << 10 // octets
+	DefaultMessageRate  = 50      // a second
+	DefaultMessageBurst = 500
+
+	// FloodTime is how long a peer may send messages faster than it is listened to.
+	FloodTime = 30 * time.Second
 
 	readBufferLen = 512 // octets a read
 )
@@ -56,6 +65,14 @@ type ConnConfig struct {
 	// connection with ErrWriteOverflow. Default 8 KiB.
 	MaxPending int
 
+	// MessageRate is how many messages a second are read, beyond MessageBurst at
+	// once. A peer that sends faster waits, as TCP has it do, so that it takes others
+	// who share the loop little time; one that does so for FloodTime and never gives
+	// its connection a rest has it closed with ErrFlood. Defaults 50 and 500, where a
+	// client sends a dozen in all.
+	MessageRate  float64
+	MessageBurst int
+
 	// Trace, if set, is told each control message: those received before
 	// they are handled, those sent when they are queued. It runs on the loop
 	// and must not block or keep msg. Use DecodeMessage to read it.
@@ -69,6 +86,8 @@ type ConnConfig struct {
 	// be set within this module. It must not be closed before the connection
 	// has been.
 	Loop *loop.Loop
+
+	messages rate.Limit
 }
 
 // Validate reports the first value that is out of range; the error is
@@ -81,6 +100,8 @@ func (c *ConnConfig) Validate() error {
 		return fmt.Errorf("%w: FlushTimeout is negative", ErrConfig)
 	case c.MaxPending < 0 || c.MaxPending > 0 && c.MaxPending < 2*MaxMessageLen:
 		return fmt.Errorf("%w: MaxPending is below %d", ErrConfig, 2*MaxMessageLen)
+	case !(c.MessageRate >= 0) || c.MessageBurst < 0:
+		return fmt.Errorf("%w: MessageRate or MessageBurst is negative", ErrConfig)
 	}
 	return c.Config.Validate()
 }
@@ -93,6 +114,9 @@ func (c *ConnConfig) setDefaults() {
 	c.WriteTimeout = orDefault(c.WriteTimeout, DefaultWriteTimeout)
 	c.FlushTimeout = orDefault(c.FlushTimeout, DefaultFlushTimeout)
 	c.MaxPending = orDefault(c.MaxPending, DefaultMaxPending)
+	c.MessageRate = orDefault(c.MessageRate, DefaultMessageRate)
+	c.MessageBurst = orDefault(c.MessageBurst, DefaultMessageBurst)
+	c.messages = rate.New(c.MessageRate, c.MessageBurst)
 }
 
 // Handler is told what happens on a Conn. Its methods run on the Conn's loop,
@@ -126,8 +150,10 @@ type Conn struct {
 	finished bool    // HandleClose was called
 	err      error   // for HandleClose
 
-	begun bool
-	watch *loop.Watch // nil: a goroutine reads
+	begun  bool
+	watch  *loop.Watch // nil: a goroutine reads
+	bucket rate.Bucket // of messages
+	slowed *slowed     // nil while the peer sends no more than it may
 
 	mu       sync.Mutex
 	pending  []byte    // waits to be written
@@ -393,6 +419,7 @@ func (c *Conn) finish() {
 	if c.watch != nil {
 		c.watch.Stop()
 	}
+	c.resume()
 	c.mu.Lock()
 	c.closeBy = time.Now().Add(c.cfg.FlushTimeout)
 	if c.writer {
@@ -468,6 +495,10 @@ func (r *reader) run() {
 // chunk runs on the loop.
 func (r *reader) chunk() {
 	r.conn.received(r.buf[:r.n], r.err)
+	r.conn.goOn(r.next)
+}
+
+func (r *reader) next() {
 	r.quit = r.conn.finished
 	r.handled <- struct{}{}
 }
@@ -481,6 +512,14 @@ func (c *Conn) readable() {
 	if c.finished {
 		return
 	}
+	// It is not called again before there was a Read.
+	c.goOn(c.readChunk)
+}
+
+func (c *Conn) readChunk() {
+	if c.finished {
+		return
+	}
 	buf := buffers.Get().(*[readBufferLen]byte)
 	n, err := c.watch.Read(buf[:])
 	c.received(buf[:n], err)
@@ -490,6 +529,7 @@ func (c *Conn) readable() {
 // received handles what was read, one message at a time: the events of each
 // are delivered before the next is looked at.
 func (c *Conn) received(b []byte, readErr error) {
+	n := 0
 	for !c.finished {
 		msg, rest, err := c.ctl.framer.Next(b)
 		if msg == nil && err == nil {
@@ -506,11 +546,63 @@ func (c *Conn) received(b []byte, readErr error) {
 		}
 		c.leave(outer)
 		b = rest
+		n++
 	}
+	c.meter(max(n, 1))
 	if readErr != nil && !c.finished {
 		out, outer := c.enter()
 		c.ctl.Abort(fmt.Errorf("%w: %w", ErrLost, readErr), out)
 		c.leave(outer)
+	}
+}
+
+// slowed is the state of a connection whose peer sends more than it may.
+type slowed struct {
+	since time.Time
+	timer *loop.Timer
+	next  func() // waits for the timer; nil if nothing does
+}
+
+// meter counts messages.
+func (c *Conn) meter(n int) {
+	now := time.Now()
+	s := c.slowed
+	if s != nil && c.cfg.messages.Quiet(&c.bucket, now) {
+		s.timer.Set(time.Time{})
+		c.slowed, s = nil, nil
+	}
+	c.cfg.messages.Charge(&c.bucket, n, now)
+	switch {
+	case c.finished || c.cfg.messages.Wait(&c.bucket, now) == 0:
+	case s == nil:
+		c.slowed = &slowed{since: now, timer: c.loop.NewTimer(func(time.Time) { c.resume() })}
+	case now.Sub(s.since) >= FloodTime:
+		out, outer := c.enter()
+		c.ctl.Abort(ErrFlood, out)
+		c.leave(outer)
+	}
+}
+
+// goOn calls next, which reads on, once the peer may send.
+func (c *Conn) goOn(next func()) {
+	if s := c.slowed; s != nil && !c.finished {
+		now := time.Now()
+		if d := c.cfg.messages.Wait(&c.bucket, now); d > 0 {
+			s.next = next
+			s.timer.Set(now.Add(d))
+			return
+		}
+	}
+	next()
+}
+
+// resume calls what waits.
+func (c *Conn) resume() {
+	if s := c.slowed; s != nil && s.next != nil {
+		next := s.next
+		s.next = nil
+		s.timer.Set(time.Time{})
+		next()
 	}
 }
 

@@ -88,7 +88,7 @@ func TestConnOverTCPIsLost(t *testing.T) {
 // What the connection does not take waits, and only so much of it.
 func TestConnOverTCPNotRead(t *testing.T) {
 	r := &recorder{}
-	peer, c := tcpConn(t, r, nil)
+	peer, c := tcpConn(t, r, func(cfg *ConnConfig) { cfg.MessageBurst = 1 << 30 })
 	_, err := peer.Write((&StartControlConnectionRequest{ProtocolVersion: ProtocolVersion}).Append(nil))
 	require.NoError(t, err)
 	var requests []byte

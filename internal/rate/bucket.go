@@ -29,24 +29,27 @@ type Bucket struct {
 
 // Allow counts an event, if there is room for it.
 func (l Limit) Allow(b *Bucket, now time.Time) bool {
-	if b.due.Sub(now) > l.slack {
+	if l.Wait(b, now) > 0 {
 		return false
 	}
 	l.Charge(b, 1, now)
 	return true
 }
 
-// Charge counts n events that cannot be undone, and returns for how long there should
-// be no other.
-func (l Limit) Charge(b *Bucket, n int, now time.Time) (wait time.Duration) {
-	if l.interval == 0 {
-		return 0
+// Wait returns how long it is until there is room for an event.
+func (l Limit) Wait(b *Bucket, now time.Time) time.Duration {
+	if !b.due.After(now) {
+		return 0 // the first may be so far back that it has no difference
 	}
+	return max(0, b.due.Sub(now)-l.slack)
+}
+
+// Charge counts n events, whether there is room for them or not.
+func (l Limit) Charge(b *Bucket, n int, now time.Time) {
 	if b.due.Before(now) {
 		b.due = now
 	}
 	b.due = b.due.Add(time.Duration(n) * l.interval)
-	return max(0, b.due.Sub(now)-l.slack)
 }
 
 // Quiet reports whether there is room for all events at once again.

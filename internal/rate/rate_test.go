@@ -33,10 +33,14 @@ func TestBucket(t *testing.T) {
 func TestCharge(t *testing.T) {
 	l := New(10, 5)
 	var b Bucket
-	require.Zero(t, l.Charge(&b, 4, start))
-	require.Equal(t, 100*time.Millisecond, l.Charge(&b, 1, start), "the burst is used up")
-	require.Equal(t, 900*time.Millisecond, l.Charge(&b, 8, start), "and this is beyond")
-	require.Zero(t, l.Charge(&b, 1, start.Add(time.Second)))
+	l.Charge(&b, 4, start)
+	require.Zero(t, l.Wait(&b, start))
+	l.Charge(&b, 1, start)
+	require.Equal(t, 100*time.Millisecond, l.Wait(&b, start), "the burst is used up")
+	l.Charge(&b, 8, start)
+	require.Equal(t, 900*time.Millisecond, l.Wait(&b, start), "and this is beyond")
+	require.Equal(t, 100*time.Millisecond, l.Wait(&b, start.Add(800*time.Millisecond)))
+	require.Zero(t, l.Wait(&b, start.Add(time.Second)))
 }
 
 func TestNoLimit(t *testing.T) {
@@ -45,7 +49,8 @@ func TestNoLimit(t *testing.T) {
 		for range 1000 {
 			require.True(t, l.Allow(&b, start))
 		}
-		require.Zero(t, l.Charge(&b, 1000, start))
+		l.Charge(&b, 1000, start)
+		require.Zero(t, l.Wait(&b, start))
 		require.True(t, NewTable(l, 8, start).Allow(netip.IPv4Unspecified(), start))
 	}
 }
@@ -54,7 +59,7 @@ func TestExtremes(t *testing.T) {
 	for _, l := range []Limit{New(1e-300, 1), New(1e-300, math.MaxInt), New(1e300, math.MaxInt), New(1, math.MinInt)} {
 		var b Bucket
 		require.True(t, l.Allow(&b, start))
-		require.GreaterOrEqual(t, l.Charge(&b, 1, start), time.Duration(0))
+		require.GreaterOrEqual(t, l.Wait(&b, start), time.Duration(0))
 	}
 }
 
