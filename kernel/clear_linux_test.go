@@ -183,7 +183,7 @@ func TestManyCalls(t *testing.T) {
 	require.Less(t, threads, 64)
 	// The PPTP socket, the channel, the unit, and the control connection's at both ends;
 	// and one of the loop that Dial makes for each of its sessions.
-	require.LessOrEqual(t, nstest.Descriptors(t)-descriptors, total*(2*4+1)+8)
+	require.LessOrEqual(t, nstest.Descriptors(t)-descriptors, total*(2*4+1)+16)
 	for _, session := range up {
 		session.Close()
 	}
