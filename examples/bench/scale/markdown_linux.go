@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -14,7 +15,17 @@ var (
 	weather = []string{backShare, backTime, stormP99, refusals, away, failures, pingMedian, pingP99, pingLost, pingDrops}
 )
 
-// bars are what is wanted of the largest number of sessions, and of storms.
+// What is wanted of that many sessions that are idle, in % of a processor.
+const wanted, idleMost = 50000, 5
+
+// number is how many sessions a name means.
+func number(way string) float64 {
+	n, _ := strconv.Atoi(strings.ReplaceAll(strings.TrimSuffix(way, " sessions"), ",", ""))
+	return float64(n)
+}
+
+// bars are what is wanted of the largest number of sessions, and of storms. Where that
+// is not as many as it ought to be, the share of processor time is less too.
 func bars(r *report.Report) []report.Bar {
 	sizes := measured(r, setupCPU)
 	if len(sizes) == 0 {
@@ -24,7 +35,7 @@ func bars(r *report.Report) []report.Bar {
 	list := []report.Bar{
 		{Measure: setupRate, Way: many, Least: 1500},
 		{Measure: residentEach, Way: many, Most: 12},
-		{Measure: idleCPU, Way: many, Most: 5},
+		{Measure: idleCPU, Way: many, Most: idleMost * number(many) / wanted},
 		{Measure: pingP99, Way: arrival, To: quiet, Most: 5},
 	}
 	for _, storm := range []string{arrival, restart} {

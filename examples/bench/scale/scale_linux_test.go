@@ -6,6 +6,7 @@ import (
 	"os"
 	"strconv"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -70,6 +71,8 @@ func TestBars(t *testing.T) {
 	}
 	require.Contains(t, r.Plot(plotted, "", ""), residentEach)
 	require.Empty(t, bars(new(report.Report)))
+	require.Equal(t, 50000., number(sessions(50000)))
+	require.Equal(t, 100., number(sessions(100)))
 }
 
 func TestSessions(t *testing.T) {
@@ -105,12 +108,13 @@ func TestField(t *testing.T) {
 func TestTally(t *testing.T) {
 	for when, want := range map[string]map[string]float64{
 		arrival: {refusals: 5, failures: 4},
-		restart: {refusals: 5, failures: 1, away: 3},
+		restart: {refusals: 5, failures: 0, away: 4},
 	} {
-		r := &run{options: &options{progress: t.Output()}, report: new(report.Report)}
-		r.tally(&result{Failures: map[string]int{
-			"control: pptp: TCP connection lost: EOF": 4, "control: connection reset by peer": 2, "connect: connection refused": 2, "timeout": 1,
-		}}, counters{"refused_half_open": 3, "refused_per_source": 2, "up": 9}, when)
+		r := &run{options: &options{progress: t.Output()}, began: time.Now(), report: new(report.Report)}
+		r.tally(&result{
+			Failures: map[string]int{"control: connection reset by peer": 4, "call: busy": 3, "connect: connection refused": 2},
+			Drops:    map[string]int{"lost-carrier at up": 7},
+		}, counters{"refused_calls": 3, "refused_per_source": 2, "up": 9}, when)
 		for name, n := range want {
 			require.Equal(t, n, r.report.Measure(name, "", "").Of(when).Median, "%s, %s", when, name)
 		}

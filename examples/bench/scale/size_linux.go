@@ -165,7 +165,11 @@ func (r *run) held(g *gateway, n int, before memory) error {
 	const kilo, ends = 1024, 2
 	resident, kernel := (after.resident-before.resident)/float64(n)/kilo, (after.kernel-before.kernel)/float64(n)/kilo/ends
 	r.add(residentEach, "KiB", way, 0, resident)
-	r.add(kernelEach, "KiB", way, 0, kernel)
+	// What the kernel caches changes by more than a few sessions take.
+	const enough = 1000
+	if n >= enough {
+		r.add(kernelEach, "KiB", way, 0, kernel)
+	}
 	r.say("%s: %.1f KiB each, %.1f in the kernel, idle %.2f %%", way, resident, kernel, idle)
 	return nil
 }

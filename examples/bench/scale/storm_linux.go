@@ -198,25 +198,25 @@ func (r *run) back(g *gateway, c *clients, when string, others int, began time.T
 
 // tally takes down which attempts failed, and why.
 func (r *run) tally(result *result, c counters, when string) {
-	closed := 0
-	for why, n := range result.Failures {
-		// The system that ends connections in the place of a process resets them.
-		for _, how := range []string{"connection lost: EOF", "connection reset by peer", "connection refused"} {
-			if strings.HasSuffix(why, how) {
-				closed += n
+	refused := c.refused()
+	rest := max(0, float64(sum(result.Failures))-refused)
+	if when == restart {
+		// The system ends the connections of a process that is killed.
+		ended := 0
+		for why, n := range result.Failures {
+			for _, how := range []string{"connection lost: EOF", "connection reset by peer", "connection refused"} {
+				if strings.HasSuffix(why, how) {
+					ended += n
+				}
 			}
 		}
-	}
-	refused := c.refused()
-	unasked := max(0, float64(closed)-refused)
-	otherwise := float64(sum(result.Failures) - closed)
-	if when == restart {
-		r.take(away, "of all", "", when, unasked)
-	} else {
-		otherwise += unasked
+		without := min(rest, float64(ended))
+		rest -= without
+		r.take(away, "of all", "", when, without)
+		result.Drops = nil // of all of them
 	}
 	r.take(refusals, "of all", "", when, refused)
-	r.take(failures, "of all", "", when, otherwise)
+	r.take(failures, "of all", "", when, rest)
 	r.troubles(fmt.Sprintf("%s, %d clients", when, r.storm), result)
 	for name, n := range c {
 		if n > 0 && strings.HasPrefix(name, "refused_") {
