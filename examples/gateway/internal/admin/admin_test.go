@@ -133,9 +133,12 @@ func TestProfiles(t *testing.T) {
 	assert.ErrorContains(t, err, "403 Forbidden: stacks with arguments may show keys")
 }
 
+func init() {
+	http.HandleFunc("/of-the-default-mux", func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "no") })
+}
+
 // The address has nothing but what is meant to be there.
 func TestNothingElse(t *testing.T) {
-	http.HandleFunc("/of-the-default-mux", func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "no") })
 	addr, _ := serve(t, newGateway(t))
 	for _, path := range []string{"/", "/of-the-default-mux", "/stats/x", "/debug/pprof/nothing"} {
 		_, err := NewClient(addr).Get(t.Context(), path)
