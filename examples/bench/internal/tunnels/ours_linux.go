@@ -133,6 +133,7 @@ func clientRole(config json.RawMessage) (any, <-chan error, error) {
 	if err != nil {
 		return nil, nil, err
 	}
+	dialer := gopptp.NewDialer(gopptp.DialerConfig{})
 	failed := make(chan error, 1)
 	addresses := make([]netip.Addr, c.Sessions)
 	// Few at once: more would wait for each other.
@@ -144,7 +145,7 @@ func clientRole(config json.RawMessage) (any, <-chan error, error) {
 		places <- struct{}{}
 		wg.Go(func() {
 			defer func() { <-places }()
-			session, e := c.dial(plane)
+			session, e := c.dial(dialer, plane)
 			if e != nil {
 				once.Do(func() { err = e })
 				return
@@ -163,10 +164,10 @@ func clientRole(config json.RawMessage) (any, <-chan error, error) {
 	return addresses, failed, err
 }
 
-func (c *Config) dial(plane *userspace.Plane) (*gopptp.Session, error) {
+func (c *Config) dial(dialer *gopptp.Dialer, plane *userspace.Plane) (*gopptp.Session, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
-	return gopptp.Dial(ctx, outerServer.Addr().String(), gopptp.ClientConfig{
+	return dialer.Dial(ctx, outerServer.Addr().String(), gopptp.ClientConfig{
 		Dataplane:    plane,
 		User:         user,
 		Password:     password,
