@@ -2,36 +2,38 @@ package serve
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"net/netip"
 	"time"
 
 	"github.com/gopptp/gopptp"
+	"github.com/gopptp/gopptp/examples/gateway/internal/sessions"
 )
 
-// observer logs sessions: each that comes up, and each end. What is refused
-// before there is a session, the server logs itself.
-func observer(log *slog.Logger) gopptp.Observer {
+// logSessions returns what logs sessions: each that comes up, and each end. What is
+// refused before there is a session, the server logs itself.
+func logSessions(log *slog.Logger) func(sessions.Event) {
 	// The prefixes of those that are up, as logged. Events come one at a time.
-	up := make(map[gopptp.SessionID]netip.Prefix)
-	return gopptp.ObserverFunc(func(e gopptp.SessionEvent) {
+	prefixes := make(map[gopptp.SessionID]netip.Prefix)
+	return func(e sessions.Event) {
 		s := e.Session
-		switch e.State {
-		case gopptp.StateUp:
+		switch e.Kind {
+		case sessions.Up, sessions.Changed:
 			prefix := s.IPv6Prefix()
-			last, again := up[s.ID()]
-			up[s.ID()] = prefix
-			if again && prefix != last && prefix.IsValid() {
+			last := prefixes[s.ID()]
+			if prefix.IsValid() {
+				prefixes[s.ID()] = prefix
+			}
+			if e.Kind == sessions.Changed && prefix != last && prefix.IsValid() {
 				log.Info("session has IPv6", "session", s.ID(), "user", s.User(), "prefix", prefix, "peer", s.PeerIPv6())
 				return
 			}
-			logUp(log, s, again)
-		case gopptp.StateClosed:
-			delete(up, s.ID())
+			logUp(log, s, e.Kind == sessions.Changed)
+		case sessions.Down, sessions.Failed:
+			delete(prefixes, s.ID())
 			logEnd(log, e)
 		}
-	})
+	}
 }
 
 func logUp(log *slog.Logger, s *gopptp.Session, again bool) {
@@ -49,16 +51,15 @@ func logUp(log *slog.Logger, s *gopptp.Session, again bool) {
 	log.LogAttrs(context.Background(), level, msg, attrs...)
 }
 
-func logEnd(log *slog.Logger, e gopptp.SessionEvent) {
+func logEnd(log *slog.Logger, e sessions.Event) {
 	s := e.Session
-	cause, stage := endOf(e.Err)
 	attrs := []slog.Attr{slog.Any("session", s.ID())}
 	if user := s.User(); user != "" { // is known once authenticated
 		attrs = append(attrs, slog.String("user", user))
 	}
-	attrs = append(attrs, slog.Any("remote", s.RemoteAddr()), slog.String("cause", cause.String()))
-	if s.UpAt().IsZero() {
-		attrs = append(attrs, slog.String("stage", stage.String()), slog.Any("error", e.Err),
+	attrs = append(attrs, slog.Any("remote", s.RemoteAddr()), slog.String("cause", e.Cause.String()))
+	if e.Kind == sessions.Failed {
+		attrs = append(attrs, slog.String("stage", e.Stage.String()), slog.Any("error", e.Err),
 			slog.Duration("duration", e.Time.Sub(s.StartedAt()).Round(time.Millisecond)))
 		log.LogAttrs(context.Background(), slog.LevelWarn, "session failed", attrs...)
 		return
@@ -74,21 +75,12 @@ func logEnd(log *slog.Logger, e gopptp.SessionEvent) {
 		slog.Uint64("lost", c.Lost),
 	)
 	attrs = append(attrs, dropped(c)...)
-	switch cause {
+	switch e.Cause {
 	case gopptp.CauseLocal, gopptp.CausePeer, gopptp.CauseShutdown: // an end in order
 	default:
 		attrs = append(attrs, slog.Any("error", e.Err))
 	}
 	log.LogAttrs(context.Background(), slog.LevelInfo, "session down", attrs...)
-}
-
-// endOf says why a session ended and how far it had come.
-func endOf(err error) (gopptp.Cause, gopptp.State) {
-	var end *gopptp.SessionError
-	if errors.As(err, &end) {
-		return end.Cause, end.Stage
-	}
-	return gopptp.CauseLocal, gopptp.StateUp // there is no error then
 }
 
 // dropped has the packets that were not carried: how many, and of those by

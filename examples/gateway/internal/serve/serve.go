@@ -16,6 +16,7 @@ import (
 	"github.com/gopptp/gopptp"
 	"github.com/gopptp/gopptp/examples/gateway/internal/admin"
 	"github.com/gopptp/gopptp/examples/gateway/internal/config"
+	"github.com/gopptp/gopptp/examples/gateway/internal/sessions"
 	"github.com/gopptp/gopptp/examples/gateway/internal/users"
 )
 
@@ -64,7 +65,9 @@ func Run(o Options) error {
 		return fmt.Errorf("data plane: %w", err)
 	}
 	defer plane.Close()
-	server, err := newServer(o, plane)
+	live := sessions.New()
+	live.Watch(logSessions(o.Log))
+	server, err := newServer(o, plane, live)
 	if err != nil {
 		closeListeners()
 		return err
@@ -116,7 +119,7 @@ func listen(o Options) (listeners []net.Listener, err error) {
 	return listeners, nil
 }
 
-func newServer(o Options, plane gopptp.Dataplane) (*gopptp.Server, error) {
+func newServer(o Options, plane gopptp.Dataplane, live *sessions.Registry) (*gopptp.Server, error) {
 	cfg := o.Config
 	ranges := make([]gopptp.PoolRange, len(cfg.Pools))
 	for i, p := range cfg.Pools {
@@ -158,7 +161,7 @@ func newServer(o Options, plane gopptp.Dataplane) (*gopptp.Server, error) {
 		},
 		EchoInterval: cfg.Echo.Interval,
 		EchoFailures: cfg.Echo.Failures,
-		Observer:     observer(o.Log),
+		Observer:     live,
 		Logger:       o.Log,
 		Loops:        cfg.Loops,
 	})
