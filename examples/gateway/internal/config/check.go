@@ -19,6 +19,7 @@ func (c *Config) check() diag.Problems {
 	k.ipv6()
 	k.numbers()
 	k.durations()
+	k.limits()
 	k.names()
 	k.dataplane()
 	k.security()
@@ -136,10 +137,6 @@ func (k *checker) numbers() {
 	}{
 		{"loops", c.Loops, 0, 1024},
 		{"echo.failures", c.Echo.Failures, 1, 100},
-		{"limits.sessions", c.Limits.Sessions, 1, 65535},
-		{"limits.half_open", c.Limits.HalfOpen, 1, 1 << 20},
-		{"limits.per_source", c.Limits.PerSource, 1, 1 << 20},
-		{"limits.authentications", c.Limits.Authentications, 1, 1 << 20},
 	} {
 		if n.value < n.min || n.value > n.max {
 			k.bad(n.path, "%d is not from %d to %d", n.value, n.min, n.max)
@@ -155,16 +152,10 @@ func (k *checker) durations() {
 	}{
 		{"stop_timeout", c.StopTimeout, 0, time.Hour},
 		{"echo.interval", c.Echo.Interval, time.Second, 24 * time.Hour},
-		{"limits.handshake_timeout", c.Limits.HandshakeTimeout, time.Second, time.Hour},
-		{"limits.setup_timeout", c.Limits.SetupTimeout, time.Second, time.Hour},
-		{"limits.gre_timeout", c.Limits.GRETimeout, time.Second, time.Hour},
 	} {
 		if n.value < n.min || n.value > n.max {
 			k.bad(n.path, "%v is not from %v to %v", n.value, n.min, n.max)
 		}
-	}
-	if c.Limits.GRETimeout > c.Limits.SetupTimeout && len(k.problems.Errors()) == 0 {
-		k.warn("limits.gre_timeout", "never comes to pass: setup_timeout, %v, is shorter", c.Limits.SetupTimeout)
 	}
 }
 

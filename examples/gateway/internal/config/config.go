@@ -75,17 +75,6 @@ type Echo struct {
 	Failures int           `yaml:"failures"`
 }
 
-// Limits protect the gateway.
-type Limits struct {
-	Sessions         int           `yaml:"sessions"`
-	HalfOpen         int           `yaml:"half_open"`
-	PerSource        int           `yaml:"per_source"`
-	Authentications  int           `yaml:"authentications"`
-	HandshakeTimeout time.Duration `yaml:"handshake_timeout"`
-	SetupTimeout     time.Duration `yaml:"setup_timeout"`
-	GRETimeout       time.Duration `yaml:"gre_timeout"`
-}
-
 // Log says what is logged to standard error, and how.
 type Log struct {
 	Level  slog.Level `yaml:"level"`

@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"log/slog"
+	"math"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -42,15 +43,19 @@ func TestExampleIsDefaults(t *testing.T) {
 
 func TestDefaultsAreTheLibrarys(t *testing.T) {
 	d := Default()
-	assert.Equal(t, Limits{
-		Sessions:         gopptp.DefaultMaxSessions,
-		HalfOpen:         gopptp.DefaultMaxHalfOpen,
-		PerSource:        gopptp.DefaultMaxPerSource,
-		Authentications:  gopptp.DefaultMaxAuthentications,
-		HandshakeTimeout: gopptp.DefaultHandshakeTimeout,
-		SetupTimeout:     gopptp.DefaultSetupTimeout,
-		GRETimeout:       gopptp.DefaultGRETimeout,
-	}, d.Limits)
+	assert.Equal(t, gopptp.Limits{
+		MaxSessions:        gopptp.DefaultMaxSessions,
+		MaxHalfOpen:        gopptp.DefaultMaxHalfOpen,
+		MaxPerSource:       gopptp.DefaultMaxPerSource,
+		MaxCalls:           gopptp.DefaultMaxCalls,
+		Connections:        gopptp.Rate{PerSecond: math.Inf(1)},
+		MaxAuthentications: gopptp.DefaultMaxAuthentications,
+		MaxAuthWaiting:     gopptp.DefaultMaxAuthWaiting,
+		AuthWait:           gopptp.DefaultAuthWait,
+		HandshakeTimeout:   gopptp.DefaultHandshakeTimeout,
+		SetupTimeout:       gopptp.DefaultSetupTimeout,
+		GRETimeout:         gopptp.DefaultGRETimeout,
+	}, d.Limits.Server())
 	assert.Equal(t, Echo{Interval: gopptp.DefaultEchoInterval, Failures: gopptp.DefaultEchoFailures}, d.Echo)
 	assert.Equal(t, gopptp.DefaultName, d.Name)
 }
@@ -127,7 +132,12 @@ limits:
   sessions: 10
   half_open: 20
   per_source: 30
+  calls: 5
+  connections: 60/s burst 70
+  source_connections: unlimited
   authentications: 40
+  authentications_waiting: 50
+  authentication_wait: 4s
   handshake_timeout: 1s
   setup_timeout: 2s
   gre_timeout: 1500ms
@@ -171,7 +181,7 @@ log: {level: debug, format: json}
 		SecretsFile:    "chap-secrets",
 		Users:          []User{{Name: `CORP\bob`, NTHash: &hash}, {Name: "007", Password: &password}},
 		Echo:           Echo{Interval: 90 * time.Second, Failures: 2},
-		Limits:         Limits{10, 20, 30, 40, time.Second, 2 * time.Second, 1500 * time.Millisecond},
+		Limits:         Limits{10, 20, 30, 5, Rate{60, 70}, Rate{PerSecond: math.Inf(1)}, 40, 50, 4 * time.Second, time.Second, 2 * time.Second, 1500 * time.Millisecond},
 		TUN:            "vpn",
 		FlowControl:    true,
 		Dataplane:      Dataplane{Mode: dataplane.Userspace, Device: "vpn%d", Workers: 2, XDP: XDPOff, Batch: 16, Ring: 256, ReceiveBuffer: 512 << 10, SendBuffer: 1 << 30},
@@ -313,6 +323,16 @@ func TestProblems(t *testing.T) {
 			`gw.yaml:3: limits.half_open: -1 is not from 1 to 1048576`,
 			`gw.yaml:4: limits.setup_timeout: 1ms is not from 1s to 1h0m0s`,
 		}},
+		{"calls", "limits: {calls: 65536, authentications_waiting: 0, authentication_wait: 2h}\n", []string{
+			`gw.yaml:1: limits.calls: 65536 is not from 1 to 65535`,
+			`gw.yaml:1: limits.authentications_waiting: 0 is not from 1 to 1048576`,
+			`gw.yaml:1: limits.authentication_wait: 2h0m0s is not from 1s to 1h0m0s`,
+		}},
+		{"rates", "limits:\n  connections: fast\n  source_connections: 0/s\n", []string{
+			`gw.yaml:2: limits.connections: "fast" is not a rate, like 200/s or 200/s burst 400, nor unlimited`,
+			`gw.yaml:3: limits.source_connections: "0/s" is not from 0.01/s to 1000000/s`,
+		}},
+		{"no auto", "limits: {connections: auto}\n", []string{`gw.yaml:1: limits.connections: has no auto: write unlimited, or a rate like 200/s`}},
 		{"timeouts", "limits:\n  gre_timeout: 9s\n  setup_timeout: 8s\n", []string{`gw.yaml:2: warning: limits.gre_timeout: never comes to pass: setup_timeout, 8s, is shorter`}},
 		{"name", "name: ''\n", []string{`gw.yaml:1: name: must have 1 to 63 octets, not 0`}},
 		{"name with a space", "name: a b\n", []string{`gw.yaml:1: name: "a b" has other characters than printable ASCII ones`}},

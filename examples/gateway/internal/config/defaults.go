@@ -32,16 +32,8 @@ func Default() *Config {
 		SecretsFile: "",
 		Users:       []User{},
 		Echo:        Echo{Interval: 30 * time.Second, Failures: 4},
-		Limits: Limits{
-			Sessions:         65535,
-			HalfOpen:         1024,
-			PerSource:        256,
-			Authentications:  256,
-			HandshakeTimeout: 10 * time.Second,
-			SetupTimeout:     60 * time.Second,
-			GRETimeout:       12 * time.Second,
-		},
-		TUN: "pptp0",
+		Limits:      defaultLimits(),
+		TUN:         "pptp0",
 		Dataplane: Dataplane{
 			Mode:          dataplane.Auto,
 			Device:        "ppp%d",

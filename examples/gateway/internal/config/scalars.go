@@ -36,6 +36,7 @@ var scalars = map[reflect.Type]func(text string) (any, error){
 	reflect.TypeFor[MPPEMode]():                func(text string) (any, error) { return parseMode(text) },
 	reflect.TypeFor[dataplane.Mode]():          func(text string) (any, error) { return parseDataplaneMode(text) },
 	reflect.TypeFor[XDP]():                     func(text string) (any, error) { return parseXDP(text) },
+	reflect.TypeFor[Rate]():                    func(text string) (any, error) { return parseRate(text) },
 	reflect.TypeFor[Size]():                    func(text string) (any, error) { return parseSize(text) },
 	reflect.TypeFor[AdminAddr]():               func(text string) (any, error) { return parseAdminAddr(text) },
 	reflect.TypeFor[slog.Level]():              func(text string) (any, error) { return parseLevel(text) },
