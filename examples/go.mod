@@ -12,6 +12,7 @@ require (
 	github.com/vishvananda/netlink v1.3.1
 	golang.org/x/net v0.55.0
 	golang.org/x/sys v0.46.0
+	layeh.com/radius v0.0.0-20231213012653-1006025d24f8
 )
 
 require (
