@@ -136,7 +136,7 @@ func TestNamesOfStatesAndCauses(t *testing.T) {
 	require.Equal(t, "dataplane", CauseDataplane.String())
 	require.Equal(t, "cause 99", Cause(99).String())
 	require.Len(t, stateNames, int(StateClosed)+1)
-	require.Len(t, causeNames, int(CauseFlood)+1)
+	require.Len(t, causeNames, int(CauseQuota)+1)
 }
 
 func TestSessionErrorUnwraps(t *testing.T) {

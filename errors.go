@@ -24,6 +24,11 @@ var (
 	// ErrSessionTimeout and ErrIdleTimeout: a limit of AuthResult was reached.
 	ErrSessionTimeout = errors.New("gopptp: session time limit reached")
 	ErrIdleTimeout    = errors.New("gopptp: idle time limit reached")
+	// ErrAdmin, ErrReplaced and ErrQuota are what Session.End says for their causes
+	// where its caller says nothing else.
+	ErrAdmin    = errors.New("gopptp: disconnected by an operator")
+	ErrReplaced = errors.New("gopptp: the same user has come in again")
+	ErrQuota    = errors.New("gopptp: volume used up")
 	// ErrPoolExhausted: no address is free.
 	ErrPoolExhausted = errors.New("gopptp: address pool exhausted")
 	// ErrLimit: a limit of ServerConfig was reached.
@@ -91,12 +96,16 @@ const (
 	CauseShutdown             // the server is going down
 	CauseDataplane            // the data plane failed
 	CauseFlood                // the peer sent control messages or frames without end
+	CauseAdmin                // disconnected by an operator
+	CauseReplaced             // the same user has come in again
+	CauseQuota                // volume used up
 )
 
 var causeNames = [...]string{
 	"none", "local", "peer", "connect", "control", "call", "gre-blocked", "negotiation", "authentication",
 	"authentication-backend", "encryption", "no-address", "timeout", "lost-carrier", "dead-peer",
 	"session-timeout", "idle-timeout", "limit", "shutdown", "dataplane", "flood",
+	"admin", "replaced", "quota",
 }
 
 func (c Cause) String() string {

@@ -20,8 +20,10 @@ type AddressPool interface {
 
 // PoolRequest says for whom an address is wanted.
 type PoolRequest struct {
-	Session SessionID
-	User    string
+	Session    SessionID
+	User       string
+	Remote     netip.AddrPort // the peer's end of the control connection
+	Attributes any            // those of AuthResult
 }
 
 // PoolRange is a range of addresses, both ends included.

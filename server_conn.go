@@ -161,6 +161,7 @@ func (c *serverConn) call(req *pptp.OutgoingCallRequest, now time.Time) {
 	s.update(func(i *sessionInfo) { i.peerInfo = c.peer })
 	if err := s.open(); err != nil {
 		c.server.removeSession(s)
+		s.abandon(err)
 		refuse(func(st *ServerStats) *uint64 { return &st.RefusedOpen }, pptp.OutgoingGeneralError, pptp.ErrorNoResource,
 			"the data plane has no call", "error", err)
 		return

@@ -161,7 +161,7 @@ func (r *serverRole) authenticate(ctx context.Context, req *AuthRequest, held le
 	if p := granted.IPv6Prefix; p != (netip.Prefix{}) && !isDelegated(p) {
 		return nil, lease{}, fmt.Errorf("gopptp: the Authenticator's IPv6Prefix %v is no /64", p)
 	}
-	whose := PoolRequest{Session: req.Session, User: granted.User}
+	whose := PoolRequest{Session: req.Session, User: granted.User, Remote: req.Remote, Attributes: granted.Attributes}
 	switch {
 	case granted.Address.IsValid():
 	case held.address.IsValid():

@@ -130,6 +130,16 @@ func (s *Session) Close() error {
 	return nil
 }
 
+// End begins an orderly end as Close does, for the caller's reason: it is what Err
+// says, and the SessionError in the event StateClosed. The first reason that a session
+// has stands, so that End is harmless once one is under way. CauseNone, and what is no
+// Cause, are taken for CauseAdmin. A nil err is the error that goes with the cause,
+// such as ErrQuota; with CauseLocal it is that of Close, which is none.
+func (s *Session) End(cause Cause, err error) {
+	cause, err = endReason(cause, err)
+	s.post(func(now time.Time) { s.end(cause, err, now) })
+}
+
 // update changes what is published.
 func (s *Session) update(f func(i *sessionInfo)) {
 	s.mu.Lock()

@@ -49,6 +49,35 @@ func (s *Session) end(cause Cause, err error, now time.Time) {
 	s.run(now, func(out *ppp.Output) { l.ppp.Close(err, now, out) })
 }
 
+// causeErrors are what is said of causes for which a caller of End may have no words.
+var causeErrors = map[Cause]error{
+	CausePeer:           ErrPeerClosed,
+	CauseGREBlocked:     ErrGREBlocked,
+	CauseTimeout:        ErrSetupTimeout,
+	CauseLostCarrier:    ErrLostCarrier,
+	CauseSessionTimeout: ErrSessionTimeout,
+	CauseIdleTimeout:    ErrIdleTimeout,
+	CauseLimit:          ErrLimit,
+	CauseShutdown:       ErrServerClosed,
+	CauseFlood:          ErrFlood,
+	CauseAdmin:          ErrAdmin,
+	CauseReplaced:       ErrReplaced,
+	CauseQuota:          ErrQuota,
+}
+
+// endReason completes what a caller of End has said.
+func endReason(cause Cause, err error) (Cause, error) {
+	if cause == CauseNone || int(cause) >= len(causeNames) {
+		cause = CauseAdmin
+	}
+	if err == nil && cause != CauseLocal {
+		if err = causeErrors[cause]; err == nil {
+			err = errors.New("gopptp: ended for " + cause.String())
+		}
+	}
+	return cause, err
+}
+
 // giveUp ends the session because whoever wanted it wants it no more. That there
 // was no GRE to be heard by then is worth more than the wait being over.
 func (s *Session) giveUp(err error, now time.Time) {
@@ -144,6 +173,16 @@ func (s *Session) linkOver(now time.Time) {
 		}
 	}
 	l.control.linkOver(s, l.cause, now)
+}
+
+// abandon is the end of a session that got no call. No observer has heard of it, but
+// Server.Sessions may have told of it.
+func (s *Session) abandon(err error) {
+	s.link.over = true
+	s.update(func(i *sessionInfo) {
+		i.state, i.err = StateClosed, &SessionError{Stage: StateControl, Cause: CauseDataplane, Err: err}
+	})
+	close(s.done)
 }
 
 // closed is the session's last moment.
