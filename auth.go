@@ -68,6 +68,9 @@ type AuthResult struct {
 	DNS, NBNS []netip.Addr
 	// SessionTimeout and IdleTimeout end the session; zero means never.
 	SessionTimeout, IdleTimeout time.Duration
+	// Rates limit the user's packets; the zero value does not. Session.SetRates
+	// changes them.
+	Rates Rates
 	// Attributes are carried to Session.Attributes unread.
 	Attributes any
 

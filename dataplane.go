@@ -167,6 +167,10 @@ type Network struct {
 	Header ppp.HeaderCompression
 	// IPv6 is the tunnel's IPv6 part; nil: none is carried.
 	IPv6 *IPv6Network
+	// Rates limit the users' packets, of both families together. A data plane that
+	// cannot do that fails the Attach. What a limit has counted survives an Attach
+	// with the same one.
+	Rates Rates
 }
 
 // IPv6Network is what IPV6CP agreed on, and what is routed by it. Whoever
@@ -220,5 +224,6 @@ type Counters struct {
 	DroppedMalformed uint64 // not a GRE, PPP or IP packet
 	DroppedQueue     uint64 // a queue was full, or the packet larger than the MTU allows
 	DroppedNetwork   uint64 // user packets outside Attach and Detach
+	DroppedRate      uint64 // above the limit of Network.Rates
 	DroppedLink      uint64 // IPv6 packets that stay on the link and mean nothing to us: multicast, to the peer's own prefix
 }

@@ -161,6 +161,9 @@ func (r *serverRole) authenticate(ctx context.Context, req *AuthRequest, held le
 	if p := granted.IPv6Prefix; p != (netip.Prefix{}) && !isDelegated(p) {
 		return nil, lease{}, fmt.Errorf("gopptp: the Authenticator's IPv6Prefix %v is no /64", p)
 	}
+	if err := granted.Rates.validate(); err != nil {
+		return nil, lease{}, fmt.Errorf("gopptp: the Authenticator's limits: %w", err)
+	}
 	whose := PoolRequest{Session: req.Session, User: granted.User, Remote: req.Remote, Attributes: granted.Attributes}
 	switch {
 	case granted.Address.IsValid():
@@ -231,7 +234,7 @@ func (r *serverRole) grant(s *Session, result *AuthResult, leased lease) {
 	copy(cfg.DNS[:], dns)
 	copy(cfg.NBNS[:], nbns)
 	l.ipcp.Configure(cfg)
-	s.update(func(i *sessionInfo) { i.attributes = result.Attributes })
+	s.update(func(i *sessionInfo) { i.attributes, i.rates = result.Attributes, result.Rates })
 }
 
 // nameServers returns those that the Authenticator named, or else the server's.

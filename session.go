@@ -40,6 +40,7 @@ type sessionInfo struct {
 	ipv6       *sessionIPv6 // never nil
 	mtu        int
 	encryption string
+	rates      Rates
 	upAt       time.Time
 	counters   func() Counters // nil before there is a call
 	err        error

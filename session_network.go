@@ -33,6 +33,7 @@ func (s *Session) attach(now time.Time) {
 	n := Network{
 		MTU:    l.tunnelMTU(encrypted),
 		Header: l.lcp.HeaderCompression(),
+		Rates:  s.Rates(),
 	}
 	if four {
 		n.Local, n.Peer, n.Routes = l.ipcp.Local(), l.ipcp.Peer(), routes

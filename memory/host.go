@@ -104,8 +104,8 @@ var errNetworkClosed = fmt.Errorf("memory: network closed: %w", net.ErrClosed)
 func (h *Host) Dropped() uint64 { return h.dropped.Load() }
 
 // Attached returns the networks that calls of the data plane have attached, in
-// that order, IPv4 and IPv6 of a call each by itself. It is empty when all have
-// been detached or closed and the host has followed.
+// that order, IPv4 and IPv6 of a call each by itself, with the limits that they have
+// now. It is empty when all have been detached or closed and the host has followed.
 func (h *Host) Attached() []gopptp.Network {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -182,17 +182,30 @@ func (h inside) Attach(n gopptp.Network) error {
 	return nil
 }
 
+// Rates implements engine.RateHost.
+func (h inside) Rates(n gopptp.Network) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if i := h.index(n); i >= 0 {
+		h.attached[i].Rates = n.Rates
+	}
+}
+
 // Detach implements engine.Host.
 func (h inside) Detach(n gopptp.Network) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	i := slices.IndexFunc(h.attached, func(a gopptp.Network) bool {
+	if i := h.index(n); i >= 0 {
+		h.attached = slices.Delete(h.attached, i, i+1)
+	}
+}
+
+// index is where n is in attached, or negative. h.mu is held.
+func (h inside) index(n gopptp.Network) int {
+	return slices.IndexFunc(h.attached, func(a gopptp.Network) bool {
 		if a.IPv6 == nil || n.IPv6 == nil {
 			return a.IPv6 == n.IPv6 && a.Local == n.Local && a.Peer == n.Peer
 		}
 		return a.IPv6.Local == n.IPv6.Local && a.IPv6.Peer == n.IPv6.Peer && a.IPv6.Prefix == n.IPv6.Prefix
 	})
-	if i >= 0 {
-		h.attached = slices.Delete(h.attached, i, i+1)
-	}
 }

@@ -268,9 +268,15 @@ func (c *call) reconcile() {
 	var parts [families]*gopptp.Network
 	for f := range families {
 		parts[f] = want.part(f)
-		if c.have[f] != nil && !samePart(c.have[f], parts[f]) {
+		if c.have[f] == nil {
+			continue
+		}
+		if !samePart(c.have[f], parts[f]) {
 			host.Detach(*c.have[f])
 			c.have[f] = nil
+		} else if h, ok := host.(RateHost); ok && c.have[f].Rates != parts[f].Rates {
+			h.Rates(*parts[f])
+			c.have[f] = parts[f]
 		}
 	}
 	c.haveOf = want

@@ -57,6 +57,14 @@ type Host interface {
 	Detach(n gopptp.Network)
 }
 
+// RateHost is a Host that shows what is attached: it is told of limits that change
+// meanwhile.
+type RateHost interface {
+	Host
+	// Rates is called as Attach is, with a network that is attached but for its Rates.
+	Rates(n gopptp.Network)
+}
+
 // Config configures an [Engine].
 type Config struct {
 	Wire Wire // required

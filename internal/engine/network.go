@@ -199,13 +199,13 @@ func (w *network) part(f family) *gopptp.Network {
 	case w == nil || !w.ip[f].there:
 		return nil
 	case f == ipv4:
-		return &gopptp.Network{Local: w.Local, Peer: w.Peer, Routes: w.Routes, MTU: w.MTU, Header: w.Header}
+		return &gopptp.Network{Local: w.Local, Peer: w.Peer, Routes: w.Routes, MTU: w.MTU, Header: w.Header, Rates: w.Rates}
 	}
-	return &gopptp.Network{IPv6: w.IPv6, MTU: w.MTU, Header: w.Header}
+	return &gopptp.Network{IPv6: w.IPv6, MTU: w.MTU, Header: w.Header, Rates: w.Rates}
 }
 
 // samePart reports whether two results of part, which may be nil, are the same to
-// a host.
+// a host. Limits are the engine's.
 func samePart(a, b *gopptp.Network) bool {
 	if a == nil || b == nil {
 		return a == b

@@ -125,7 +125,7 @@ func upLines(s *gopptp.Session, device string) string {
 // downLine has the counters, for programs to read. Its fields stay.
 func downLine(s *gopptp.Session) string {
 	c := s.Counters()
-	dropped := c.DroppedSource + c.DroppedClear + c.DroppedEncrypted + c.DroppedMalformed + c.DroppedQueue + c.DroppedNetwork + c.DroppedLink
+	dropped := c.DroppedSource + c.DroppedClear + c.DroppedEncrypted + c.DroppedMalformed + c.DroppedQueue + c.DroppedNetwork + c.DroppedRate + c.DroppedLink
 	return fmt.Sprintf("down: cause=%v duration=%v received_packets=%d received_octets=%d sent_packets=%d sent_octets=%d lost=%d reordered=%d duplicates=%d dropped=%d\n",
 		causeOf(s.Err()), time.Since(s.UpAt()).Round(time.Millisecond), c.ReceivedPackets, c.ReceivedOctets,
 		c.SentPackets, c.SentOctets, c.Lost, c.Reordered, c.Duplicates, dropped)

@@ -97,6 +97,7 @@ func dropped(c gopptp.Counters) (attrs []slog.Attr) {
 		{"malformed", c.DroppedMalformed},
 		{"queue", c.DroppedQueue},
 		{"network", c.DroppedNetwork},
+		{"rate", c.DroppedRate},
 		{"link", c.DroppedLink},
 	} {
 		if total += d.n; d.n > 0 {
