@@ -6,7 +6,10 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/gopptp/gopptp/dataplane"
+	"github.com/gopptp/gopptp/examples/gateway/internal/capacity"
 	"github.com/gopptp/gopptp/examples/gateway/internal/config"
+	"github.com/gopptp/gopptp/examples/gateway/internal/diag"
 	"github.com/gopptp/gopptp/examples/gateway/internal/users"
 )
 
@@ -19,6 +22,7 @@ wrong with them, a line a problem:
 
   FILE:LINE: KEY: what is wrong
 
+It also warns of what this host lacks for limits.sessions, as seen by the user who asks.
 Nothing is started. The exit code is 0 if the gateway would start, warnings
 notwithstanding, and 2 if not.`,
 		Args: cobra.NoArgs,
@@ -29,6 +33,9 @@ notwithstanding, and 2 if not.`,
 		if err != nil {
 			return err
 		}
+		for _, p := range shortages(cfg) {
+			fmt.Fprintln(cmd.ErrOrStderr(), p)
+		}
 		addresses := 0
 		for _, p := range cfg.Pools {
 			addresses += p.Size()
@@ -37,6 +44,23 @@ notwithstanding, and 2 if not.`,
 		return nil
 	}
 	return cmd
+}
+
+// shortages are what the host lacks for the sessions that are allowed: no less than that,
+// as the data plane, which is not open, may take more.
+func shortages(cfg *config.Config) (list diag.Problems) {
+	needs := needsOf(cfg, cfg.Dataplane.Mode == dataplane.Kernel)
+	for _, text := range needs.Short(capacity.Raise(needs)) {
+		p := cfg.At("limits.sessions", text)
+		p.Warning = true
+		list.Add(p)
+	}
+	return list
+}
+
+// needsOf is what sessions take of the host, if the kernel moves their packets or not.
+func needsOf(cfg *config.Config, kernel bool) capacity.Needs {
+	return capacity.Needs{Sessions: cfg.Limits.Sessions, HalfOpen: cfg.Limits.HalfOpen, Kernel: kernel}
 }
 
 // load reads the configuration and the users, and reports all problems to w.

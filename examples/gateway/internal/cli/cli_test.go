@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -9,6 +10,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/gopptp/gopptp/examples/gateway/internal/capacity"
+	"github.com/gopptp/gopptp/examples/gateway/internal/config"
 	"github.com/gopptp/gopptp/kernel"
 )
 
@@ -35,7 +38,12 @@ func TestCheckConfig(t *testing.T) {
 	code, stdout, stderr := gateway("check-config", "--config", good)
 	assert.Equal(t, ExitOK, code)
 	assert.Equal(t, good+": good: users: 2, addresses in pools: 254\n", stdout)
-	assert.Equal(t, dir+`/secrets:2: warning: 10.7.0.1 of "bob" is not in a pool; it is routed into the tunnels by itself`+"\n", stderr)
+	want := dir + `/secrets:2: warning: 10.7.0.1 of "bob" is not in a pool; it is routed into the tunnels by itself` + "\n"
+	needs := needsOf(config.Default(), false)
+	for _, text := range needs.Short(capacity.Raise(needs)) {
+		want += good + ":1: warning: limits.sessions: " + text + "\n"
+	}
+	assert.Equal(t, want, stderr)
 
 	// All problems of both files, a line each; serve says the same, and starts
 	// nothing.
@@ -86,7 +94,7 @@ func TestFailure(t *testing.T) {
 func TestProbe(t *testing.T) {
 	code, stdout, stderr := gateway("probe")
 	report := kernel.Probe()
-	assert.Equal(t, report.String()+"\n", stdout)
+	assert.Equal(t, fmt.Sprintf("%v\n%v\n", report, capacity.Raise(needsOf(config.Default(), true))), stdout)
 	if report.Err(true) == nil {
 		assert.Equal(t, ExitOK, code)
 		assert.Empty(t, stderr)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/gopptp/gopptp"
 	"github.com/gopptp/gopptp/dataplane"
+	"github.com/gopptp/gopptp/examples/gateway/internal/capacity"
 	"github.com/gopptp/gopptp/examples/gateway/internal/config"
 	"github.com/gopptp/gopptp/examples/gateway/internal/serve"
 	"github.com/gopptp/gopptp/examples/gateway/internal/users"
@@ -25,7 +26,8 @@ func serveCommand() *cobra.Command {
 		Long: `Runs the gateway in the foreground and logs to standard error.
 
 It needs CAP_NET_RAW for GRE and CAP_NET_ADMIN for its network devices, and for
-AF_XDP CAP_BPF as well. It changes nothing else of the host: forwarding
+AF_XDP CAP_BPF as well; with CAP_SYS_RESOURCE it may have the open files that
+limits.sessions takes, whatever the limit for its user. It changes nothing else of the host: forwarding
 (net.ipv4.ip_forward, and with IPv6 net.ipv6.conf.all.forwarding), address
 translation and firewall are yours to configure.
 
@@ -61,6 +63,10 @@ func run(cfg *config.Config, store *users.Store, log *slog.Logger) error {
 				return nil, err
 			}
 			logPlane(log, cfg, plane)
+			needs := needsOf(cfg, plane.Mode() == dataplane.Kernel)
+			for _, text := range needs.Short(capacity.Raise(needs)) {
+				log.Warn(text, "key", "limits.sessions")
+			}
 			return plane, nil
 		},
 	})

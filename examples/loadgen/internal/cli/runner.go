@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 
+	"github.com/gopptp/gopptp/examples/internal/rlimit"
 	"github.com/gopptp/gopptp/examples/loadgen/internal/host"
 	"github.com/gopptp/gopptp/examples/loadgen/internal/load"
 	"github.com/gopptp/gopptp/examples/loadgen/internal/report"
@@ -109,7 +110,7 @@ func (r *runner) prepare(sources int) (notes []string, err error) {
 	if o.Hold > 0 {
 		needs.Redials += min(float64(o.Tunnels)/o.Hold.Seconds(), o.Rate)
 	}
-	descriptors, err := host.RaiseDescriptors(needs.Descriptors())
+	descriptors, err := rlimit.Raise(uint64(needs.Descriptors()))
 	if err != nil {
 		return nil, fmt.Errorf("limit of descriptors: %w", err)
 	}

@@ -13,25 +13,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// RaiseDescriptors lets the process have as many descriptors as are needed, or as many
-// as it may, and returns the limit.
-func RaiseDescriptors(need int) (uint64, error) {
-	var l unix.Rlimit
-	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &l); err != nil {
-		return 0, err
-	}
-	want := uint64(need)
-	if l.Cur >= want {
-		return l.Cur, nil
-	}
-	// Who may raises the hard limit too.
-	if more := (unix.Rlimit{Cur: want, Max: max(want, l.Max)}); unix.Setrlimit(unix.RLIMIT_NOFILE, &more) == nil {
-		return want, nil
-	}
-	l.Cur = l.Max
-	return l.Cur, unix.Setrlimit(unix.RLIMIT_NOFILE, &l)
-}
-
 // Ports is how many ports a source address has for connections to one server; 0 if that
 // is not known.
 func Ports() int {

@@ -4,14 +4,10 @@ package host
 
 import (
 	"errors"
-	"math"
 	"net"
 	"net/netip"
 	"time"
 )
-
-// RaiseDescriptors does nothing.
-func RaiseDescriptors(int) (uint64, error) { return math.MaxUint64, nil }
 
 // Ports returns 0: not known.
 func Ports() int { return 0 }
