@@ -119,9 +119,10 @@ type Server struct {
 	sessions  map[SessionID]*Session
 	stats     ServerStats
 	admission admission
-	draining  bool
+	draining  bool // by Drain
+	closing   bool // by Shutdown or Close
 	closed    bool
-	empty     chan struct{} // closed when draining and no connection is left
+	empty     chan struct{} // closed when closing and no connection is left
 }
 
 // NewServer checks cfg and returns a Server that is ready to Serve. All that is
@@ -164,7 +165,12 @@ func NewServer(cfg ServerConfig) (*Server, error) {
 
 func (s *Server) newWorker() *worker {
 	w := newWorker()
-	w.newConn = pptp.NewConns(pptp.ConnConfig{
+	w.newConn = pptp.NewConns(s.connConfig(w))
+	return w
+}
+
+func (s *Server) connConfig(w *worker) pptp.ConnConfig {
+	return pptp.ConnConfig{
 		Config: pptp.Config{
 			Role:             pptp.RolePAC,
 			HostName:         s.cfg.Name,
@@ -173,8 +179,7 @@ func (s *Server) newWorker() *worker {
 		},
 		Loop:  w.loop,
 		Trace: controlTrace(s.cfg.Trace),
-	})
-	return w
+	}
 }
 
 func (c *ServerConfig) setDefaults() {
@@ -288,7 +293,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 			s.accept(nc)
 			continue
 		}
-		if s.isDraining() {
+		if s.isClosing() {
 			return ErrServerClosed
 		}
 		if errors.Is(err, net.ErrClosed) {
@@ -308,7 +313,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 func (s *Server) addListener(l *net.Listener) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.draining {
+	if s.closing {
 		return false
 	}
 	s.listeners[l] = struct{}{}
@@ -321,11 +326,11 @@ func (s *Server) removeListener(l *net.Listener) {
 	delete(s.listeners, l)
 }
 
-// isDraining reports whether Shutdown or Close has been called.
-func (s *Server) isDraining() bool {
+// isClosing reports whether Shutdown or Close has been called.
+func (s *Server) isClosing() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.draining
+	return s.closing
 }
 
 func addrPort(a net.Addr) netip.AddrPort {
@@ -341,7 +346,7 @@ func addrPort(a net.Addr) netip.AddrPort {
 // peers of all sessions, and returns when the last is gone. When ctx ends
 // before that, the rest is dropped and the context's error returned.
 func (s *Server) Shutdown(ctx context.Context) error {
-	for _, c := range s.drain() {
+	for _, c := range s.takeNoMore() {
 		c.worker.post(c.shutdown)
 	}
 	select {
@@ -356,7 +361,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 
 // Close drops everything at once and returns when nothing is left.
 func (s *Server) Close() error {
-	for _, c := range s.drain() {
+	for _, c := range s.takeNoMore() {
 		c.worker.post(c.abort)
 	}
 	<-s.empty
@@ -364,12 +369,12 @@ func (s *Server) Close() error {
 	return nil
 }
 
-// drain stops taking in and returns the connections that are left.
-func (s *Server) drain() []*serverConn {
+// takeNoMore stops taking in for good and returns the connections that are left.
+func (s *Server) takeNoMore() []*serverConn {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.draining {
-		s.draining = true
+	if !s.closing {
+		s.closing = true
 		for l := range s.listeners {
 			(*l).Close()
 		}

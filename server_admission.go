@@ -80,8 +80,8 @@ func (s *Server) accept(nc net.Conn) {
 	for counted, delayed := false, false; ; delayed = true {
 		now := time.Now()
 		switch {
-		case s.draining:
-			refuse(&s.stats.RefusedDraining, "server is shutting down")
+		case s.closing:
+			refuse(&s.stats.RefusedDraining, reasonClosing)
 			return
 		case s.sources[source] >= limits.MaxPerSource:
 			refuse(&s.stats.RefusedPerSource, "too many connections of this source")

@@ -71,9 +71,13 @@ func (c *serverConn) session(id uint16) *Session {
 // run starts the control connection.
 func (c *serverConn) run(nc net.Conn) {
 	c.worker.post(func(now time.Time) {
-		c.conn = c.worker.newConn(nc, c)
+		if c.server.Draining() {
+			c.conn = c.server.newRefusedConn(nc, c)
+		} else {
+			c.conn = c.worker.newConn(nc, c)
+		}
 		c.conn.Start()
-		if c.server.isDraining() { // it came between the two
+		if c.server.isClosing() { // it came between the two
 			c.shutdown(now)
 		}
 	})
@@ -93,6 +97,8 @@ func controlTrace(trace TraceFunc) func(*pptp.Conn, pptp.Direction, []byte) {
 func (c *serverConn) HandleEvent(_ *pptp.Conn, ev pptp.Event) {
 	now := time.Now()
 	switch e := ev.(type) {
+	case pptp.StartRequested:
+		c.startWhileDraining()
 	case pptp.Started:
 		c.peer, c.replied = e.Peer, now
 		c.idle.Set(now.Add(idleTimeout))
@@ -233,7 +239,7 @@ func (c *serverConn) idleTick(time.Time) {
 // shutdown ends the sessions in order, then the control connection.
 func (c *serverConn) shutdown(now time.Time) {
 	if c.conn == nil || c.gone {
-		return // run sees that the server is draining
+		return // run sees that the server is closing
 	}
 	c.stopping = true
 	for _, s := range slices.Clone(c.sessions) {
@@ -255,8 +261,12 @@ func (c *serverConn) abort(time.Time) {
 func (s *Server) addSession(session *Session) (refused func(st *ServerStats) *uint64, reason string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.draining {
-		return func(st *ServerStats) *uint64 { return &st.RefusedDraining }, "server is shutting down"
+	draining := func(st *ServerStats) *uint64 { return &st.RefusedDraining }
+	switch {
+	case s.closing:
+		return draining, reasonClosing
+	case s.draining:
+		return draining, reasonDraining
 	}
 	if len(s.sessions) >= s.cfg.Limits.MaxSessions {
 		return func(st *ServerStats) *uint64 { return &st.RefusedSessions }, "too many sessions"
@@ -286,7 +296,7 @@ func (s *Server) removeConn(c *serverConn) {
 	if s.sources[source]--; s.sources[source] == 0 {
 		delete(s.sources, source)
 	}
-	if s.draining && len(s.conns) == 0 {
+	if s.closing && len(s.conns) == 0 {
 		close(s.empty)
 	}
 }

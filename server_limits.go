@@ -123,7 +123,7 @@ type ServerStats struct {
 	RefusedAuthWaiting uint64 // over MaxAuthWaiting
 	RefusedOpen        uint64 // calls that the data plane could not open, as for want of a call ID
 	// Both.
-	RefusedDraining uint64 // during Shutdown
+	RefusedDraining uint64 // after Drain, and during Shutdown
 
 	FailedAuthentication uint64 // sessions that ended so
 	FailedAuthWait       uint64 // sessions that ended since their authentication could not wait, or waited in vain
