@@ -229,6 +229,7 @@ func (r *serverRole) grant(s *Session, result *AuthResult, leased lease) {
 	if leased.prefix.IsValid() {
 		l.leased.prefix = leased.prefix
 	}
+	l.sessionTimeout, l.idleTimeout = result.SessionTimeout, result.IdleTimeout
 	dns, nbns := r.nameServers(s)
 	cfg := ipcp.Config{Local: r.cfg.LocalAddress, Peer: result.Address}
 	copy(cfg.DNS[:], dns)

@@ -54,6 +54,8 @@ type sessionLink struct {
 	timer           *loop.Timer
 	setupDeadline   time.Time
 	greDeadline     time.Time
+	sessionTimeout  time.Duration // zero: none
+	idleTimeout     time.Duration
 	sessionDeadline time.Time
 	idleDeadline    time.Time
 	idleMark        uint64 // packets seen at the last idle check
@@ -313,36 +315,6 @@ func (s *Session) hearData(now time.Time) {
 		l.heardMark = packets
 		l.lcp.Heard(now)
 	}
-}
-
-// checkIdle ends the session if no packet has passed for as long as is allowed.
-func (s *Session) checkIdle(now time.Time) {
-	l := &s.link
-	left := l.granted.IdleTimeout - s.idle()
-	if left <= 0 {
-		l.idleDeadline = time.Time{}
-		s.end(CauseIdleTimeout, ErrIdleTimeout, now)
-		return
-	}
-	l.idleDeadline = now.Add(left)
-}
-
-// idle is how long no packet has passed. A data plane that cannot tell has counters:
-// then it is all the time since the last check, or none of it.
-func (s *Session) idle() time.Duration {
-	l := &s.link
-	if c, ok := l.call.(IdleCall); ok {
-		if idle, err := c.Idle(); err == nil {
-			return idle
-		}
-	}
-	c := l.call.Counters()
-	packets := c.ReceivedPackets + c.SentPackets
-	if packets == l.idleMark {
-		return l.granted.IdleTimeout
-	}
-	l.idleMark = packets
-	return 0
 }
 
 // receive handles the frames in the mailbox.

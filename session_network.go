@@ -87,20 +87,13 @@ func (s *Session) attached(err error, now time.Time) {
 	}
 	first := l.stage < StateUp
 	l.setupDeadline = time.Time{}
-	if first && l.granted != nil {
-		if d := l.granted.SessionTimeout; d > 0 {
-			l.sessionDeadline = now.Add(d)
-		}
-		if d := l.granted.IdleTimeout; d > 0 {
-			l.idleDeadline = now.Add(d)
-		}
-	}
 	if s.State() != StateUp || l.ipv6.changed {
 		l.ipv6.changed = false
 		s.enter(StateUp, now)
 	}
 	if first {
 		l.control.up(s)
+		s.startTimeouts(now)
 	}
 	s.arm()
 }
