@@ -14,8 +14,10 @@ type Loop struct {
 
 	wake chan struct{} // capacity 1: something is waiting
 	done chan struct{}
+	born time.Time
 
 	// Only the loop goroutine touches what follows.
+	now    time.Time // when this round began
 	spare  []func()
 	timers timerHeap
 	due    []*Timer // those that fire in this round
@@ -26,7 +28,9 @@ func New() *Loop {
 	l := &Loop{
 		wake: make(chan struct{}, 1),
 		done: make(chan struct{}),
+		born: time.Now(),
 	}
+	l.now = l.born
 	go l.run()
 	return l
 }
@@ -78,6 +82,7 @@ func (l *Loop) run() {
 	alarm.Stop()
 	var armed time.Time // what alarm is set to; zero when it is not
 	for {
+		l.now = time.Now()
 		if l.runQueued() {
 			return
 		}

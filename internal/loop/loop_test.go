@@ -163,3 +163,29 @@ func BenchmarkPost(b *testing.B) {
 	l.Close()
 	<-l.Done()
 }
+
+func TestFarDeadlinesShareWakeUps(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := New()
+		begin := time.Now()
+		fired := make(map[time.Duration]int) // timers, by when they fired
+		near := time.Duration(0)
+		l.Post(func() {
+			for i := range 1000 {
+				at := begin.Add(30*time.Second + time.Duration(i)*time.Millisecond)
+				l.NewTimer(func(now time.Time) {
+					require.False(t, now.Before(at))
+					require.LessOrEqual(t, now.Sub(at), grain)
+					fired[now.Sub(begin)]++
+				}).Set(at)
+			}
+			l.NewTimer(func(now time.Time) { near = now.Sub(begin) }).Set(begin.Add(7 * time.Millisecond))
+		})
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		l.Close()
+		<-l.Done()
+		require.Equal(t, 7*time.Millisecond, near)
+		require.Len(t, fired, 21)
+	})
+}

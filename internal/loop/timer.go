@@ -17,9 +17,20 @@ func (l *Loop) NewTimer(f func(now time.Time)) *Timer {
 	return &Timer{loop: l, f: f, index: -1}
 }
 
+// Deadlines that are far away fall on a common grid, so that ten thousand sessions which
+// ask their peers for a sign of life wake the loop twenty times a second, and not at each
+// one's own moment.
+const (
+	far   = time.Second
+	grain = 50 * time.Millisecond
+)
+
 // Set moves the deadline; the zero time stops the timer. A timer fires once for
-// each Set.
+// each Set, and up to 50 ms late if that is more than a second away.
 func (t *Timer) Set(at time.Time) {
+	if at.Sub(t.loop.now) > far {
+		at = at.Add(grain - 1 - (at.Sub(t.loop.born)-1)%grain)
+	}
 	switch {
 	case at.IsZero():
 		if t.index >= 0 {
