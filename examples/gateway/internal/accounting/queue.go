@@ -1,0 +1,308 @@
+package accounting
+
+import (
+	"cmp"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"slices"
+	"sync"
+	"syscall"
+	"time"
+
+	"go.etcd.io/bbolt"
+)
+
+// Queue keeps records on disk until each of its sinks has them. Nobody who puts a record
+// in waits for the disk: one goroutine writes what has come meanwhile in one transaction,
+// and each sink has a goroutine that delivers.
+//
+// Where the disk fails, records are delivered from memory, of which they may take
+// maxUnwritten; the disk is tried again all the while.
+type Queue struct {
+	store store
+	max   int // records that may wait for a sink before Interims are given up
+	log   *slog.Logger
+	live  func() []Record
+
+	context context.Context // of deliveries
+	cancel  context.CancelFunc
+	wake    chan struct{} // for the writer
+	writing sync.WaitGroup
+	sending sync.WaitGroup
+
+	mu      sync.Mutex
+	seq     uint64
+	lines   []*line
+	pending []*entry // not on disk, in order
+	seen    *checkpoint
+	failing bool // the last transaction did
+	// diskReported says that the log has that, and damaged what a reader found wrong.
+	diskReported bool
+	damaged      error
+	closing      bool
+	stats        QueueStats
+}
+
+// QueueOptions describe a Queue.
+type QueueOptions struct {
+	// File is where the queue is on disk.
+	File string
+	// Sinks are where records go, at most 32.
+	Sinks []Sink
+	// MaxRecords is how many may wait for a sink before it loses Interims, the oldest
+	// first. Others are never given up.
+	MaxRecords int
+	// Live lists the sessions that are up, each as an Interim. It is asked when a file
+	// has to be made anew.
+	Live func() []Record
+	Log  *slog.Logger
+}
+
+// maxUnwritten is how many records may wait for a disk that fails.
+const maxUnwritten = 100_000
+
+// entry is a record on its way to the disk.
+type entry struct {
+	seq     uint64
+	record  Record
+	left    uint32 // a bit for each line that it is still to be written for
+	written bool   // the writer has it, or has had it
+}
+
+// checkpoint is the usage of all sessions at a time.
+type checkpoint struct {
+	at    time.Time
+	usage map[string]Usage
+}
+
+// OpenQueue opens the file of a queue. Sessions that it says are up were so when the
+// gateway crashed: their Stops are the first records. Then it delivers.
+func OpenQueue(o QueueOptions) (*Queue, error) {
+	q := &Queue{store: store{file: o.File}, max: o.MaxRecords, log: o.Log, live: o.Live, wake: make(chan struct{}, 1)}
+	q.context, q.cancel = context.WithCancel(context.Background())
+	for i, s := range o.Sinks {
+		q.lines = append(q.lines, newLine(q, s, i))
+	}
+	left, err := q.load()
+	if err != nil {
+		return nil, err
+	}
+	if n := len(left); n > 0 {
+		q.log.Warn("accounting: these sessions were up when the gateway ended without a word; they are ended now", "sessions", n)
+		q.Put(left...)
+	}
+	q.writing.Go(q.write)
+	for _, l := range q.lines {
+		q.sending.Go(l.run)
+	}
+	return q, nil
+}
+
+// load opens the file and finds what is in it, and the Stops of sessions left up.
+func (q *Queue) load() (left []Record, err error) {
+	err = q.store.open()
+	if err == nil {
+		left, err = q.scan()
+	}
+	switch {
+	case err == nil:
+		return left, nil
+	case errors.Is(err, errCorrupt):
+		return nil, q.startAnew(err)
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		// There is no file, as one that is there can be opened on a full disk. It is made
+		// once there is room.
+		q.diskFailed(err)
+		return nil, nil
+	}
+	return nil, fmt.Errorf("the queue of accounting: %w", err)
+}
+
+// scan finds out what waits in the file, and makes Stops of sessions that it says are up.
+func (q *Queue) scan() (left []Record, err error) {
+	err = q.store.view(func(tx *bbolt.Tx) error {
+		known := make(map[string]*line, len(q.lines))
+		for _, l := range q.lines {
+			known[l.sink.Name()] = l
+		}
+		lines := tx.Bucket(bucketLines)
+		err := lines.ForEachBucket(func(name []byte) error {
+			b := lines.Bucket(name)
+			if last, _ := b.Cursor().Last(); len(last) == 8 {
+				q.seq = max(q.seq, binary.BigEndian.Uint64(last))
+			}
+			if l := known[string(name)]; l != nil {
+				return l.scan(b)
+			}
+			if first, _ := b.Cursor().First(); first != nil {
+				q.log.Warn("accounting: records wait for a sink that is not configured any more", "sink", string(name), "records", b.Stats().KeyN)
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		usage := tx.Bucket(bucketUsage)
+		return tx.Bucket(bucketOpen).ForEach(func(k, v []byte) error {
+			var r Record
+			if err := r.decode(v); err != nil {
+				q.log.Error("accounting: a session that was up cannot be read", "session", string(k), "error", err)
+				return nil
+			}
+			if at, u, ok := decodeUsage(usage.Get(k)); ok {
+				r.Time, r.Usage = at, u
+			}
+			r.Kind, r.Cause, r.Reason = Stop, NASReboot, "crash"
+			left = append(left, r)
+			return nil
+		})
+	})
+	return left, err
+}
+
+// startAnew moves a damaged file away and makes another, with what is in memory.
+func (q *Queue) startAnew(cause error) error {
+	aside, err := q.store.moveAside(time.Now())
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	q.log.Error("accounting: the file of the queue was damaged and is put aside; what waited in it is lost, and a new one is made",
+		"file", q.store.file, "aside", aside, "error", cause)
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, l := range q.lines {
+		q.pending = append(q.pending, l.forget()...)
+	}
+	slices.SortStableFunc(q.pending, func(a, b *entry) int { return cmp.Compare(a.seq, b.seq) })
+	q.pending = mergeEntries(q.pending)
+	return q.store.open()
+}
+
+// mergeEntries joins neighbours of the same number, which are of several lines.
+func mergeEntries(list []*entry) []*entry {
+	out := list[:0]
+	for _, e := range list {
+		if n := len(out); n > 0 && out[n-1].seq == e.seq {
+			out[n-1].left |= e.left
+			continue
+		}
+		out = append(out, e)
+	}
+	return out
+}
+
+// Put takes records in. It does not wait.
+func (q *Queue) Put(records ...Record) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.closing {
+		return
+	}
+	for i := range records {
+		q.seq++
+		e := &entry{seq: q.seq, record: records[i]}
+		for _, l := range q.lines {
+			if l.take(e) {
+				e.left |= l.bit
+			}
+		}
+		q.pending = append(q.pending, e)
+		q.stats.Records++
+	}
+	if len(q.pending) > maxUnwritten {
+		q.shed()
+	}
+	q.signal()
+}
+
+// Checkpoint takes in the usage of all sessions that are up, for the Stops of those that
+// are still up when the gateway crashes.
+func (q *Queue) Checkpoint(at time.Time, usage map[string]Usage) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.seen = &checkpoint{at, usage}
+	q.signal()
+}
+
+func (q *Queue) signal() {
+	select {
+	case q.wake <- struct{}{}:
+	default:
+	}
+}
+
+// shed makes room for records that cannot be written: Interims go first, then Starts, as
+// a Stop says all that they do, and then the oldest.
+func (q *Queue) shed() {
+	over := len(q.pending) - maxUnwritten + maxUnwritten/10 // and some, as it goes through all
+	for _, kind := range []Kind{Interim, Start, 0} {
+		q.pending = slices.DeleteFunc(q.pending, func(e *entry) bool {
+			if over <= 0 || e.written || kind != 0 && e.record.Kind != kind {
+				return false
+			}
+			over--
+			for _, l := range q.lines {
+				if e.left&l.bit != 0 {
+					l.drop(e)
+				}
+			}
+			return true
+		})
+	}
+}
+
+// QueueStats are figures of a Queue. The counters only grow.
+type QueueStats struct {
+	Records      uint64 // taken in
+	Commits      uint64 // transactions, each with an fsync or two
+	CommitErrors uint64
+	Unwritten    int  // records that are not on disk now
+	DiskFails    bool // the last transaction did
+	Lines        []LineStats
+}
+
+// Stats returns the figures of the queue.
+func (q *Queue) Stats() QueueStats {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	s := q.stats
+	s.Unwritten, s.DiskFails = len(q.pending), q.failing
+	for _, l := range q.lines {
+		s.Lines = append(s.Lines, l.figures())
+	}
+	return s
+}
+
+// Close takes nothing more in, delivers what it can until ctx ends, and leaves the rest
+// on disk. It says how much that is if there is any, and what is lost if the disk fails.
+func (q *Queue) Close(ctx context.Context) error {
+	q.mu.Lock()
+	q.closing = true
+	for _, l := range q.lines {
+		l.signal()
+	}
+	q.mu.Unlock()
+
+	done := make(chan struct{})
+	go func() {
+		q.sending.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+	case <-ctx.Done():
+	}
+	q.cancel()
+	<-done
+	q.signal()
+	q.writing.Wait()
+	err := q.store.close()
+	if n := q.Stats().Unwritten; n > 0 {
+		err = errors.Join(err, fmt.Errorf("accounting: %d records are lost, as the disk takes nothing", n))
+	}
+	return err
+}
