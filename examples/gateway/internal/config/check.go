@@ -24,6 +24,7 @@ func (c *Config) check() diag.Problems {
 	k.dataplane()
 	k.security()
 	k.admin()
+	k.database()
 	return k.problems
 }
 

@@ -37,6 +37,7 @@ type Config struct {
 	MTU         int           `yaml:"mtu"`
 	SecretsFile string        `yaml:"secrets_file"`
 	Users       []User        `yaml:"users"`
+	Database    Database      `yaml:"database"`
 	Echo        Echo          `yaml:"echo"`
 	Limits      Limits        `yaml:"limits"`
 	TUN         string        `yaml:"tun"`

@@ -181,6 +181,7 @@ log: {level: debug, format: json}
 		SecretsFile:    "chap-secrets",
 		Users:          []User{{Name: `CORP\bob`, NTHash: &hash}, {Name: "007", Password: &password}},
 		Echo:           Echo{Interval: 90 * time.Second, Failures: 2},
+		Database:       defaultDatabase(), // has a test of its own
 		Limits:         Limits{10, 20, 30, 5, Rate{60, 70}, Rate{PerSecond: math.Inf(1)}, 40, 50, 4 * time.Second, time.Second, 2 * time.Second, 1500 * time.Millisecond},
 		TUN:            "vpn",
 		FlowControl:    true,

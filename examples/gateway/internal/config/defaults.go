@@ -31,6 +31,7 @@ func Default() *Config {
 		MTU:         0,
 		SecretsFile: "",
 		Users:       []User{},
+		Database:    defaultDatabase(),
 		Echo:        Echo{Interval: 30 * time.Second, Failures: 4},
 		Limits:      defaultLimits(),
 		TUN:         "pptp0",

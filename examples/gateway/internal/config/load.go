@@ -34,6 +34,7 @@ func Parse(file string, text []byte) (*Config, diag.Problems) {
 	}
 	cfg.source = d.source
 	d.problems.Add(cfg.check()...)
+	d.problems.Add(cfg.readURLs(filepath.Dir(file))...)
 	d.problems.Sort()
 	if f := cfg.SecretsFile; f != "" && !filepath.IsAbs(f) {
 		cfg.SecretsFile = filepath.Join(filepath.Dir(file), f)

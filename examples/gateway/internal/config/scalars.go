@@ -43,6 +43,8 @@ var scalars = map[reflect.Type]func(text string) (any, error){
 	reflect.TypeFor[LogFormat]():               func(text string) (any, error) { return parseFormat(text) },
 	// These must not repeat what they read.
 	reflect.TypeFor[Secret]():      func(text string) (any, error) { return Secret(text), nil },
+	reflect.TypeFor[DatabaseURL](): func(text string) (any, error) { return parseDatabaseURL(text) },
+	reflect.TypeFor[RedisURL]():    func(text string) (any, error) { return parseRedisURL(text) },
 	reflect.TypeFor[chap.NTHash](): func(text string) (any, error) { return parseNTHash(text) },
 }
 
