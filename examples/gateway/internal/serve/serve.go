@@ -16,6 +16,7 @@ import (
 	"github.com/gopptp/gopptp"
 	"github.com/gopptp/gopptp/examples/gateway/internal/admin"
 	"github.com/gopptp/gopptp/examples/gateway/internal/config"
+	"github.com/gopptp/gopptp/examples/gateway/internal/login"
 	"github.com/gopptp/gopptp/examples/gateway/internal/sessions"
 	"github.com/gopptp/gopptp/examples/gateway/internal/users"
 )
@@ -135,7 +136,7 @@ func newServer(o Options, plane gopptp.Dataplane, live *sessions.Registry) (*gop
 	}
 	return gopptp.NewServer(gopptp.ServerConfig{
 		Dataplane:     plane,
-		Authenticator: gopptp.NewLocalAuthenticator(o.Users.Lookup),
+		Authenticator: login.New(login.Config{Local: []login.Lookup{o.Users.Lookup, o.Users.Anyone}}),
 		Pool:          pool,
 		LocalAddress:  cfg.LocalAddress,
 		DNS:           cfg.DNS,

@@ -54,17 +54,13 @@ func Load(cfg *config.Config) (*Store, diag.Problems) {
 	return b.store, b.problems
 }
 
-// Lookup is for gopptp.NewLocalAuthenticator: nil is no such user. The name is
-// searched for as it is, then without a domain, and then as anyone's.
+// Lookup finds a user by its very name: nil is no such user.
 func (s *Store) Lookup(_ context.Context, name string) (*gopptp.LocalUser, error) {
-	if u := s.byName[name]; u != nil {
-		return u, nil
-	}
-	if _, bare := chap.SplitDomain(name); s.byName[bare] != nil {
-		return s.byName[bare], nil
-	}
-	return s.anyone, nil
+	return s.byName[name], nil
 }
+
+// Anyone finds whom a name has come in as that nobody knows: nil if strangers cannot.
+func (s *Store) Anyone(context.Context, string) (*gopptp.LocalUser, error) { return s.anyone, nil }
 
 // Len is the number of users.
 func (s *Store) Len() int {

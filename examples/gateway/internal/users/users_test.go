@@ -59,7 +59,7 @@ frank other f
 	assert.Equal(t, []netip.Addr{netip.MustParseAddr("10.8.0.9"), netip.MustParseAddr("10.8.0.10")}, s.Fixed())
 	assert.Equal(t, []netip.Prefix{netip.MustParsePrefix("192.168.7.0/24")}, s.Routes())
 	for name, password := range map[string]string{
-		"alice": "a", `CORP\alice`: "a", `CORP\bob`: "b", "carol": "c", "dave": "specific", "erin": "specific",
+		"alice": "a", `CORP\bob`: "b", "carol": "c", "dave": "specific", "erin": "specific",
 	} {
 		u := lookup(t, s, name)
 		require.NotNil(t, u, name)
@@ -67,7 +67,7 @@ frank other f
 	}
 	assert.Equal(t, netip.MustParseAddr("10.8.0.9"), lookup(t, s, "alice").Address)
 	assert.Len(t, lookup(t, s, "alice").Result.Routes, 1)
-	for _, name := range []string{"bob", "frank", "Alice", "", `CORP\`} {
+	for _, name := range []string{"bob", "frank", "Alice", "", `CORP\alice`} {
 		assert.Nil(t, lookup(t, s, name), name)
 	}
 }
@@ -76,8 +76,11 @@ func TestAnyone(t *testing.T) {
 	s, problems := load(t, "", "* * secret\nalice * a\n")
 	assert.Equal(t, "secrets:1: warning: everybody can come in who knows this secret", problems)
 	assert.Equal(t, 2, s.Len())
-	assert.Equal(t, chap.NTPasswordHash("secret"), lookup(t, s, "bob").NTHash)
-	assert.Equal(t, chap.NTPasswordHash("a"), lookup(t, s, `CORP\alice`).NTHash)
+	assert.Nil(t, lookup(t, s, "bob"))
+	assert.Equal(t, chap.NTPasswordHash("a"), lookup(t, s, "alice").NTHash)
+	anyone, err := s.Anyone(context.Background(), "bob")
+	require.NoError(t, err)
+	assert.Equal(t, chap.NTPasswordHash("secret"), anyone.NTHash)
 }
 
 // A password in clear is kept for CHAP-MD5, and for nothing else.
