@@ -206,10 +206,10 @@ func (r *serverRole) leasePrefix(ctx context.Context, req PoolRequest) netip.Pre
 	p, err := r.cfg.IPv6.Pool.Acquire(ctx, req)
 	switch {
 	case err != nil:
-		r.log.Warn("no IPv6 prefix", "session", req.Session, "user", req.User, "error", err)
+		r.cfg.Logger.Warn("no IPv6 prefix", "session", req.Session, "user", req.User, "error", err)
 		return netip.Prefix{}
 	case !isDelegated(p):
-		r.log.Error("the prefix pool gave what is no /64", "session", req.Session, "prefix", p)
+		r.cfg.Logger.Error("the prefix pool gave what is no /64", "session", req.Session, "prefix", p)
 		r.cfg.IPv6.Pool.Release(p)
 		return netip.Prefix{}
 	}

@@ -35,16 +35,11 @@ type dispatcher struct {
 	queue    *eventQueue
 }
 
-func newDispatcher(o Observer) *dispatcher { return &dispatcher{o, newEventQueue()} }
-
 func (d *dispatcher) send(e SessionEvent) {
 	if d.observer != nil {
 		d.queue.send(observed{d.observer, e})
 	}
 }
-
-// flush waits until all events have been seen.
-func (d *dispatcher) flush() { d.queue.flush() }
 
 // observed is an event on its way to an Observer.
 type observed struct {
@@ -92,6 +87,7 @@ func (q *eventQueue) run() {
 	q.idle.Broadcast()
 }
 
+// flush waits until all events have been seen.
 func (q *eventQueue) flush() {
 	q.mu.Lock()
 	defer q.mu.Unlock()

@@ -14,10 +14,8 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/gopptp/gopptp/internal/rate"
 	"github.com/gopptp/gopptp/mppe"
 	"github.com/gopptp/gopptp/ppp"
-	"github.com/gopptp/gopptp/pptp"
 )
 
 // ServerConfig describes a Server: a PPTP access concentrator (PAC).
@@ -101,14 +99,11 @@ const (
 
 // Server accepts PPTP clients. Its methods are safe for concurrent use.
 type Server struct {
-	cfg     ServerConfig
-	session sessionConfig
-	log     *slog.Logger
-	workers []*worker
-	auths   chan struct{} // a place for each authentication under way
-	waiting atomic.Int32  // authentications that wait for one
-	calls   rate.Limit    // on each control connection
-	report  reporter
+	settings atomic.Pointer[serverSettings]
+	events   *eventQueue
+	workers  []*worker
+	auths    authGate
+	report   reporter
 
 	next atomic.Uint32 // round robin over the workers
 
@@ -133,9 +128,7 @@ func NewServer(cfg ServerConfig) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{
-		cfg:       cfg,
-		log:       cfg.Logger,
-		auths:     make(chan struct{}, cfg.Limits.MaxAuthentications),
+		events:    newEventQueue(),
 		listeners: make(map[*net.Listener]struct{}),
 		conns:     make(map[*serverConn]struct{}),
 		sources:   make(map[netip.Addr]int),
@@ -143,43 +136,15 @@ func NewServer(cfg ServerConfig) (*Server, error) {
 		empty:     make(chan struct{}),
 		admission: newAdmission(&cfg.Limits),
 	}
+	for i := range cfg.Loops {
+		w := newWorker()
+		w.index = i
+		s.workers = append(s.workers, w)
+	}
 	s.report.log = s.log
-	s.calls = rate.New(1, cfg.Limits.MaxCalls)
-	s.session = sessionConfig{
-		dataplane:    cfg.Dataplane,
-		encryption:   cfg.Encryption,
-		keyLengths:   cfg.KeyLengths,
-		modes:        cfg.EncryptionModes,
-		mtu:          cfg.MTU,
-		setupTimeout: cfg.Limits.SetupTimeout,
-		greTimeout:   cfg.Limits.GRETimeout,
-		trace:        cfg.Trace,
-		events:       newDispatcher(cfg.Observer),
-		role:         (*serverRole)(s),
-	}
-	for range cfg.Loops {
-		s.workers = append(s.workers, s.newWorker())
-	}
+	s.auths.setLimit(cfg.Limits.MaxAuthentications)
+	s.settings.Store(newServerSettings(s, cfg))
 	return s, nil
-}
-
-func (s *Server) newWorker() *worker {
-	w := newWorker()
-	w.newConn = pptp.NewConns(s.connConfig(w))
-	return w
-}
-
-func (s *Server) connConfig(w *worker) pptp.ConnConfig {
-	return pptp.ConnConfig{
-		Config: pptp.Config{
-			Role:             pptp.RolePAC,
-			HostName:         s.cfg.Name,
-			VendorString:     DefaultName,
-			HandshakeTimeout: s.cfg.Limits.HandshakeTimeout,
-		},
-		Loop:  w.loop,
-		Trace: controlTrace(s.cfg.Trace),
-	}
 }
 
 func (c *ServerConfig) setDefaults() {
@@ -402,7 +367,7 @@ func (s *Server) finish() {
 		}
 		<-w.loop.Done()
 	}
-	s.session.events.flush()
+	s.events.flush()
 	s.report.flush()
 }
 
@@ -430,6 +395,6 @@ func (s *Server) Stats() ServerStats {
 	defer s.mu.Unlock()
 	st := s.stats
 	st.Connections, st.Sessions = len(s.conns), len(s.sessions)
-	st.Authentications, st.AuthenticationsWaiting = len(s.auths), int(s.waiting.Load())
+	st.Authentications, st.AuthenticationsWaiting = s.auths.figures()
 	return st
 }

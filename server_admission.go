@@ -35,6 +35,12 @@ func newAdmission(l *Limits) admission {
 	}
 }
 
+// setLimits replaces the limits. What has come counts under the new ones.
+func (a *admission) setLimits(l *Limits) {
+	a.all = l.Connections.limit()
+	a.sources.SetLimit(l.SourceConnections.limit())
+}
+
 func (r Rate) limit() rate.Limit {
 	return rate.New(r.PerSecond, cmp.Or(r.Burst, int(min(math.Ceil(r.PerSecond), math.MaxInt32))))
 }
@@ -69,7 +75,7 @@ func (s *Server) wait(d time.Duration) {
 func (s *Server) accept(nc net.Conn) {
 	remote, local := addrPort(nc.RemoteAddr()), addrPort(nc.LocalAddr())
 	source := remote.Addr()
-	limits, a := &s.cfg.Limits, &s.admission
+	a := &s.admission
 	s.mu.Lock()
 	refuse := func(counter *uint64, reason string) {
 		*counter++
@@ -78,7 +84,7 @@ func (s *Server) accept(nc net.Conn) {
 		reject(nc)
 	}
 	for counted, delayed := false, false; ; delayed = true {
-		now := time.Now()
+		now, limits := time.Now(), s.limits()
 		switch {
 		case s.closing:
 			refuse(&s.stats.RefusedDraining, reasonClosing)
@@ -111,7 +117,7 @@ func (s *Server) accept(nc net.Conn) {
 		break
 	}
 	s.stats.Accepted++
-	if s.stats.HalfOpen++; s.stats.HalfOpen >= limits.MaxHalfOpen {
+	if s.stats.HalfOpen++; s.stats.HalfOpen >= s.limits().MaxHalfOpen {
 		a.fullSince = time.Now()
 	}
 	s.sources[source]++
@@ -119,7 +125,7 @@ func (s *Server) accept(nc net.Conn) {
 	c := newServerConn(s, w, local, remote)
 	s.conns[c] = struct{}{}
 	s.mu.Unlock()
-	s.log.Info("control connection", "remote", remote, "local", local)
+	s.log().Info("control connection", "remote", remote, "local", local)
 	c.run(nc)
 }
 

@@ -53,7 +53,7 @@ func newServerConn(s *Server, w *worker, local, remote netip.AddrPort) *serverCo
 
 // log reports on the connection; see Session.log.
 func (c *serverConn) log(level slog.Level, msg string, args ...any) {
-	if l := c.server.log; l.Enabled(context.Background(), level) {
+	if l := c.server.log(); l.Enabled(context.Background(), level) {
 		l.Log(context.Background(), level, msg, append([]any{"remote", c.remote}, args...)...)
 	}
 }
@@ -74,7 +74,7 @@ func (c *serverConn) run(nc net.Conn) {
 		if c.server.Draining() {
 			c.conn = c.server.newRefusedConn(nc, c)
 		} else {
-			c.conn = c.worker.newConn(nc, c)
+			c.conn = c.server.settings.Load().newConn[c.worker.index](nc, c)
 		}
 		c.conn.Start()
 		if c.server.isClosing() { // it came between the two
@@ -148,18 +148,20 @@ func (c *serverConn) call(req *pptp.OutgoingCallRequest, now time.Time) {
 		c.server.report.refused("call refused", reason, append([]any{"remote", c.remote}, args...)...)
 		c.conn.RejectCall(req.CallID, result, code)
 	}
-	limits := &c.server.cfg.Limits
+	settings := c.server.settings.Load()
+	limits := &settings.cfg.Limits
+	_, waiting := c.server.auths.figures()
 	switch {
-	case len(c.sessions) >= limits.MaxCalls, !c.server.calls.Allow(&c.calls, now):
+	case len(c.sessions) >= limits.MaxCalls, !settings.calls.Allow(&c.calls, now):
 		refuse(func(st *ServerStats) *uint64 { return &st.RefusedCalls }, pptp.OutgoingBusy, pptp.ErrorNone,
 			"too many calls on the control connection")
 		return
-	case int(c.server.waiting.Load()) >= limits.MaxAuthWaiting:
+	case waiting >= limits.MaxAuthWaiting:
 		refuse(func(st *ServerStats) *uint64 { return &st.RefusedAuthWaiting }, pptp.OutgoingBusy, pptp.ErrorNone,
 			"too many authentications wait")
 		return
 	}
-	s := newSession(&c.server.session, c.worker, c, c.local, c.remote, c.server.log)
+	s := newSession(&settings.session, c.worker, c, c.local, c.remote, settings.cfg.Logger)
 	if counter, reason := c.server.addSession(s); counter != nil {
 		refuse(counter, pptp.OutgoingBusy, pptp.ErrorNone, reason)
 		return
@@ -268,7 +270,7 @@ func (s *Server) addSession(session *Session) (refused func(st *ServerStats) *ui
 	case s.draining:
 		return draining, reasonDraining
 	}
-	if len(s.sessions) >= s.cfg.Limits.MaxSessions {
+	if len(s.sessions) >= s.limits().MaxSessions {
 		return func(st *ServerStats) *uint64 { return &st.RefusedSessions }, "too many sessions"
 	}
 	s.sessions[session.id] = session

@@ -42,7 +42,7 @@ func (s *Server) setDraining(draining bool) {
 	s.draining = draining
 	s.mu.Unlock()
 	if changed {
-		s.log.Info("draining", "on", draining)
+		s.log().Info("draining", "on", draining)
 	}
 }
 
@@ -50,7 +50,7 @@ func (s *Server) setDraining(draining bool) {
 // be refused, most likely. Others are not asked about: their clients may send the next
 // message before they have the reply.
 func (s *Server) newRefusedConn(nc net.Conn, c *serverConn) *pptp.Conn {
-	cfg := s.connConfig(c.worker)
+	cfg := s.settings.Load().connConfig(c.worker)
 	cfg.ConfirmStart = true
 	return pptp.NewConn(nc, cfg, c)
 }

@@ -9,7 +9,7 @@ import (
 // reporter logs refusals, of which there may be very many: of each kind a few lines in
 // a while, and then how many more there were. A flood of peers is none of lines.
 type reporter struct {
-	log *slog.Logger
+	log func() *slog.Logger
 
 	mu    sync.Mutex
 	kinds map[string]*reported // by reason, of which there are few
@@ -46,7 +46,7 @@ func (r *reporter) refused(msg, reason string, args ...any) {
 	}
 	k.lines++
 	r.mu.Unlock()
-	r.log.Warn(msg, append([]any{"reason", reason}, args...)...)
+	r.log().Warn(msg, append([]any{"reason", reason}, args...)...)
 }
 
 // summarize ends the window of one kind.
@@ -60,7 +60,7 @@ func (r *reporter) summarize(reason string, k *reported) {
 	more := k.more
 	r.mu.Unlock()
 	if more > 0 {
-		r.log.Warn(k.msg, "reason", reason, "more", more, "within", reportWindow)
+		r.log().Warn(k.msg, "reason", reason, "more", more, "within", reportWindow)
 	}
 }
 

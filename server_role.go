@@ -18,7 +18,7 @@ import (
 
 // serverRole is what a server's sessions do of their own: they authenticate the
 // peer and give it its addresses.
-type serverRole Server
+type serverRole serverSettings
 
 var _ sessionRole = (*serverRole)(nil)
 
@@ -50,7 +50,7 @@ func (r *serverRole) authRequest(s *Session, req ppp.AuthRequest) {
 	go func() {
 		result, leased, err := r.authenticate(ctx, ask, held)
 		for ask.Reauthentication && undecided(err) && pause(ctx, authPause) {
-			r.report.refused("authentication put off", "the authenticator fails", "session", s.id, "error", err)
+			r.server.report.refused("authentication put off", "the authenticator fails", "session", s.id, "error", err)
 			result, leased, err = r.authenticate(ctx, ask, held)
 		}
 		if !l.worker.post(func(now time.Time) { r.verdict(s, ask, result, leased, err, now) }) {
@@ -81,39 +81,6 @@ func pause(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-var (
-	errAuthQueue = fmt.Errorf("%w: too many authentications wait", ErrLimit)
-	errAuthWait  = fmt.Errorf("%w: the authentication has waited too long", ErrLimit)
-)
-
-// place waits for one of MaxAuthentications.
-func (r *serverRole) place(ctx context.Context, again bool) error {
-	select {
-	case r.auths <- struct{}{}:
-		return nil
-	default:
-	}
-	waiting := int(r.waiting.Add(1))
-	defer r.waiting.Add(-1)
-	var late <-chan time.Time
-	if !again { // those who are in have all the time
-		if waiting > r.cfg.Limits.MaxAuthWaiting {
-			return errAuthQueue
-		}
-		timer := time.NewTimer(r.cfg.Limits.AuthWait)
-		defer timer.Stop()
-		late = timer.C
-	}
-	select {
-	case r.auths <- struct{}{}:
-		return nil
-	case <-late:
-		return errAuthWait
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
 // lease is what a session has of the pools.
 type lease struct {
 	address netip.Addr
@@ -133,10 +100,10 @@ func (r *serverRole) giveBack(l lease) {
 // authenticate is the blocking part. leased must go back to the pools. A session
 // that authenticates anew keeps what it held.
 func (r *serverRole) authenticate(ctx context.Context, req *AuthRequest, held lease) (result *AuthResult, leased lease, err error) {
-	if err = r.place(ctx, req.Reauthentication); err != nil {
+	if err = r.server.auths.enter(ctx, req.Reauthentication, r.server.limits()); err != nil {
 		return nil, lease{}, err
 	}
-	defer func() { <-r.auths }()
+	defer r.server.auths.leave()
 	ctx, cancel := context.WithTimeout(ctx, r.cfg.Limits.SetupTimeout)
 	defer cancel()
 	result, err = r.cfg.Authenticator.Authenticate(ctx, req)

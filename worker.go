@@ -1,20 +1,18 @@
 package gopptp
 
 import (
-	"net"
 	"time"
 
 	"github.com/gopptp/gopptp/internal/loop"
 	"github.com/gopptp/gopptp/ppp"
-	"github.com/gopptp/gopptp/pptp"
 )
 
 // worker is an event loop with the memory that its sessions share. Every
 // session, and the control connection it came by, belongs to one worker.
 type worker struct {
 	loop    *loop.Loop
-	outputs []*ppp.Output                           // spare; only the loop touches them
-	newConn func(net.Conn, pptp.Handler) *pptp.Conn // of a server
+	outputs []*ppp.Output // spare; only the loop touches them
+	index   int           // among those of a server
 }
 
 func newWorker() *worker { return &worker{loop: loop.New()} }

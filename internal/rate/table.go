@@ -29,6 +29,9 @@ func NewTable(l Limit, n int, now time.Time) *Table {
 	return &Table{limit: l, seed: maphash.MakeSeed(), epoch: now, sets: make([]set, max(1, n/ways))}
 }
 
+// SetLimit changes the limit. What has come counts under the new one.
+func (t *Table) SetLimit(l Limit) { t.limit = l }
+
 // Allow counts an event of addr, if there is room for it.
 func (t *Table) Allow(addr netip.Addr, now time.Time) bool {
 	if t.limit.interval == 0 {
