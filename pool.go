@@ -1,11 +1,12 @@
 package gopptp
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"fmt"
-	"math/bits"
 	"net/netip"
+	"slices"
 	"sync"
 )
 
@@ -48,15 +49,15 @@ func RangeOf(p netip.Prefix) PoolRange {
 // long as possible.
 type Pool struct {
 	mu     sync.Mutex
-	ranges []poolRange
+	ranges []poolRange // in the order in which they are used up
+	sorted []int       // of ranges, by address
 	free   int
+	size   int
 }
 
 type poolRange struct {
 	first uint32
-	size  int
-	taken []uint64 // a bit an address
-	next  int      // where the search goes on
+	bitmap
 }
 
 var _ AddressPool = (*Pool)(nil)
@@ -81,13 +82,15 @@ func NewPool(ranges []PoolRange, reserved ...netip.Addr) (*Pool, error) {
 		if v4(r.Last)-v4(r.First) >= maxPoolRange {
 			return nil, &ConfigError{Field: "Pool", Reason: fmt.Sprintf("%v-%v has more than %d addresses", r.First, r.Last, maxPoolRange)}
 		}
-		size := int(v4(r.Last)-v4(r.First)) + 1
-		p.ranges = append(p.ranges, poolRange{first: v4(r.First), size: size, taken: make([]uint64, (size+63)/64)})
-		p.free += size
+		p.ranges = append(p.ranges, poolRange{v4(r.First), newBitmap(int(v4(r.Last)-v4(r.First)) + 1)})
+		p.sorted = append(p.sorted, i)
+		p.free += p.ranges[i].size
 	}
+	slices.SortFunc(p.sorted, func(i, j int) int { return cmp.Compare(p.ranges[i].first, p.ranges[j].first) })
 	for _, a := range reserved {
-		p.take(a)
+		p.Take(a)
 	}
+	p.size = p.free
 	return p, nil
 }
 
@@ -104,15 +107,33 @@ func (p *Pool) Acquire(_ context.Context, _ PoolRequest) (netip.Addr, error) {
 	return netip.Addr{}, ErrPoolExhausted
 }
 
+// Take takes one address, which goes back by Release. It reports false if that is
+// taken already, or not of this pool.
+func (p *Pool) Take(addr netip.Addr) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	r, n := p.find(addr)
+	if r == nil || !r.take(n) {
+		return false
+	}
+	p.free--
+	return true
+}
+
 // Release implements AddressPool. An address that is not taken, or not of this
 // pool, is ignored.
 func (p *Pool) Release(addr netip.Addr) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if r, n := p.find(addr); r != nil && r.taken[n/64]>>(n%64)&1 != 0 {
-		r.taken[n/64] &^= 1 << (n % 64)
+	if r, n := p.find(addr); r != nil && r.release(n) {
 		p.free++
 	}
+}
+
+// Contains reports whether the address is of one of the pool's ranges.
+func (p *Pool) Contains(addr netip.Addr) bool {
+	r, _ := p.find(addr) // the ranges never change
+	return r != nil
 }
 
 // Free returns how many addresses are left.
@@ -122,47 +143,29 @@ func (p *Pool) Free() int {
 	return p.free
 }
 
-func (p *Pool) take(addr netip.Addr) {
-	if r, n := p.find(addr); r != nil && r.taken[n/64]>>(n%64)&1 == 0 {
-		r.taken[n/64] |= 1 << (n % 64)
-		p.free--
-	}
-}
+// Size returns how many addresses there are to give out: those that are reserved do not
+// count.
+func (p *Pool) Size() int { return p.size }
 
 func (p *Pool) find(addr netip.Addr) (r *poolRange, n int) {
 	if !addr.Is4() {
 		return nil, 0
 	}
-	for i := range p.ranges {
-		r := &p.ranges[i]
-		if n := int64(v4(addr)) - int64(r.first); n >= 0 && n < int64(r.size) {
-			return r, int(n)
+	a := v4(addr)
+	after, _ := slices.BinarySearchFunc(p.sorted, a, func(i int, a uint32) int {
+		if p.ranges[i].first <= a {
+			return -1
 		}
+		return 1
+	})
+	if after == 0 {
+		return nil, 0
 	}
-	return nil, 0
-}
-
-// acquire takes the first free address from next on, a word at a time.
-func (r *poolRange) acquire() (n int, ok bool) {
-	words := len(r.taken)
-	start := r.next / 64
-	for i := range words + 1 {
-		w := (start + i) % words
-		free := ^r.taken[w]
-		if i == 0 {
-			free &^= 1<<(r.next%64) - 1
-		}
-		if w == words-1 && r.size%64 != 0 {
-			free &= 1<<(r.size%64) - 1
-		}
-		if free != 0 {
-			n = w*64 + bits.TrailingZeros64(free)
-			r.taken[w] |= 1 << (n % 64)
-			r.next = (n + 1) % r.size
-			return n, true
-		}
+	r = &p.ranges[p.sorted[after-1]]
+	if a-r.first >= uint32(r.size) {
+		return nil, 0
 	}
-	return 0, false
+	return r, int(a - r.first)
 }
 
 func v4(a netip.Addr) uint32 {

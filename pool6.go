@@ -24,9 +24,8 @@ type IPv6Pool struct {
 	prefix netip.Prefix
 	first  uint64 // the upper half of the first address
 
-	mu   sync.Mutex
-	all  poolRange
-	free int
+	mu  sync.Mutex
+	all bitmap
 }
 
 var _ PrefixPool = (*IPv6Pool)(nil)
@@ -48,8 +47,7 @@ func NewIPv6Pool(prefix netip.Prefix, reserved ...netip.Prefix) (*IPv6Pool, erro
 	p := &IPv6Pool{
 		prefix: prefix,
 		first:  upper(a),
-		all:    poolRange{size: size, taken: make([]uint64, (size+63)/64)},
-		free:   size,
+		all:    newBitmap(size),
 	}
 	for _, r := range reserved {
 		if !r.IsValid() || !r.Overlaps(prefix) {
@@ -61,7 +59,7 @@ func NewIPv6Pool(prefix netip.Prefix, reserved ...netip.Prefix) (*IPv6Pool, erro
 			n = 1 << max(64-r.Bits(), 0)
 		}
 		for i := first; i < first+n; i++ {
-			p.take(i)
+			p.all.take(i)
 		}
 	}
 	return p, nil
@@ -74,15 +72,13 @@ func (p *IPv6Pool) Prefix() netip.Prefix { return p.prefix }
 func (p *IPv6Pool) Acquire(context.Context, PoolRequest) (netip.Prefix, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.free > 0 {
-		if n, ok := p.all.acquire(); ok {
-			p.free--
-			var a [16]byte
-			binary.BigEndian.PutUint64(a[:], p.first+uint64(n))
-			return netip.PrefixFrom(netip.AddrFrom16(a), 64), nil
-		}
+	n, ok := p.all.acquire()
+	if !ok {
+		return netip.Prefix{}, ErrPoolExhausted
 	}
-	return netip.Prefix{}, ErrPoolExhausted
+	var a [16]byte
+	binary.BigEndian.PutUint64(a[:], p.first+uint64(n))
+	return netip.PrefixFrom(netip.AddrFrom16(a), 64), nil
 }
 
 // Release implements PrefixPool. A prefix that is not taken, or not of this pool,
@@ -94,24 +90,14 @@ func (p *IPv6Pool) Release(prefix netip.Prefix) {
 	n := upper(prefix.Addr()) - p.first
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.all.taken[n/64]>>(n%64)&1 != 0 {
-		p.all.taken[n/64] &^= 1 << (n % 64)
-		p.free++
-	}
+	p.all.release(int(n))
 }
 
 // Free returns how many prefixes are left.
 func (p *IPv6Pool) Free() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.free
-}
-
-func (p *IPv6Pool) take(n int) {
-	if p.all.taken[n/64]>>(n%64)&1 == 0 {
-		p.all.taken[n/64] |= 1 << (n % 64)
-		p.free--
-	}
+	return p.all.free
 }
 
 // upper returns the upper half of an IPv6 address.

@@ -1,8 +1,12 @@
 package gopptp
 
 import (
+	"bytes"
 	"context"
+	"fmt"
+	"maps"
 	"net/netip"
+	"slices"
 	"sync"
 	"testing"
 
@@ -45,7 +49,7 @@ func TestPoolGivesEachAddressOnce(t *testing.T) {
 }
 
 // drain takes all that is left.
-func drain(t *testing.T, p *Pool) map[netip.Addr]bool {
+func drain(t testing.TB, p *Pool) map[netip.Addr]bool {
 	t.Helper()
 	got := map[netip.Addr]bool{}
 	for {
@@ -84,6 +88,73 @@ func TestPoolReserved(t *testing.T) {
 	got := drain(t, p)
 	require.NotContains(t, got, netip.MustParseAddr("10.0.0.1"))
 	require.NotContains(t, got, netip.MustParseAddr("10.0.0.5"))
+}
+
+func TestPoolTake(t *testing.T) {
+	a, out := netip.MustParseAddr("10.0.0.5"), netip.MustParseAddr("10.0.0.8")
+	p, err := NewPool([]PoolRange{
+		RangeOf(netip.MustParsePrefix("10.0.1.0/30")), RangeOf(netip.MustParsePrefix("10.0.0.0/29")),
+	}, netip.MustParseAddr("10.0.0.1"))
+	require.NoError(t, err)
+	require.Equal(t, 7, p.Size())
+	require.True(t, p.Take(a))
+	require.False(t, p.Take(a), "taken")
+	require.False(t, p.Take(netip.MustParseAddr("10.0.0.1")), "reserved")
+	require.False(t, p.Take(out))
+	require.False(t, p.Take(netip.MustParseAddr("2001:db8::1")))
+	require.True(t, p.Contains(a))
+	require.False(t, p.Contains(out))
+	require.False(t, p.Contains(netip.MustParseAddr("9.255.255.255")))
+	require.Equal(t, 6, p.Free())
+	require.NotContains(t, drain(t, p), a)
+	p.Release(a)
+	require.Equal(t, 1, p.Free())
+	require.Contains(t, drain(t, p), a)
+	require.Equal(t, 7, p.Size())
+}
+
+// FuzzPool compares a pool with a set of addresses.
+func FuzzPool(f *testing.F) {
+	f.Add(uint16(1), []byte{0, 1, 2})
+	f.Add(uint16(4097), []byte{0, 0, 0, 1, 4, 7, 1, 1, 2, 9})
+	f.Add(uint16(64), bytes.Repeat([]byte{0}, 65))
+	f.Fuzz(func(t *testing.T, size uint16, ops []byte) {
+		first := v4(netip.MustParseAddr("10.0.0.0"))
+		n := uint32(size) + 1
+		p, err := NewPool([]PoolRange{{fromV4(first), fromV4(first + n - 1)}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		taken := map[netip.Addr]bool{}
+		for i, op := range ops {
+			addr := fromV4(first + uint32(op)*2654435761>>8%(n+1)) // one may be beyond
+			switch {
+			case op%3 == 0:
+				a, err := p.Acquire(context.Background(), PoolRequest{})
+				if (err != nil) != (len(taken) == int(n)) {
+					t.Fatalf("%d: %d of %d are taken: %v", i, len(taken), n, err)
+				}
+				if err == nil {
+					if taken[a] || !p.Contains(a) {
+						t.Fatalf("%d: %v", i, a)
+					}
+					taken[a] = true
+				}
+			case op%3 == 1:
+				p.Release(addr)
+				delete(taken, addr)
+			default:
+				if want := !taken[addr] && v4(addr)-first < n; p.Take(addr) != want {
+					t.Fatalf("%d: take %v: not %v", i, addr, want)
+				} else if want {
+					taken[addr] = true
+				}
+			}
+			if p.Free() != int(n)-len(taken) {
+				t.Fatalf("%d: %d are free of %d, %d taken", i, p.Free(), n, len(taken))
+			}
+		}
+	})
 }
 
 func TestPoolRangesInOrder(t *testing.T) {
@@ -156,12 +227,22 @@ func TestPoolConcurrently(t *testing.T) {
 	require.Equal(t, 62, p.Free())
 }
 
+// A /16 costs the same whether it is empty or as good as full.
 func BenchmarkPool(b *testing.B) {
-	p, err := NewPool([]PoolRange{RangeOf(netip.MustParsePrefix("10.0.0.0/16"))})
-	require.NoError(b, err)
-	b.ReportAllocs()
-	for range b.N {
-		a, _ := p.Acquire(context.Background(), PoolRequest{})
-		p.Release(a)
+	for _, used := range []float64{1, 50, 99.9} {
+		b.Run(fmt.Sprintf("used=%v%%", used), func(b *testing.B) {
+			p, err := NewPool([]PoolRange{RangeOf(netip.MustParsePrefix("10.0.0.0/16"))})
+			require.NoError(b, err)
+			all := slices.Collect(maps.Keys(drain(b, p))) // in no order
+			for _, a := range all[int(used/100*float64(len(all))):] {
+				p.Release(a)
+			}
+			b.ReportAllocs()
+			b.ResetTimer()
+			for range b.N {
+				a, _ := p.Acquire(context.Background(), PoolRequest{})
+				p.Release(a)
+			}
+		})
 	}
 }
