@@ -58,11 +58,11 @@ func (k *checker) listen() {
 			k.warn(path, "most clients know no other port than 1723")
 		}
 		seen[l] = true
-		for _, p := range k.cfg.Pools {
-			if p.valid() && p.Contains(l.Addr()) {
-				k.bad(path, "%v is within the pool %v: packets to the gateway would go into a tunnel", l.Addr(), p)
+		k.cfg.eachRange(func(_ string, r Range) {
+			if r.Contains(l.Addr()) {
+				k.bad(path, "%v is within the pool %v: packets to the gateway would go into a tunnel", l.Addr(), r)
 			}
-		}
+		})
 	}
 }
 
@@ -83,48 +83,6 @@ func (k *checker) addresses() {
 			}
 		}
 	}
-}
-
-// maxPool is the largest range that gopptp.NewPool takes.
-const maxPool = 1 << 24
-
-func (k *checker) pools() {
-	size := 0
-	for i, p := range k.cfg.Pools {
-		path := index("pools", i)
-		if !p.valid() {
-			size++ // reported already
-			continue
-		}
-		switch {
-		case !unicast(p.Range.First) || !unicast(p.Range.Last):
-			k.bad(path, "%v has addresses that no host can have", p)
-		case p.Size() > maxPool:
-			k.bad(path, "%v has %d addresses, more than %d", p, p.Size(), maxPool)
-		}
-		for _, other := range k.cfg.Pools[:i] {
-			if other.valid() && p.overlaps(other) {
-				k.bad(path, "%v overlaps %v", p, other)
-			}
-		}
-		size += p.Size()
-		if p.Contains(k.cfg.LocalAddress) {
-			size--
-		}
-	}
-	if len(k.cfg.Pools) > 0 && size == 0 {
-		k.bad("pools", "holds no address but the gateway's own")
-	}
-}
-
-// PoolContains reports whether addr is in one of the pools.
-func (c *Config) PoolContains(addr netip.Addr) bool {
-	for _, p := range c.Pools {
-		if p.valid() && p.Contains(addr) {
-			return true
-		}
-	}
-	return false
 }
 
 func (k *checker) numbers() {
@@ -179,7 +137,15 @@ func unicast(a netip.Addr) bool {
 	return a.Is4() && !a.IsUnspecified() && !a.IsLoopback() && !a.IsMulticast() && a.As4()[0] != 0 && a.As4()[0] < 240
 }
 
-// valid reports whether the pool was read without a problem.
-func (p Pool) valid() bool { return p.Range.First.IsValid() }
+// valid reports whether the range was read without a problem.
+func (r Range) valid() bool { return r.Range.First.IsValid() }
+
+// plainName reports whether a name needs no quotes anywhere: in a label of a metric, a
+// command or a log.
+func plainName(name string) bool {
+	return name != "" && len(name) <= 63 && !strings.ContainsFunc(name, func(r rune) bool {
+		return !('a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || strings.ContainsRune(".-_", r))
+	})
+}
 
 func index(path string, i int) string { return fmt.Sprintf("%s[%d]", path, i) }

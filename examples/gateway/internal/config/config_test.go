@@ -82,10 +82,11 @@ func TestExampleHasEveryKey(t *testing.T) {
 			switch {
 			case field.Type.Kind() == reflect.Struct:
 				walk(field.Type, prefix+name+".")
-			case field.Type.Kind() == reflect.Slice && field.Type.Elem() == reflect.TypeFor[User]():
-				for j := range field.Type.Elem().NumField() {
-					key := field.Type.Elem().Field(j).Tag.Get("yaml")
-					assert.Regexp(t, regexp.MustCompile(`(?m)^#  (-| ) `+key+`: `), string(text))
+			case field.Type.Kind() == reflect.Slice && hasKeys(field.Type.Elem()):
+				list := commented(string(text), name)
+				_, keys := fieldsOf(field.Type.Elem())
+				for _, key := range keys {
+					assert.Regexp(t, `(?m)^#  (-| ) `+key+`: `, list, name)
 				}
 			}
 		}
@@ -93,14 +94,25 @@ func TestExampleHasEveryKey(t *testing.T) {
 	walk(reflect.TypeFor[Config](), "")
 }
 
+// commented returns the lines of a list in the example that is commented out.
+func commented(text, list string) string {
+	return regexp.MustCompile(`(?m)^#` + list + `:\n(#  .*\n)*`).FindString(text)
+}
+
 // What is commented out in the example is valid.
 func TestExampleComments(t *testing.T) {
 	text, err := os.ReadFile(example)
 	require.NoError(t, err)
-	head, tail, ok := strings.Cut(string(text), "users: []\n")
-	require.True(t, ok)
-	active := head + regexp.MustCompile(`(?m)^#(users:|  - |    \S)`).ReplaceAllString(tail, "$1")
+	active := string(text)
+	for _, list := range []string{"pools", "users"} {
+		comment := commented(active, list)
+		require.NotEmpty(t, comment, list)
+		active = regexp.MustCompile(`(?m)^`+list+`:.*\n(  - .*\n)*`).ReplaceAllString(active, "")
+		active = strings.Replace(active, comment, strings.ReplaceAll(comment[1:], "\n#", "\n"), 1)
+	}
 	cfg := parse(t, active)
+	require.Len(t, cfg.Pools, 2)
+	assert.Equal(t, "overflow", cfg.Pools[0].Next)
 	require.Len(t, cfg.Users, 2)
 	assert.Equal(t, Secret("correct horse"), *cfg.Users[0].Password)
 	assert.Equal(t, netip.MustParseAddr("10.8.0.20"), cfg.Users[1].Address)
@@ -166,9 +178,9 @@ log: {level: debug, format: json}
 		Name:         "vpn.example.com",
 		LocalAddress: addr("10.9.0.1"),
 		Pools: []Pool{
-			{Range: gopptp.PoolRange{First: addr("10.9.1.1"), Last: addr("10.9.1.2")}, network: netip.MustParsePrefix("10.9.1.0/30")},
-			{Range: gopptp.PoolRange{First: addr("10.9.2.10"), Last: addr("10.9.2.12")}},
-			{Range: gopptp.PoolRange{First: addr("10.9.3.1"), Last: addr("10.9.3.9")}},
+			plainPool(Range{Range: gopptp.PoolRange{First: addr("10.9.1.1"), Last: addr("10.9.1.2")}, network: netip.MustParsePrefix("10.9.1.0/30")}),
+			plainPool(Range{Range: gopptp.PoolRange{First: addr("10.9.2.10"), Last: addr("10.9.2.12")}}),
+			plainPool(Range{Range: gopptp.PoolRange{First: addr("10.9.3.1"), Last: addr("10.9.3.9")}}),
 		},
 		DNS:            []netip.Addr{addr("10.9.0.53")},
 		WINS:           []netip.Addr{addr("10.9.0.54"), addr("10.9.0.55")},
@@ -263,6 +275,38 @@ func TestProblems(t *testing.T) {
 		{"pool of no host", "pools: [224.0.0.0/24]\n", []string{`gw.yaml:1: pools[0]: 224.0.0.0/24 has addresses that no host can have`}},
 		{"nothing to give", "pools: [10.8.0.1-10.8.0.1]\n", []string{`gw.yaml:1: pools: holds no address but the gateway's own`}},
 		{"three name servers", "dns: [10.0.0.1, 10.0.0.2, 10.0.0.3]\n", []string{`gw.yaml:1: dns: has 3 addresses; clients can be told two`}},
+		{"named pools", `pools:
+- {name: a, ranges: [10.8.0.0/24], next: b, sticky: 1h, quarantine: 0s}
+- name: b
+  ranges:
+  - 10.9.0.0/24
+  next: a
+- 10.10.0.0/24
+- {name: default, ranges: [10.11.0.0/24]}
+- {name: c, ranges: [10.9.0.7-8], next: nowhere, sticky: -1s}
+- {ranges: [10.12.0.0/24]}
+- {name: d}
+- {name: "e f", ranges: [10.13.0.0/24], quarantine: 10000h}
+- {name: a, ranges: [10.14.0.0/24, 10.15.0.0]}
+`, []string{
+			`gw.yaml:2: pools[0].next: goes round: "a" comes after itself`,
+			`gw.yaml:6: pools[1].next: goes round: "b" comes after itself`,
+			`gw.yaml:8: pools[3].name: ranges without a name, as in line 7, are the pool default already`,
+			`gw.yaml:9: pools[4].next: there is no pool "nowhere"`,
+			`gw.yaml:9: pools[4].ranges[0]: 10.9.0.7-10.9.0.8 overlaps 10.9.0.0/24`,
+			`gw.yaml:9: pools[4].sticky: -1s is not from 0s to 720h0m0s`,
+			`gw.yaml:10: pools[5]: has no name`,
+			`gw.yaml:11: pools[6]: has no ranges`,
+			`gw.yaml:12: pools[7].name: "e f" is not a name of 1 to 63 letters, digits, dots, dashes and underscores`,
+			`gw.yaml:12: pools[7].quarantine: 10000h0m0s is not from 0s to 720h0m0s`,
+			`gw.yaml:13: pools[8].name: "a" is in line 2 already`,
+			`gw.yaml:13: pools[8].ranges[1]: "10.15.0.0" is neither a network like 10.8.0.0/24 nor a range like 10.8.0.10-10.8.0.99`,
+		}},
+		{"a named pool before ranges", "pools:\n- {name: default, ranges: [10.8.0.0/24]}\n- 10.9.0.0/24\n", []string{
+			`gw.yaml:3: pools[1]: ranges without a name are the pool default, which is defined in line 2`,
+		}},
+		{"a list for a pool", "pools: [[10.8.0.0/24]]\n", []string{`gw.yaml:1: pools[0]: must be a single value, not a list`}},
+		{"an unknown key of a pool", "pools:\n- {name: a, range: [10.8.0.0/24]}\n", []string{`gw.yaml:2: pools[0].range: unknown key; did you mean ranges?`}},
 		{"no name server", "wins:\n  - 10.0.0.1\n  - 0.0.0.0\n", []string{`gw.yaml:3: wins[1]: 0.0.0.0 cannot be the address of a server`}},
 		{"IPv6 prefix", "ipv6:\n  prefix: 10.0.0.0/8\n", []string{`gw.yaml:2: ipv6.prefix: "10.0.0.0/8" is not an IPv6 network, like 2001:db8:1::/48`}},
 		{"IPv6 host bits", "ipv6: {prefix: '2001:db8::1/48'}\n", []string{`gw.yaml:1: ipv6.prefix: "2001:db8::1/48" has bits set behind its prefix: did you mean 2001:db8::/48?`}},
@@ -425,6 +469,29 @@ func TestSecretsDoNotPrint(t *testing.T) {
 	assert.NotContains(t, text, "hunter2")
 }
 
+func TestNamedPools(t *testing.T) {
+	cfg := parse(t, `
+pools:
+- {name: a, ranges: [10.8.0.0/24], next: default, sticky: 1h, quarantine: 0s}
+- 10.9.0.0/24
+- {name: b, ranges: [10.10.0.0/30, 10.10.1.1-1]}
+- 10.9.1.0/24
+`)
+	pools := cfg.NamedPools()
+	assert.Equal(t, "[a=10.8.0.0/24 10.9.0.0/24,10.9.1.0/24 b=10.10.0.0/30,10.10.1.1-10.10.1.1]", fmt.Sprint(pools))
+	assert.Equal(t, []int{254, 508, 3}, []int{pools[0].Size(), pools[1].Size(), pools[2].Size()})
+	assert.Equal(t, "default", pools[0].Next)
+	assert.Equal(t, []time.Duration{time.Hour, 0}, []time.Duration{pools[0].Sticky, pools[0].Quarantine})
+	for _, p := range pools[1:] {
+		assert.Equal(t, []time.Duration{24 * time.Hour, time.Minute}, []time.Duration{p.Sticky, p.Quarantine})
+	}
+	assert.True(t, cfg.HasPool("default"))
+	assert.False(t, cfg.HasPool("c"))
+	assert.True(t, cfg.PoolContains(netip.MustParseAddr("10.10.1.1")))
+	assert.Len(t, cfg.Networks(), 5)
+	assert.Len(t, cfg.Pools[1].Ranges, 1, "as it was")
+}
+
 func TestPoolPrefixes(t *testing.T) {
 	for text, want := range map[string]string{
 		"10.8.0.0/24":             "[10.8.0.0/24]",
@@ -433,7 +500,7 @@ func TestPoolPrefixes(t *testing.T) {
 		"10.8.0.1-8":              "[10.8.0.1/32 10.8.0.2/31 10.8.0.4/30 10.8.0.8/32]",
 		"0.0.0.0-255.255.255.255": "[0.0.0.0/0]",
 	} {
-		p, err := parsePool(text)
+		p, err := parseRange(text)
 		require.NoError(t, err)
 		assert.Equal(t, want, fmt.Sprint(p.Prefixes()), text)
 	}

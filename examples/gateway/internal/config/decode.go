@@ -94,7 +94,7 @@ func (d *decoder) value(node ast.Node, v reflect.Value, path string, line int) {
 	}
 	parse, isScalar := scalars[v.Type()]
 	switch {
-	case isScalar:
+	case isScalar && !(isMapping(node) && hasKeys(v.Type())):
 		d.scalar(node, v, parse, path, line)
 	case v.Kind() == reflect.Pointer: // is set only if it is there
 		p := reflect.New(v.Type().Elem())
@@ -136,6 +136,9 @@ func (d *decoder) scalar(node ast.Node, v reflect.Value, parse func(string) (any
 	v.Set(reflect.ValueOf(value))
 }
 
+// defaulter is an entry of a list that has defaults.
+type defaulter interface{ defaults() }
+
 func (d *decoder) list(node ast.Node, v reflect.Value, path string, line int) {
 	list := reflect.MakeSlice(v.Type(), 0, 0)
 	switch n := node.(type) {
@@ -144,9 +147,12 @@ func (d *decoder) list(node ast.Node, v reflect.Value, path string, line int) {
 		for i, entry := range n.Values {
 			entryPath, entryLine := path+"["+strconv.Itoa(i)+"]", lineOf(entry)
 			d.lines[entryPath] = entryLine
-			item := reflect.New(v.Type().Elem()).Elem()
-			d.value(entry, item, entryPath, entryLine)
-			list = reflect.Append(list, item)
+			item := reflect.New(v.Type().Elem())
+			if i, ok := item.Interface().(defaulter); ok {
+				i.defaults()
+			}
+			d.value(entry, item.Elem(), entryPath, entryLine)
+			list = reflect.Append(list, item.Elem())
 		}
 	default:
 		d.bad(line, path, "must be a list, like [a, b], not a %s", kind(node))
@@ -198,6 +204,23 @@ func fieldsOf(t reflect.Type) (fields map[string]int, names []string) {
 	return fields, names
 }
 
+// hasKeys reports whether a type may be written with keys, beside as a single value.
+func hasKeys(t reflect.Type) bool {
+	if t.Kind() != reflect.Struct {
+		return false
+	}
+	_, names := fieldsOf(t)
+	return len(names) > 0
+}
+
+func isMapping(node ast.Node) bool {
+	switch node.(type) {
+	case *ast.MappingNode, *ast.MappingValueNode:
+		return true
+	}
+	return false
+}
+
 func keyOf(key ast.MapKeyNode) string {
 	if s, ok := key.(*ast.StringNode); ok {
 		return s.Value
@@ -219,10 +242,10 @@ func lineOf(node ast.Node) int {
 }
 
 func kind(node ast.Node) string {
-	switch node.(type) {
-	case *ast.MappingNode, *ast.MappingValueNode:
+	if isMapping(node) {
 		return "set of keys"
-	case *ast.SequenceNode:
+	}
+	if _, is := node.(*ast.SequenceNode); is {
 		return "list"
 	}
 	return "single value"

@@ -17,7 +17,7 @@ func Default() *Config {
 		Listen:       []netip.AddrPort{netip.AddrPortFrom(netip.IPv4Unspecified(), 1723)},
 		Name:         "gopptp",
 		LocalAddress: netip.MustParseAddr("10.8.0.1"),
-		Pools:        []Pool{poolOf(netip.MustParsePrefix("10.8.0.0/24"))},
+		Pools:        []Pool{plainPool(rangeOf(netip.MustParsePrefix("10.8.0.0/24")))},
 		DNS:          []netip.Addr{},
 		WINS:         []netip.Addr{},
 		IPv6:         IPv6{DNS: []IPv6Addr{}},

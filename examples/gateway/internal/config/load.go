@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/gopptp/gopptp/examples/gateway/internal/diag"
 )
@@ -51,6 +52,16 @@ func (c *Config) At(path, text string) diag.Problem {
 // Wrong reports whether the key at path has been reported already, so that its
 // value means nothing.
 func (c *Config) Wrong(path string) bool { return c.source.wrong[path] }
+
+// wrongWithin reports whether the key at path has been reported, or one in it.
+func (c *Config) wrongWithin(path string) bool {
+	for wrong := range c.source.wrong {
+		if rest, in := strings.CutPrefix(wrong, path); in && (rest == "" || rest[0] == '.' || rest[0] == '[') {
+			return true
+		}
+	}
+	return false
+}
 
 // Unreadable is the problem of a file that cannot be read.
 func Unreadable(file string, err error) diag.Problem {

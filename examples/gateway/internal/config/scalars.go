@@ -29,6 +29,7 @@ var scalars = map[reflect.Type]func(text string) (any, error){
 	reflect.TypeFor[netip.Prefix]():            func(text string) (any, error) { return parseNetwork(text) },
 	reflect.TypeFor[IPv6Network]():             func(text string) (any, error) { return parseIPv6Network(text) },
 	reflect.TypeFor[IPv6Addr]():                func(text string) (any, error) { return parseIPv6Addr(text) },
+	reflect.TypeFor[Range]():                   func(text string) (any, error) { return parseRange(text) },
 	reflect.TypeFor[Pool]():                    func(text string) (any, error) { return parsePool(text) },
 	reflect.TypeFor[gopptp.EncryptionPolicy](): func(text string) (any, error) { return parseEncryption(text) },
 	reflect.TypeFor[ppp.AuthMethod]():          func(text string) (any, error) { return parseMethod(text) },

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/gopptp/gopptp"
+	"github.com/gopptp/gopptp/examples/gateway/internal/addresses"
 	"github.com/gopptp/gopptp/examples/gateway/internal/admin"
 	"github.com/gopptp/gopptp/examples/gateway/internal/config"
 	"github.com/gopptp/gopptp/examples/gateway/internal/login"
@@ -122,11 +123,7 @@ func listen(o Options) (listeners []net.Listener, err error) {
 
 func newServer(o Options, plane gopptp.Dataplane, live *sessions.Registry) (*gopptp.Server, error) {
 	cfg := o.Config
-	ranges := make([]gopptp.PoolRange, len(cfg.Pools))
-	for i, p := range cfg.Pools {
-		ranges[i] = p.Range
-	}
-	pool, err := gopptp.NewPool(ranges, append(o.Users.Fixed(), cfg.LocalAddress)...)
+	pool, err := addresses.New(addresses.FromConfig(cfg, o.Users.Fixed()), o.Log)
 	if err != nil {
 		return nil, err
 	}

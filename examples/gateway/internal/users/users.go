@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/gopptp/gopptp"
@@ -218,11 +219,8 @@ func (b *builder) check(a *account) {
 
 func (b *builder) overlapsPool(route netip.Prefix) bool {
 	for _, p := range b.cfg.Pools {
-		if !p.Range.First.IsValid() {
-			continue
-		}
-		for _, n := range p.Prefixes() {
-			if n.Overlaps(route) {
+		for _, r := range p.Ranges {
+			if r.Range.First.IsValid() && slices.ContainsFunc(r.Prefixes(), route.Overlaps) {
 				return true
 			}
 		}
