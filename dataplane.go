@@ -224,6 +224,6 @@ type Counters struct {
 	DroppedMalformed uint64 // not a GRE, PPP or IP packet
 	DroppedQueue     uint64 // a queue was full, or the packet larger than the MTU allows
 	DroppedNetwork   uint64 // user packets outside Attach and Detach
-	DroppedRate      uint64 // above the limit of Network.Rates
+	DroppedRate      uint64 // above a limit of Network.Rates
 	DroppedLink      uint64 // IPv6 packets that stay on the link and mean nothing to us: multicast, to the peer's own prefix
 }

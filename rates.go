@@ -7,15 +7,11 @@ import (
 	"time"
 )
 
-// Rates limit the users' packets of a session, each direction by itself. The zero
-// value limits nothing.
+// Rates limit the users' packets of a session, each direction by itself. What is above
+// a limit is dropped, and what is to the peer may wait for a moment first, as a data
+// plane has it. The zero value limits nothing.
 type Rates struct {
-	// FromPeer is what the peer may send. What is above it is dropped.
-	FromPeer BitRate
-	// ToPeer is what is sent to the peer. What is above it waits, in a queue of the
-	// session's own that holds about as much as a burst, and is dropped when that
-	// is full.
-	ToPeer BitRate
+	FromPeer, ToPeer BitRate
 }
 
 // BitRate is a rate in one direction. What counts are the IP packets in the tunnel,
@@ -23,15 +19,19 @@ type Rates struct {
 type BitRate struct {
 	// BitsPerSecond is the rate in the long run; zero: no limit.
 	BitsPerSecond uint64
-	// Burst is how many octets may pass at once after a pause. Zero is a default:
-	// what passes in defaultBurst at the rate, and 64 KiB at the least, as a host
-	// may hand over that much of a flow at once. Any burst lets single packets pass.
+	// Burst is how many octets may pass at once after a pause. Zero is a default: what
+	// passes in 250 ms at the rate, and 64 KiB at the least. A TCP connection may get
+	// much less than the rate with a smaller one. Any lets single packets pass.
 	Burst int
 }
 
 const (
-	defaultBurst = 100 * time.Millisecond
-	minBurst     = 64 << 10
+	// defaultBurst is more than the 200 ms after which a TCP that has lost the end of
+	// what it sent tries again: with less, what it might have sent meanwhile is lost
+	// to it, which is half of the rate on a short way.
+	defaultBurst = 250 * time.Millisecond
+	// minBurst is what a host may hand over of one flow at once.
+	minBurst = 64 << 10
 )
 
 // Limited reports whether there is a limit.

@@ -21,7 +21,7 @@ func TestBitRate(t *testing.T) {
 	}{
 		"none":          {gopptp.BitRate{}, 64 << 10, "unlimited"},
 		"slow":          {gopptp.BitRate{BitsPerSecond: 1e6}, 64 << 10, "1000000 bit/s, bursts of 65536 octets"},
-		"fast":          {gopptp.BitRate{BitsPerSecond: 100e6}, 1_250_000, "100000000 bit/s, bursts of 1250000 octets"},
+		"fast":          {gopptp.BitRate{BitsPerSecond: 100e6}, 3_125_000, "100000000 bit/s, bursts of 3125000 octets"},
 		"its own burst": {gopptp.BitRate{BitsPerSecond: 100e6, Burst: 1500}, 1500, "100000000 bit/s, bursts of 1500 octets"},
 		"out of reach":  {gopptp.BitRate{BitsPerSecond: math.MaxUint64}, math.MaxInt32, "18446744073709551615 bit/s, bursts of 2147483647 octets"},
 	} {

@@ -26,20 +26,20 @@ type call struct {
 	// other's lines. The runtime has put 8 octets before a call.
 	_   [22]byte
 	in  inState
-	_   [32]byte
+	_   [40]byte
 	num numbers
 	_   [16]byte
 	out outState
 
 	// rare is what is counted of few packets.
 	rare struct {
-		source, clear, encrypted, malformed, queue, network, link atomic.Uint64
+		source, clear, encrypted, malformed, queue, network, rate, link atomic.Uint64
 	}
 
 	mu     sync.Mutex
 	closed bool
-	want   *network // attached, as far as the session is concerned
 	posted bool     // reconcile is about to run
+	want   *network // attached, as far as the session is concerned
 
 	// What is attached to the host, each family by itself, and of which network
 	// it is all that could be. They belong to engine.hosts.
@@ -212,6 +212,9 @@ func (c *call) route(w *network) {
 	c.want = w
 	c.out.mu.Lock()
 	c.out.network = w
+	if w != nil {
+		c.out.limit = newLimit(c.out.limit, w.Rates.ToPeer)
+	}
 	c.out.mu.Unlock()
 	c.receiveFor(w, func(n *network, f family) bool { return n != nil && samePart(n.part(f), w.part(f)) })
 	if w != nil {
@@ -235,6 +238,7 @@ func (c *call) receiveFor(w *network, keep func(old *network, f family) bool) {
 	b := c.engine.inbound.get()
 	b.enter(c)
 	if w != nil {
+		c.in.limit = newLimit(c.in.limit, w.Rates.FromPeer)
 		var flow [families]bool
 		for f := range families {
 			flow[f] = keep(c.in.network, f)
@@ -339,6 +343,7 @@ func (c *call) Counters() gopptp.Counters {
 		DroppedMalformed: n.malformed.Load(),
 		DroppedQueue:     n.queue.Load(),
 		DroppedNetwork:   n.network.Load(),
+		DroppedRate:      n.rate.Load(),
 		DroppedLink:      n.link.Load(),
 	}
 }

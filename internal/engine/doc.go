@@ -41,6 +41,10 @@
 //
 // # Limits
 //
+// The rates of a session are policed, not shaped (limit.go): what is above is dropped,
+// and nothing waits. Packets towards the peer are those that the host hands over, so
+// of a segmented flow each that leaves; those from the peer have been decrypted.
+//
 // Users' packets are IPv4 and IPv6. On the IPv6 link that a tunnel is, the engine
 // is a node itself, a router or a host (link6.go): what is to or from link-local
 // and multicast addresses ends there. The transmit window of the peer is ignored

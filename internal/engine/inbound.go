@@ -39,6 +39,7 @@ type inState struct {
 
 	decryption decryption
 	users      traffic
+	limit      *limit // nil: none
 
 	resetAsked time.Time              // when it was last told that a reset is needed
 	early      []gre.Packet           // that came before Connect
@@ -56,7 +57,7 @@ func (t *traffic) add(octets int) {
 
 func (s *inState) close() {
 	s.closed = true
-	s.early, s.network = nil, nil
+	s.early, s.network, s.limit = nil, nil, nil
 	s.held = [families][]heldPacket{}
 	s.decryption.wipe()
 }
@@ -66,6 +67,7 @@ type inBatch struct {
 	wire Wire
 	host Deliverer
 
+	clock    clock
 	arrivals [lookahead]arrival
 	locks    locks          // of calls' in
 	ready    []gre.Packet   // in order, and not looked into
@@ -129,6 +131,7 @@ func (b *inBatch) flush(e *Engine) {
 	if len(b.replies) > 0 {
 		b.sendReplies(e)
 	}
+	b.clock = clock{}
 }
 
 // sendAcks needs no lock: an acknowledgement that a later one overtakes says
@@ -149,6 +152,7 @@ func (e *Engine) Inbound(batch []Datagram) {
 
 func (e *Engine) receive(b *inBatch, batch []Datagram) {
 	now := time.Now()
+	b.clock = clock{now}
 	for ; len(batch) > 0; batch = batch[min(len(batch), lookahead):] {
 		n := e.arrive(b, batch[:min(len(batch), lookahead)])
 		for i := 0; i < n; {
@@ -395,6 +399,10 @@ func (c *call) datagram4(b *inBatch, n *network, payload []byte) {
 }
 
 func (c *call) deliver(b *inBatch, packet []byte) {
+	if l := c.in.limit; l != nil && !l.allow(len(packet), b.clock.now()) {
+		c.rare.rate.Add(1)
+		return
+	}
 	c.in.users.add(len(packet))
 	b.packets = append(b.packets, packet)
 }

@@ -23,13 +23,14 @@ const maxLinkReplies = 20
 
 // limiter lets so many things happen in a second.
 type limiter struct {
-	since time.Time
+	since int64 // Unix time in nanoseconds
 	count int
 }
 
 func (l *limiter) allow(limit int, now time.Time) bool {
-	if now.Sub(l.since) >= time.Second {
-		l.since, l.count = now, 0
+	// The clock may have been set back.
+	if past := now.UnixNano() - l.since; past < 0 || past >= int64(time.Second) {
+		l.since, l.count = now.UnixNano(), 0
 	}
 	if l.count >= limit {
 		return false

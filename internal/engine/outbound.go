@@ -25,6 +25,7 @@ type outState struct {
 	network   *network // nil unless attached
 	encryptor *mppe.Encryptor
 	users     traffic
+	limit     *limit // nil: none
 
 	waiting []waitingPacket // for room in the peer's window
 
@@ -40,7 +41,7 @@ func (s *outState) set(e *mppe.Encryptor) {
 
 func (s *outState) close() {
 	s.closed = true
-	s.network, s.waiting = nil, nil
+	s.network, s.waiting, s.limit = nil, nil, nil
 	s.set(nil)
 }
 
@@ -49,6 +50,7 @@ type outBatch struct {
 	wire Wire
 	host Deliverer
 
+	clock      clock
 	departures [lookahead]departure
 	locks      locks // of calls' out
 	datagrams  []Datagram
@@ -88,6 +90,7 @@ func (b *outBatch) flush() {
 		clear(b.replies)
 		b.replies = b.replies[:0]
 	}
+	b.clock = clock{}
 }
 
 // Outbound is [Port.Outbound] for any goroutine.
@@ -164,6 +167,10 @@ func (c *call) send(b *outBatch, f family, buf []byte) {
 		} else {
 			clampMSS6(packet, n.ip[f].mss)
 		}
+	}
+	if l := c.out.limit; l != nil && !l.allow(len(packet), b.clock.now()) {
+		c.rare.rate.Add(1)
+		return
 	}
 	if c.engine.cfg.FlowControl && c.wait(f, buf) {
 		return
