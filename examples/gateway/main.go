@@ -3,7 +3,8 @@
 //	gateway serve --config FILE          run until SIGTERM or SIGINT
 //	gateway check-config --config FILE   say what is wrong with FILE
 //	gateway probe                        say whether the kernel can move the packets
-//	gateway stats --config FILE          show what the running gateway counts
+//	gateway sessions, show, disconnect, drain, undrain, reload, bans, ban, unban, events, stats
+//	                                     ask the running gateway, or have it do something
 //
 // gateway.example.yaml has every key of the file with its default. The exit code
 // is 0 after an order to stop, 1 after a failure, 2 for a bad command line or

@@ -1,16 +1,17 @@
-// Package admin is the gateway's private address, by which its operator looks into
-// the running gateway, over HTTP:
+// Package admin is how operators look into the running gateway and tell it what to do, over
+// HTTP:
 //
 //	GET /healthz       "ok" while the gateway lives
 //	GET /stats         what it counts, and what it takes of the host, as [Stats]
+//	    /api/v1/       sessions, bans, draining and the like
 //	GET /debug/pprof/  profiles of net/http/pprof, for go tool pprof
 //
-// [Listen] opens the address, [Start] serves it, and [Client] asks it. Whoever can reach
-// the address may ask anything: it is a Unix socket of one user, or on the loopback
-// interface. No answer holds a secret: profiles have the names of functions, and no
-// contents of memory.
+// [Listen] opens an address, [Server] serves it, and [Client] asks it. Who may do what is a
+// [Role]: whoever can open the Unix socket may do everything, and on the loopback interface
+// one may look. No answer holds a secret, but for the packets of users in traces: profiles
+// have the names of functions, and no contents of memory.
 //
-// It is on the side. Nothing here holds up a session, and when the address fails, the
+// It is on the side. Nothing here holds up a session, and when an address fails, the
 // log says so and the gateway goes on.
 package admin
 
@@ -23,25 +24,33 @@ import (
 	"net"
 	"net/http"
 	"net/http/pprof"
-	"net/netip"
 	"strconv"
+	"sync"
 	"time"
 
 	"golang.org/x/net/netutil"
 
 	"github.com/gopptp/gopptp"
+	"github.com/gopptp/gopptp/examples/gateway/internal/sessions"
 )
 
 // Gateway is what is administered.
 type Gateway struct {
 	Server    *gopptp.Server
 	Dataplane gopptp.Dataplane
+	Live      *sessions.Registry
 	Log       *slog.Logger
+
+	// These may be nil, where the gateway has no such thing.
+	Events   *Events
+	Reload   ReloadFunc
+	Bans     Bans
+	Sections []Section
 }
 
 const (
-	// maxConns is how many connections are served at once. More wait, so that they
-	// cannot use up the descriptors of the process.
+	// maxConns is how many connections of one address are served at once. More wait, so
+	// that they cannot use up the descriptors of the process.
 	maxConns = 64
 	// maxHeader bounds the header of a request, but for what net/http adds to it.
 	maxHeader = 8 << 10
@@ -49,85 +58,78 @@ const (
 	stopTimeout = time.Second
 )
 
-// Server serves the address.
+// Server serves the addresses of a gateway.
 type Server struct {
 	gateway Gateway
+	sampler *sampler
 	started time.Time
-	http    http.Server
-	cancel  context.CancelFunc // of all requests
-	done    chan struct{}      // closed when nothing is accepted any more
+	mux     http.Handler
+	ctx     context.Context // of all requests
+	cancel  context.CancelFunc
+
+	mu        sync.Mutex
+	addresses []*http.Server
+	running   sync.WaitGroup // of what accepts
 }
 
-// Start serves l, which it owns from here on, until Close.
-func Start(l net.Listener, g Gateway) *Server {
-	ctx, cancel := context.WithCancel(context.Background())
-	s := &Server{gateway: g, started: time.Now(), cancel: cancel, done: make(chan struct{})}
-	handler := s.routes()
-	if l.Addr().Network() != "unix" {
-		handler = onlyLocalNames(handler)
+// New returns a Server that has no address yet.
+func New(g Gateway) *Server {
+	if g.Events == nil {
+		g.Events = new(Events)
 	}
-	s.http = http.Server{
-		Handler:           handler,
+	ctx, cancel := context.WithCancel(context.Background())
+	s := &Server{
+		gateway: g, sampler: &sampler{ctx: ctx, live: g.Live},
+		started: time.Now(), ctx: ctx, cancel: cancel,
+	}
+	s.mux = s.routes().mux()
+	return s
+}
+
+// Serve has l served until Close, which closes it. Whoever reaches a Unix socket may do
+// everything; on the loopback interface, any program of the host may look.
+func (s *Server) Serve(l net.Listener) {
+	who := open("the Unix socket", RoleOperate)
+	if l.Addr().Network() != "unix" {
+		who = open("the loopback address", RoleRead)
+	}
+	s.serve(l, onlyLocalNames(sameOrigin(authorize(who, s.mux))))
+}
+
+func (s *Server) serve(l net.Listener, h http.Handler) {
+	address := &http.Server{
+		Handler:           h,
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       10 * time.Second,
 		WriteTimeout:      30 * time.Second, // pprof adds the duration of its profiles
 		IdleTimeout:       time.Minute,
 		MaxHeaderBytes:    maxHeader,
-		BaseContext:       func(net.Listener) context.Context { return ctx },
-		ErrorLog:          slog.NewLogLogger(g.Log.With("address", "admin").Handler(), slog.LevelWarn),
+		BaseContext:       func(net.Listener) context.Context { return s.ctx },
+		ErrorLog:          slog.NewLogLogger(s.gateway.Log.With("address", "admin").Handler(), slog.LevelWarn),
 	}
-	go func() {
-		defer close(s.done)
-		if err := s.http.Serve(netutil.LimitListener(l, maxConns)); !errors.Is(err, http.ErrServerClosed) {
-			g.Log.Error("the admin address failed", "error", err)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.addresses = append(s.addresses, address)
+	s.running.Go(func() {
+		if err := address.Serve(netutil.LimitListener(l, maxConns)); !errors.Is(err, http.ErrServerClosed) {
+			s.gateway.Log.Error("the admin address failed", "listen", l.Addr().String(), "error", err)
 		}
-	}()
-	return s
+	})
 }
 
-// Close ends all answers that are under way, and the address.
+// Close ends all answers that are under way, and the addresses.
 func (s *Server) Close() {
 	s.cancel()
 	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
 	defer cancel()
-	if s.http.Shutdown(ctx) != nil {
-		s.http.Close()
-	}
-	<-s.done
-}
-
-func (s *Server) routes() http.Handler {
-	mux := http.NewServeMux() // the default one is open to any package of the program
-	mux.HandleFunc("GET /healthz", s.healthz)
-	mux.HandleFunc("GET /stats", s.stats)
-	mux.HandleFunc("GET /debug/pprof/", pprof.Index) // has the profiles by name
-	mux.HandleFunc("GET /debug/pprof/goroutine", goroutines)
-	mux.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)
-	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
-	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
-	mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
-	mux.HandleFunc("POST /debug/pprof/symbol", pprof.Symbol)
-	return mux
-}
-
-// onlyLocalNames refuses requests for other hosts. A web page can have a browser on this
-// host ask the address under the page's own name, and read the answer: DNS rebinding.
-func onlyLocalNames(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !isLocalName(r.Host) {
-			http.Error(w, "this address is for localhost and loopback addresses only", http.StatusMisdirectedRequest)
-			return
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, a := range s.addresses {
+		if a.Shutdown(ctx) != nil {
+			a.Close()
 		}
-		next.ServeHTTP(w, r)
-	})
-}
-
-func isLocalName(hostport string) bool {
-	if addr, err := netip.ParseAddrPort(hostport); err == nil {
-		return addr.Addr().Unmap().IsLoopback()
 	}
-	host, _, err := net.SplitHostPort(hostport)
-	return err == nil && host == "localhost"
+	s.running.Wait()
 }
 
 // healthz asks the server for its counters, so that one that hangs does not pass for
@@ -137,8 +139,12 @@ func (s *Server) healthz(w http.ResponseWriter, _ *http.Request) {
 	io.WriteString(w, "ok\n")
 }
 
-func (s *Server) stats(w http.ResponseWriter, _ *http.Request) {
+func (s *Server) stats(w http.ResponseWriter, r *http.Request) error {
+	if err := paramsOf(r).end(); err != nil {
+		return err
+	}
 	writeJSON(w, s.gateway.stats(s.started))
+	return nil
 }
 
 // goroutines is the profile of that name, but for its form with arguments: keys that a

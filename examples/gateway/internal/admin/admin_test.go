@@ -23,8 +23,11 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/gopptp/gopptp"
+	"github.com/gopptp/gopptp/chap"
 	"github.com/gopptp/gopptp/dataplane"
 	"github.com/gopptp/gopptp/examples/gateway/internal/config"
+	"github.com/gopptp/gopptp/examples/gateway/internal/grant"
+	"github.com/gopptp/gopptp/examples/gateway/internal/sessions"
 	"github.com/gopptp/gopptp/kernel"
 	"github.com/gopptp/gopptp/kernel/kerneltest"
 	"github.com/gopptp/gopptp/memory"
@@ -39,21 +42,31 @@ func newGateway(t *testing.T) Gateway {
 	k, err := host.Open(kernel.Options{DeviceName: "ppp%d"})
 	require.NoError(t, err)
 	plane := dataplane.Compose(k, nil, nil)
-	pool, err := gopptp.NewPool([]gopptp.PoolRange{gopptp.RangeOf(netip.MustParsePrefix("10.8.0.0/24"))})
-	require.NoError(t, err)
-	server, err := gopptp.NewServer(gopptp.ServerConfig{
-		Dataplane:     plane,
-		Authenticator: gopptp.NewLocalAuthenticator(nil),
-		Pool:          pool,
-		LocalAddress:  netip.MustParseAddr("10.8.0.1"),
-	})
-	require.NoError(t, err)
+	server := newServer(t, plane, nil)
 	t.Cleanup(func() {
 		server.Close()
 		plane.Close()
 		n.Close()
 	})
-	return Gateway{Server: server, Dataplane: plane, Log: slog.New(slog.DiscardHandler)}
+	return Gateway{Server: server, Dataplane: plane, Live: sessions.New(), Log: slog.New(slog.DiscardHandler)}
+}
+
+// newServer is one whose users all have the password "right".
+func newServer(t *testing.T, plane gopptp.Dataplane, o gopptp.Observer) *gopptp.Server {
+	t.Helper()
+	pool, err := gopptp.NewPool([]gopptp.PoolRange{gopptp.RangeOf(netip.MustParsePrefix("10.8.0.0/24"))})
+	require.NoError(t, err)
+	server, err := gopptp.NewServer(gopptp.ServerConfig{
+		Dataplane: plane, Pool: pool, LocalAddress: netip.MustParseAddr("10.8.0.1"), Observer: o,
+		Authenticator: gopptp.NewLocalAuthenticator(func(_ context.Context, user string) (*gopptp.LocalUser, error) {
+			return &gopptp.LocalUser{
+				NTHash: chap.NTPasswordHash("right"),
+				Result: gopptp.AuthResult{Attributes: &grant.Grant{Backend: "config", Group: user[:1]}},
+			}, nil
+		}),
+	})
+	require.NoError(t, err)
+	return server
 }
 
 // serve starts the address on a free port of the loopback interface.
@@ -61,7 +74,8 @@ func serve(t *testing.T, g Gateway) (config.AdminAddr, *Server) {
 	t.Helper()
 	l, err := Listen(config.AdminAddr{Network: "tcp", Address: "127.0.0.1:0"})
 	require.NoError(t, err)
-	s := Start(l, g)
+	s := New(g)
+	s.Serve(l)
 	t.Cleanup(s.Close)
 	return config.AdminAddr{Network: "tcp", Address: l.Addr().String()}, s
 }
@@ -159,7 +173,7 @@ func TestNothingElse(t *testing.T) {
 func TestLocalNames(t *testing.T) {
 	addr, _ := serve(t, newGateway(t))
 	for host, want := range map[string]int{
-		addr.Address: 200, "localhost:9180": 200, "[::1]:9180": 200, "127.0.0.9:1": 200,
+		addr.Address: 200, "localhost:9180": 200, "localhost": 200, "[::1]": 200, "[::1]:9180": 200, "127.0.0.9:1": 200,
 		"evil.example:9180": 421, "evil.example": 421, "localhost.evil.example:9180": 421, "192.0.2.1:9180": 421, "127.0.0.1.evil.example:80": 421,
 	} {
 		req, err := http.NewRequest("GET", "http://"+addr.Address+"/stats", nil)
@@ -198,7 +212,7 @@ func TestClose(t *testing.T) {
 	_, err = io.Copy(io.Discard, answer)
 	assert.NoError(t, err, "ends in order")
 	_, err = NewClient(addr).Get(context.Background(), "/stats")
-	assert.ErrorContains(t, err, "the gateway does not answer: dial tcp "+addr.Address)
+	assert.ErrorContains(t, err, "the gateway does not answer at "+addr.Address+": it is not running")
 	assert.NotContains(t, err.Error(), "http://")
 }
 
@@ -209,9 +223,10 @@ func TestListenerFails(t *testing.T) {
 	g.Log = slog.New(slog.NewTextHandler(&log, nil))
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	s := Start(l, g)
+	s := New(g)
+	s.Serve(l)
 	l.Close()
-	<-s.done
+	s.running.Wait()
 	assert.Contains(t, log.String(), "the admin address failed")
 	s.Close()
 }
@@ -240,7 +255,8 @@ func TestSocket(t *testing.T) {
 	info, err := os.Lstat(addr.Address)
 	require.NoError(t, err)
 	assert.Equal(t, os.ModeSocket|0o600, info.Mode())
-	s := Start(l, newGateway(t))
+	s := New(newGateway(t))
+	s.Serve(l)
 	assert.Equal(t, "ok\n", string(get(t, addr, "/healthz")))
 
 	_, err = Listen(addr)

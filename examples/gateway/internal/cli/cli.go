@@ -5,9 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"github.com/gopptp/gopptp/examples/gateway/internal/admin"
 )
 
 // The exit codes.
@@ -15,6 +18,9 @@ const (
 	ExitOK      = 0 // done, or stopped as ordered
 	ExitFailure = 1 // something failed at run time
 	ExitUsage   = 2 // bad command line or configuration; nothing was started
+	// Of commands that ask the running gateway.
+	ExitNotRunning = 3 // it does not answer
+	ExitNotFound   = 4 // there is no such session, ban or user
 )
 
 // failure is an error at run time: the command line was good.
@@ -38,13 +44,25 @@ func Main(args []string, stdout, stderr io.Writer) int {
 		return ExitOK
 	case errors.As(err, &f):
 		fmt.Fprintln(stderr, "gateway:", oneLine(f.error))
-		return ExitFailure
+		return exitCode(f.error)
 	case errors.Is(err, errReported):
 		return ExitUsage
 	default:
 		fmt.Fprintf(stderr, "gateway: %s; see gateway --help\n", oneLine(err))
 		return ExitUsage
 	}
+}
+
+// exitCode tells failures apart that a script may want to.
+func exitCode(err error) int {
+	var p *admin.Problem
+	switch {
+	case errors.Is(err, admin.ErrNotRunning):
+		return ExitNotRunning
+	case errors.As(err, &p) && p.Status == http.StatusNotFound:
+		return ExitNotFound
+	}
+	return ExitFailure
 }
 
 // oneLine is an error without the line breaks of joined ones.
@@ -64,14 +82,17 @@ unnoticed. It serves compatibility, not secrecy.
 Exit codes:
   0  done, or stopped by SIGTERM or SIGINT
   1  a failure at run time
-  2  a bad command line or configuration; nothing was started`,
+  2  a bad command line or configuration; nothing was started
+  3  the running gateway was to be asked, and does not answer
+  4  it knows no such session or ban`,
 		Args:          cobra.NoArgs,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		RunE:          func(*cobra.Command, []string) error { return errors.New("a command is missing") },
 	}
 	cmd.CompletionOptions.HiddenDefaultCmd = true
-	cmd.AddCommand(serveCommand(), checkConfigCommand(), probeCommand(), statsCommand())
+	cmd.AddCommand(serveCommand(), checkConfigCommand(), probeCommand())
+	cmd.AddCommand(askCommands()...)
 	return cmd
 }
 

@@ -7,67 +7,32 @@ import (
 	"io"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/gopptp/gopptp/examples/gateway/internal/admin"
-	"github.com/gopptp/gopptp/examples/gateway/internal/config"
-	"github.com/gopptp/gopptp/examples/gateway/internal/diag"
 )
 
 func statsCommand() *cobra.Command {
-	cmd := &cobra.Command{
+	return askCommand(&cobra.Command{
 		Use:   "stats",
 		Short: "Show what the running gateway counts",
 		Long: `Asks the running gateway, by the address at admin.listen of its configuration, for
 its sessions, refusals, packets and memory. Counters are since its start. Of the
 configuration, nothing else matters.`,
 		Args: cobra.NoArgs,
-	}
-	file := configFlag(cmd)
-	asJSON := cmd.Flags().Bool("json", false, "write JSON instead of a table")
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		client, err := adminClient(*file, cmd.ErrOrStderr())
+	}, func(a *asker, _ []string) error {
+		answer, err := a.Get(a.cmd.Context(), "/stats")
 		if err != nil {
 			return err
 		}
-		answer, err := client.Get(cmd.Context(), "/stats")
-		if err != nil {
-			return failure{err}
+		if a.json {
+			_, err = a.cmd.OutOrStdout().Write(answer)
+			return err
 		}
-		if *asJSON {
-			_, err = cmd.OutOrStdout().Write(answer)
-		} else {
-			err = printStats(cmd.OutOrStdout(), answer)
-		}
-		if err != nil {
-			return failure{err}
-		}
-		return nil
-	}
-	return cmd
-}
-
-// adminClient returns a client of the gateway that a configuration file is of. What is
-// wrong with the address is reported to w; the rest of the file may be in the middle of a
-// change.
-func adminClient(file string, w io.Writer) (*admin.Client, error) {
-	cfg, problems := config.Load(file)
-	if cfg != nil {
-		problems = slices.DeleteFunc(problems, func(p diag.Problem) bool { return !strings.HasPrefix(p.Key, "admin") })
-		if len(problems) == 0 && cfg.Admin.Listen.IsZero() {
-			problems.Add(cfg.At("admin.listen", "is empty: the gateway has no address to ask it by"))
-		}
-	}
-	for _, p := range problems {
-		fmt.Fprintln(w, p)
-	}
-	if len(problems) > 0 {
-		return nil, errReported
-	}
-	return admin.NewClient(cfg.Admin.Listen), nil
+		return printStats(a.cmd.OutOrStdout(), answer)
+	})
 }
 
 func printStats(w io.Writer, answer []byte) error {

@@ -14,10 +14,10 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/gopptp/gopptp"
 	"github.com/gopptp/gopptp/dataplane"
 	"github.com/gopptp/gopptp/examples/gateway/internal/admin"
 	"github.com/gopptp/gopptp/examples/gateway/internal/config"
+	"github.com/gopptp/gopptp/examples/gateway/internal/sessions"
 	"github.com/gopptp/gopptp/kernel"
 	"github.com/gopptp/gopptp/kernel/kerneltest"
 	"github.com/gopptp/gopptp/memory"
@@ -39,17 +39,14 @@ func TestStats(t *testing.T) {
 	require.NoError(t, err)
 	plane := dataplane.Compose(k, nil, nil)
 	defer plane.Close()
-	pool, err := gopptp.NewPool([]gopptp.PoolRange{gopptp.RangeOf(netip.MustParsePrefix("10.8.0.0/24"))})
-	require.NoError(t, err)
-	server, err := gopptp.NewServer(gopptp.ServerConfig{
-		Dataplane: plane, Pool: pool, LocalAddress: netip.MustParseAddr("10.8.0.1"),
-		Authenticator: gopptp.NewLocalAuthenticator(nil),
-	})
-	require.NoError(t, err)
+	live := sessions.New()
+	server := newServer(t, plane, live)
 	defer server.Close()
 	l, err := admin.Listen(addr)
 	require.NoError(t, err)
-	defer admin.Start(l, admin.Gateway{Server: server, Dataplane: plane, Log: slog.New(slog.DiscardHandler)}).Close()
+	s := admin.New(admin.Gateway{Server: server, Dataplane: plane, Live: live, Log: slog.New(slog.DiscardHandler)})
+	s.Serve(l)
+	defer s.Close()
 
 	code, stdout, stderr := gateway("stats", "-c", file)
 	assert.Equal(t, ExitOK, code)
@@ -66,17 +63,17 @@ func TestStats(t *testing.T) {
 	code, stdout, stderr = gateway("stats", "--json", "-c", file)
 	assert.Equal(t, ExitOK, code)
 	assert.Empty(t, stderr)
-	var s admin.Stats
-	require.NoError(t, json.Unmarshal([]byte(stdout), &s))
-	assert.Contains(t, s.Server, "sessions")
+	var stats admin.Stats
+	require.NoError(t, json.Unmarshal([]byte(stdout), &stats))
+	assert.Contains(t, stats.Server, "sessions")
 }
 
 func TestStatsFails(t *testing.T) {
 	addr, file := socket(t)
 	code, stdout, stderr := gateway("stats", "-c", file)
-	assert.Equal(t, ExitFailure, code)
+	assert.Equal(t, ExitNotRunning, code)
 	assert.Empty(t, stdout)
-	assert.Equal(t, "gateway: the gateway does not answer: dial unix "+addr.Address+": connect: no such file or directory\n", stderr)
+	assert.Equal(t, "gateway: the gateway does not answer at "+addr.String()+": it is not running, or has another configuration\n", stderr)
 
 	dir := t.TempDir()
 	for text, want := range map[string]string{

@@ -15,7 +15,6 @@ import (
 
 	"github.com/gopptp/gopptp"
 	"github.com/gopptp/gopptp/examples/gateway/internal/addresses"
-	"github.com/gopptp/gopptp/examples/gateway/internal/admin"
 	"github.com/gopptp/gopptp/examples/gateway/internal/config"
 	"github.com/gopptp/gopptp/examples/gateway/internal/login"
 	"github.com/gopptp/gopptp/examples/gateway/internal/sessions"
@@ -46,20 +45,14 @@ func Run(o Options) error {
 	if err != nil {
 		return err
 	}
-	var private net.Listener // the admin address, if there is one
-	closeListeners := func() {
-		for _, l := range listeners {
-			l.Close()
-		}
-		if private != nil {
-			private.Close()
-		}
+	operators, err := openAdministration(&o.Config.Admin)
+	if err != nil {
+		closeAll(listeners)
+		return err
 	}
-	if addr := o.Config.Admin.Listen; !addr.IsZero() {
-		if private, err = admin.Listen(addr); err != nil {
-			closeListeners()
-			return fmt.Errorf("admin address: %w", err)
-		}
+	closeListeners := func() {
+		closeAll(listeners)
+		operators.close()
 	}
 	plane, err := o.OpenDataplane()
 	if err != nil {
@@ -69,17 +62,14 @@ func Run(o Options) error {
 	defer plane.Close()
 	live := sessions.New()
 	live.Watch(logSessions(o.Log))
+	live.Watch(operators.events.SessionEvent)
 	server, err := newServer(o, plane, live)
 	if err != nil {
 		closeListeners()
 		return err
 	}
 
-	if private != nil {
-		address := admin.Start(private, admin.Gateway{Server: server, Dataplane: plane, Log: o.Log})
-		defer address.Close() // tells of the end, too
-		o.Log.Info("admin address", "listen", o.Config.Admin.Listen.String())
-	}
+	defer operators.start(o, server, plane, live)() // tells of the end, too
 	failed := make(chan error, len(listeners))
 	addrs := make([]net.Addr, len(listeners))
 	for i, l := range listeners {
@@ -111,14 +101,18 @@ func listen(o Options) (listeners []net.Listener, err error) {
 	for _, addr := range o.Config.Listen {
 		l, err := open(addr)
 		if err != nil {
-			for _, l := range listeners {
-				l.Close()
-			}
+			closeAll(listeners)
 			return nil, err
 		}
 		listeners = append(listeners, l)
 	}
 	return listeners, nil
+}
+
+func closeAll(listeners []net.Listener) {
+	for _, l := range listeners {
+		l.Close()
+	}
 }
 
 func newServer(o Options, plane gopptp.Dataplane, live *sessions.Registry) (*gopptp.Server, error) {

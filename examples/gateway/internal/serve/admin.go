@@ -1,0 +1,49 @@
+package serve
+
+import (
+	"fmt"
+	"net"
+
+	"github.com/gopptp/gopptp"
+	"github.com/gopptp/gopptp/examples/gateway/internal/admin"
+	"github.com/gopptp/gopptp/examples/gateway/internal/config"
+	"github.com/gopptp/gopptp/examples/gateway/internal/sessions"
+)
+
+// administration is where operators come in. Its addresses are opened before anything else,
+// and served once there is a gateway.
+type administration struct {
+	cfg     *config.Admin
+	private net.Listener // nil: there is none
+	events  admin.Events
+}
+
+func openAdministration(cfg *config.Admin) (*administration, error) {
+	a := &administration{cfg: cfg}
+	if cfg.Listen.IsZero() {
+		return a, nil
+	}
+	l, err := admin.Listen(cfg.Listen)
+	if err != nil {
+		return nil, fmt.Errorf("admin address: %w", err)
+	}
+	a.private = l
+	return a, nil
+}
+
+// close closes addresses that are not served yet.
+func (a *administration) close() {
+	if a.private != nil {
+		a.private.Close()
+	}
+}
+
+// start serves the addresses until the function that it returns.
+func (a *administration) start(o Options, server *gopptp.Server, plane gopptp.Dataplane, live *sessions.Registry) (stop func()) {
+	s := admin.New(admin.Gateway{Server: server, Dataplane: plane, Live: live, Events: &a.events, Log: o.Log})
+	if a.private != nil {
+		s.Serve(a.private)
+		o.Log.Info("admin address", "listen", a.cfg.Listen.String())
+	}
+	return s.Close
+}
