@@ -233,11 +233,20 @@ func (c *client) start(nc net.Conn, events *eventQueue) {
 				VendorString: DefaultName,
 			},
 			Loop:  c.worker.loop,
-			Trace: controlTrace(cfg.Trace),
+			Trace: func(_ *pptp.Conn, d pptp.Direction, msg []byte) { c.trace(d, msg) },
 		}, c)
 		c.conn.Start()
 		c.session.arm()
 	})
+}
+
+// trace shows a control message.
+func (c *client) trace(d pptp.Direction, msg []byte) {
+	s := c.session
+	if f := c.cfg.Trace; f != nil {
+		f(TraceEvent{Time: time.Now(), Session: s.id, Remote: s.remote, Sent: d == pptp.Sent, Kind: TraceControl, Data: msg})
+	}
+	s.traceMessage(d, msg)
 }
 
 // wait returns when the session is up, or has ended.

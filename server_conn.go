@@ -83,13 +83,17 @@ func (c *serverConn) run(nc net.Conn) {
 	})
 }
 
-// controlTrace passes control messages on to a TraceFunc.
-func controlTrace(trace TraceFunc) func(*pptp.Conn, pptp.Direction, []byte) {
-	if trace == nil {
-		return nil
-	}
-	return func(c *pptp.Conn, d pptp.Direction, msg []byte) {
-		trace(TraceEvent{Time: time.Now(), Remote: addrPort(c.RemoteAddr()), Sent: d == pptp.Sent, Kind: TraceControl, Data: msg})
+// controlTrace shows control messages to the TraceFunc of the configuration, which may be
+// nil, and to those who look on at sessions of the connection.
+func controlTrace(all TraceFunc) func(*pptp.Conn, pptp.Direction, []byte) {
+	return func(conn *pptp.Conn, d pptp.Direction, msg []byte) {
+		c := conn.Handler().(*serverConn)
+		if all != nil {
+			all(TraceEvent{Time: time.Now(), Remote: c.remote, Sent: d == pptp.Sent, Kind: TraceControl, Data: msg})
+		}
+		for _, s := range c.sessions {
+			s.traceMessage(d, msg)
+		}
 	}
 }
 
@@ -195,15 +199,14 @@ func (c *serverConn) connect(s *Session, e *pptp.CallEstablished, now time.Time)
 // linkOver implements callControl: the peer is told by Call-Disconnect-Notify,
 // unless it was the peer who cleared the call.
 func (c *serverConn) linkOver(s *Session, cause Cause, now time.Time) {
-	id := s.link.call.ID()
-	c.sessions = slices.DeleteFunc(c.sessions, func(other *Session) bool { return other == s })
 	if !c.gone {
-		c.conn.ClearCall(pptp.CallDisconnectNotify{CallID: id, ResultCode: disconnectResult(cause)})
-		if len(c.sessions) == 0 {
-			c.idle.Set(now.Add(idleTimeout))
-			if c.stopping {
-				c.conn.Stop(pptp.StopLocalShutdown)
-			}
+		c.conn.ClearCall(pptp.CallDisconnectNotify{CallID: s.link.call.ID(), ResultCode: disconnectResult(cause)})
+	}
+	c.sessions = slices.DeleteFunc(c.sessions, func(other *Session) bool { return other == s })
+	if !c.gone && len(c.sessions) == 0 {
+		c.idle.Set(now.Add(idleTimeout))
+		if c.stopping {
+			c.conn.Stop(pptp.StopLocalShutdown)
 		}
 	}
 	c.server.removeSession(s)

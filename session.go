@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/gopptp/gopptp/pptp"
@@ -21,6 +22,8 @@ type Session struct {
 	link sessionLink
 	// mailbox is where the data plane leaves frames for the loop.
 	mailbox mailbox
+	// tracers look on; nil if nobody does. mu guards changes.
+	tracers atomic.Pointer[[]*tracer]
 
 	mu   sync.Mutex
 	info sessionInfo

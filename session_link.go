@@ -421,9 +421,3 @@ func (s *Session) enter(state State, now time.Time) {
 	})
 	s.link.cfg.events.send(SessionEvent{Session: s, State: state, Time: now, Err: s.Err()})
 }
-
-func (s *Session) traceFrame(frame []byte, sent bool, now time.Time) {
-	if f := s.link.cfg.trace; f != nil {
-		f(TraceEvent{Time: now, Session: s.id, Remote: s.remote, Sent: sent, Kind: TracePPP, Data: frame})
-	}
-}

@@ -249,6 +249,9 @@ func (c *Conn) Done() <-chan struct{} { return c.done }
 // RemoteAddr returns the peer's address. It may be called from any goroutine.
 func (c *Conn) RemoteAddr() net.Addr { return c.nc.RemoteAddr() }
 
+// Handler returns the one that NewConn was given.
+func (c *Conn) Handler() Handler { return c.h }
+
 // LocalAddr returns our address. It may be called from any goroutine.
 func (c *Conn) LocalAddr() net.Addr { return c.nc.LocalAddr() }
 
