@@ -30,6 +30,8 @@ type Grant struct {
 	InterimInterval time.Duration
 	// Filter is the name of a filter of the operator's (RADIUS Filter-Id); empty: none.
 	Filter string
+	// NASPort is the number by which RADIUS knows the session's port; zero: it knows none.
+	NASPort uint32
 	// Class is what RADIUS accounting must send back as it came (RFC 2865 §5.25).
 	Class [][]byte
 }

@@ -16,7 +16,7 @@ func (s *Server) configure(cfg Config) error {
 	var conf strings.Builder
 	err := configuration.Execute(&conf, map[string]any{
 		"Dir": s.Dir, "Auth": s.Auth, "Acct": s.Acct, "Secret": Secret,
-		"Sign": !cfg.UnsignedReplies, "EAP": cfg.EAP, "NewPasswords": cfg.NewPasswords,
+		"Sign": !cfg.UnsignedReplies, "EAP": cfg.EAP,
 	})
 	if err != nil {
 		return err
@@ -98,11 +98,6 @@ modules {
 		require_strong = yes
 		with_ntdomain_hack = yes
 		allow_retry = yes
-		{{- if .NewPasswords}}
-		passchange {
-			local_cpw = "%{expr:1}"
-		}
-		{{- end}}
 	}
 	eap {
 		default_eap_type = {{.EAP}}

@@ -46,9 +46,6 @@ type Config struct {
 	UnsignedReplies bool
 	// EAP is the first method of EAP: "mschapv2", which is the default, or "md5".
 	EAP string
-	// NewPasswords lets users with an MS-CHAPv2 of theirs change their password;
-	// the server says yes, and keeps the old one.
-	NewPasswords bool
 }
 
 // Server is a FreeRADIUS that runs.
