@@ -64,6 +64,9 @@ var terminateCauses = map[gopptp.Cause]TerminateCause{
 	gopptp.CauseShutdown:       AdminReboot,
 	gopptp.CauseDataplane:      PortError,
 	gopptp.CauseFlood:          UserError,
+	gopptp.CauseAdmin:          AdminReset,
+	gopptp.CauseReplaced:       PortPreempted,
+	gopptp.CauseQuota:          NASRequest,
 }
 
 // causeOf is how RADIUS calls the end of a session.

@@ -1,5 +1,20 @@
 // Package accounting tells of sessions: that they have begun, how much they have had
 // meanwhile, and how they have ended, to RADIUS servers and databases.
+//
+// An Accountant makes Records of what a sessions.Registry tells, and of what is due by
+// time. A Queue keeps them in a file until each Sink has them; sessions never wait for it.
+// The sinks are elsewhere: package radiussink has one.
+//
+// What is promised: each session that was up has one Start and one Stop at each sink, in
+// this order, whatever fails meanwhile, and Interims in between that are never older than
+// what came before. The file says which sessions are up, in the same transactions that
+// their records are in, so that a gateway that is killed owes each of these a Stop, and
+// makes it when it starts again, with the usage of the last checkpoint.
+//
+// What is not: a record comes twice if the gateway is killed after its delivery and before
+// the transaction that notes it, which begins at once and takes as long as the disk does,
+// or if the gateway and its disk fail together. Of two that came, Session, Kind and Time
+// are the same. While the disk fails, records are in memory only.
 package accounting
 
 import "errors"

@@ -54,9 +54,10 @@ type Record struct {
 
 	// The rest is of sessions, and zero with On and Off.
 
-	User  string    `json:"user,omitzero"`
-	Group string    `json:"group,omitzero"`
-	Began time.Time `json:"began,omitzero"` // when users' packets began to flow
+	User    string    `json:"user,omitzero"`
+	Group   string    `json:"group,omitzero"`
+	Backend string    `json:"backend,omitzero"` // who let the user in, as grant.Grant has it
+	Began   time.Time `json:"began,omitzero"`   // when users' packets began to flow
 	// Local and Remote are the ends of the control connection; Serial is the call serial
 	// number (RFC 2637 §2.7).
 	Local  netip.AddrPort `json:"local,omitzero"`

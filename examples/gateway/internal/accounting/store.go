@@ -102,7 +102,7 @@ func makeBuckets(db *bbolt.DB) error {
 }
 
 // lockTimeout is how long a gateway that is about to end may keep the file.
-const lockTimeout = 3 * time.Second
+const lockTimeout = time.Second
 
 // check reads the file through. Opening it for writing does so, too, but on a goroutine of
 // bbolt, where a panic would end the process.

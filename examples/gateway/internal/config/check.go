@@ -25,6 +25,7 @@ func (c *Config) check() diag.Problems {
 	k.security()
 	k.admin()
 	k.database()
+	k.accounting()
 	return k.problems
 }
 

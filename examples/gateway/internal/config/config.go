@@ -38,6 +38,7 @@ type Config struct {
 	SecretsFile string        `yaml:"secrets_file"`
 	Users       []User        `yaml:"users"`
 	Database    Database      `yaml:"database"`
+	Accounting  Accounting    `yaml:"accounting"`
 	Echo        Echo          `yaml:"echo"`
 	Limits      Limits        `yaml:"limits"`
 	TUN         string        `yaml:"tun"`

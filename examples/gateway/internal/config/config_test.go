@@ -83,7 +83,7 @@ func TestExampleHasEveryKey(t *testing.T) {
 			case field.Type.Kind() == reflect.Struct:
 				walk(field.Type, prefix+name+".")
 			case field.Type.Kind() == reflect.Slice && hasKeys(field.Type.Elem()):
-				list := commented(string(text), name)
+				list := commented(string(text), prefix+name)
 				_, keys := fieldsOf(field.Type.Elem())
 				for _, key := range keys {
 					assert.Regexp(t, `(?m)^#  (-| ) `+key+`: `, list, name)
@@ -94,8 +94,13 @@ func TestExampleHasEveryKey(t *testing.T) {
 	walk(reflect.TypeFor[Config](), "")
 }
 
-// commented returns the lines of a list in the example that is commented out.
+// commented returns the lines of a list in the example that is commented out, as if it
+// were in no section.
 func commented(text, list string) string {
+	if section, name, nested := strings.Cut(list, "."); nested {
+		_, text, _ = strings.Cut(text, "\n"+section+":\n")
+		text, list = regexp.MustCompile(`(?m)^  #`).ReplaceAllString(text, "#"), name
+	}
 	return regexp.MustCompile(`(?m)^#` + list + `:\n(#  .*\n)*`).FindString(text)
 }
 
@@ -193,7 +198,8 @@ log: {level: debug, format: json}
 		SecretsFile:    "chap-secrets",
 		Users:          []User{{Name: `CORP\bob`, NTHash: &hash}, {Name: "007", Password: &password}},
 		Echo:           Echo{Interval: 90 * time.Second, Failures: 2},
-		Database:       defaultDatabase(), // has a test of its own
+		Database:       defaultDatabase(),   // has a test of its own
+		Accounting:     defaultAccounting(), // so does this
 		Limits:         Limits{10, 20, 30, 5, Rate{60, 70}, Rate{PerSecond: math.Inf(1)}, 40, 50, 4 * time.Second, time.Second, 2 * time.Second, 1500 * time.Millisecond},
 		TUN:            "vpn",
 		FlowControl:    true,

@@ -32,6 +32,7 @@ func Default() *Config {
 		SecretsFile: "",
 		Users:       []User{},
 		Database:    defaultDatabase(),
+		Accounting:  defaultAccounting(),
 		Echo:        Echo{Interval: 30 * time.Second, Failures: 4},
 		Limits:      defaultLimits(),
 		TUN:         "pptp0",

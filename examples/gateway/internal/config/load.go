@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/gopptp/gopptp/examples/gateway/internal/diag"
@@ -19,7 +20,7 @@ func Load(file string) (*Config, diag.Problems) {
 		return nil, diag.Problems{Unreadable(file, err)}
 	}
 	cfg, problems := Parse(file, text)
-	if cfg != nil && len(cfg.Users) > 0 {
+	if cfg != nil && cfg.holdsSecrets() {
 		problems.Add(WorldReadable(file)...)
 	}
 	return cfg, problems
@@ -36,11 +37,17 @@ func Parse(file string, text []byte) (*Config, diag.Problems) {
 	cfg.source = d.source
 	d.problems.Add(cfg.check()...)
 	d.problems.Add(cfg.readURLs(filepath.Dir(file))...)
+	d.problems.Add(cfg.Accounting.readSecrets(cfg, filepath.Dir(file))...)
 	d.problems.Sort()
 	if f := cfg.SecretsFile; f != "" && !filepath.IsAbs(f) {
 		cfg.SecretsFile = filepath.Join(filepath.Dir(file), f)
 	}
 	return cfg, d.problems
+}
+
+// holdsSecrets reports whether there are secrets in the file itself.
+func (c *Config) holdsSecrets() bool {
+	return len(c.Users) > 0 || slices.ContainsFunc(c.Accounting.Servers, func(s AccountingServer) bool { return s.SecretFile == "" })
 }
 
 // At returns a problem of the key at path, such as users[1].name, in the

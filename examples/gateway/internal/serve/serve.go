@@ -68,6 +68,12 @@ func Run(o Options) error {
 		closeListeners()
 		return err
 	}
+	stopAccounting, err := startAccounting(o, live)
+	if err != nil {
+		closeListeners()
+		return err
+	}
+	defer stopAccounting() // once the sessions are over
 
 	defer operators.start(o, server, plane, live)() // tells of the end, too
 	failed := make(chan error, len(listeners))

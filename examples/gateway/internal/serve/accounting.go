@@ -1,0 +1,71 @@
+package serve
+
+import (
+	"context"
+	"net/netip"
+	"time"
+
+	"github.com/gopptp/gopptp/examples/gateway/internal/accounting"
+	"github.com/gopptp/gopptp/examples/gateway/internal/accounting/radiussink"
+	"github.com/gopptp/gopptp/examples/gateway/internal/radius"
+	"github.com/gopptp/gopptp/examples/gateway/internal/sessions"
+)
+
+// startAccounting has sessions accounted for, if anybody wants to know.
+func startAccounting(o Options, live *sessions.Registry) (stop func(), err error) {
+	cfg := &o.Config.Accounting
+	var sinks []accounting.Sink
+	var closers []func() error
+	closeAll := func() {
+		for _, c := range closers {
+			c()
+		}
+	}
+	if len(cfg.Servers) > 0 {
+		client, err := accountingClient(o)
+		if err != nil {
+			return nil, err
+		}
+		closers = append(closers, client.Close)
+		sinks = append(sinks, radiussink.New(client, netip.Addr{}))
+	}
+	if len(sinks) == 0 {
+		return func() {}, nil
+	}
+	a, err := accounting.Open(accounting.Options{
+		QueueOptions: accounting.QueueOptions{File: cfg.File(), Sinks: sinks, MaxRecords: cfg.MaxRecords, Log: o.Log},
+		NAS:          o.Config.Name,
+		Interval:     cfg.Interval, MinInterval: cfg.MinInterval, Jitter: cfg.Jitter,
+		Checkpoint: cfg.Checkpoint,
+	})
+	if err != nil {
+		closeAll()
+		return nil, err
+	}
+	live.Watch(a.Observe)
+	return func() {
+		ctx, cancel := context.WithTimeout(context.Background(), cfg.StopTimeout)
+		defer cancel()
+		if err := a.Close(ctx); err != nil {
+			o.Log.Error("accounting: the queue", "error", err)
+		}
+		for _, l := range a.Stats().Lines {
+			if l.Waiting > 0 {
+				o.Log.Warn("accounting: these records are delivered after the next start", "sink", l.Sink, "records", l.Waiting)
+			}
+		}
+		closeAll()
+	}, nil
+}
+
+// accountingClient is one that log-ins do not share, so that they never wait for a server
+// of accounting.
+func accountingClient(o Options) (*radius.Client, error) {
+	c := radius.ClientConfig{Patience: 10 * time.Second, Log: o.Log}
+	for _, s := range o.Config.Accounting.Servers {
+		c.Servers = append(c.Servers, radius.ServerConfig{
+			Address: s.Address, Secret: string(s.Secret), Priority: s.Priority, Weight: s.Weight,
+		})
+	}
+	return radius.NewClient(c)
+}
