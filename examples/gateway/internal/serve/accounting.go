@@ -7,6 +7,7 @@ import (
 
 	"github.com/gopptp/gopptp/examples/gateway/internal/accounting"
 	"github.com/gopptp/gopptp/examples/gateway/internal/accounting/radiussink"
+	"github.com/gopptp/gopptp/examples/gateway/internal/quota"
 	"github.com/gopptp/gopptp/examples/gateway/internal/radius"
 	"github.com/gopptp/gopptp/examples/gateway/internal/sessions"
 )
@@ -56,6 +57,15 @@ func startAccounting(o Options, live *sessions.Registry) (stop func(), err error
 		}
 		closeAll()
 	}, nil
+}
+
+// startQuotas has sessions end that have used up their quota.
+func startQuotas(o Options, live *sessions.Registry) (stop func()) {
+	guard := quota.New(o.Log)
+	live.Watch(guard.Observe)
+	ctx, cancel := context.WithCancel(context.Background())
+	go guard.Run(ctx)
+	return cancel
 }
 
 // accountingClient is one that log-ins do not share, so that they never wait for a server

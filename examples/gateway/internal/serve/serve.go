@@ -74,6 +74,7 @@ func Run(o Options) error {
 		return err
 	}
 	defer stopAccounting() // once the sessions are over
+	defer startQuotas(o, live)()
 
 	defer operators.start(o, server, plane, live)() // tells of the end, too
 	failed := make(chan error, len(listeners))
