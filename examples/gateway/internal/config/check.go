@@ -16,6 +16,7 @@ func (c *Config) check() diag.Problems {
 	k.listen()
 	k.addresses()
 	k.pools()
+	k.policy()
 	k.ipv6()
 	k.numbers()
 	k.durations()

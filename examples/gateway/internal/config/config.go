@@ -37,6 +37,8 @@ type Config struct {
 	MTU         int           `yaml:"mtu"`
 	SecretsFile string        `yaml:"secrets_file"`
 	Users       []User        `yaml:"users"`
+	Groups      []Group       `yaml:"groups"`
+	Policy      Policy        `yaml:"policy"`
 	Database    Database      `yaml:"database"`
 	Accounting  Accounting    `yaml:"accounting"`
 	Echo        Echo          `yaml:"echo"`
@@ -60,6 +62,9 @@ type User struct {
 	NTHash   *chap.NTHash   `yaml:"nt_hash"`
 	Address  netip.Addr     `yaml:"address"`
 	Routes   []netip.Prefix `yaml:"routes"`
+	Group    string         `yaml:"group"`
+	Pool     string         `yaml:"pool"`
+	Rules
 }
 
 // MPPEMode is how MPPE changes its keys.

@@ -19,6 +19,7 @@ import (
 	"github.com/gopptp/gopptp"
 	"github.com/gopptp/gopptp/chap"
 	"github.com/gopptp/gopptp/dataplane"
+	"github.com/gopptp/gopptp/examples/gateway/internal/hours"
 	"github.com/gopptp/gopptp/mppe"
 	"github.com/gopptp/gopptp/ppp"
 )
@@ -71,6 +72,10 @@ func TestExampleHasEveryKey(t *testing.T) {
 		for i := range typ.NumField() {
 			field := typ.Field(i)
 			name, ok := field.Tag.Lookup("yaml")
+			if field.Anonymous {
+				walk(field.Type, prefix)
+				continue
+			}
 			if !ok {
 				assert.False(t, field.IsExported(), "%s has no key", field.Name)
 				continue
@@ -109,7 +114,7 @@ func TestExampleComments(t *testing.T) {
 	text, err := os.ReadFile(example)
 	require.NoError(t, err)
 	active := string(text)
-	for _, list := range []string{"pools", "users"} {
+	for _, list := range []string{"pools", "users", "groups"} {
 		comment := commented(active, list)
 		require.NotEmpty(t, comment, list)
 		active = regexp.MustCompile(`(?m)^`+list+`:.*\n(  - .*\n)*`).ReplaceAllString(active, "")
@@ -118,7 +123,13 @@ func TestExampleComments(t *testing.T) {
 	cfg := parse(t, active)
 	require.Len(t, cfg.Pools, 2)
 	assert.Equal(t, "overflow", cfg.Pools[0].Next)
-	require.Len(t, cfg.Users, 2)
+	require.Len(t, cfg.Groups, 1)
+	assert.Equal(t, "[Mon,Tue,Wed,Thu,Fri 07:00-20:00 Sat 09:00-13:00]", fmt.Sprint(cfg.Groups[0].Hours))
+	require.Len(t, cfg.Users, 3)
+	assert.Equal(t, "staff", cfg.Users[2].Group)
+	assert.Equal(t, "overflow", cfg.Users[2].Pool)
+	assert.Equal(t, Octets(20<<30), cfg.Users[2].Quota)
+	assert.Equal(t, gopptp.BitRate{BitsPerSecond: 20e6}, cfg.Users[2].Rates().ToPeer)
 	assert.Equal(t, Secret("correct horse"), *cfg.Users[0].Password)
 	assert.Equal(t, netip.MustParseAddr("10.8.0.20"), cfg.Users[1].Address)
 	assert.NotNil(t, cfg.Users[1].NTHash)
@@ -144,6 +155,24 @@ users:
   - {name: 'CORP\bob', nt_hash: 0123456789ABCDEF0123456789abcdef}
   - name: "007"
     password: 0123
+    group: staff
+    pool: default
+    max_sessions: 3
+groups:
+  - {name: staff, pool: default, denied_sources: [192.0.2.0/24], rate_to_peer: 512k}
+policy:
+  max_sessions: 1
+  on_excess: replace
+  max_sessions_per_source: 20
+  sources: [198.51.100.0/24, 203.0.113.7/32]
+  denied_sources: [198.51.100.128/25]
+  hours: [Mon-Fri 08:00-18:00]
+  time_zone: UTC
+  session_timeout: 8h
+  idle_timeout: 10m
+  rate_from_peer: 10M
+  rate_to_peer: 1G
+  quota: 2TiB
 echo: {interval: 1m30s, failures: 2}
 limits:
   sessions: 10
@@ -177,6 +206,8 @@ admin: {listen: "unix:/run/gopptp/admin.sock"}
 log: {level: debug, format: json}
 `)
 	password, hash := Secret("0123"), chap.NTHash{0x01, 0x23, 0x45, 0x67, 0x89, 0xab, 0xcd, 0xef, 0x01, 0x23, 0x45, 0x67, 0x89, 0xab, 0xcd, 0xef}
+	office, err := hours.Parse("Mon-Fri 08:00-18:00")
+	require.NoError(t, err)
 	addr := netip.MustParseAddr
 	want := &Config{
 		Listen:       []netip.AddrPort{netip.MustParseAddrPort("192.0.2.1:1723"), netip.MustParseAddrPort("0.0.0.0:1723")},
@@ -196,17 +227,37 @@ log: {level: debug, format: json}
 		MPPEModes:      []MPPEMode{MPPEStateful, MPPEStateless},
 		MTU:            1400,
 		SecretsFile:    "chap-secrets",
-		Users:          []User{{Name: `CORP\bob`, NTHash: &hash}, {Name: "007", Password: &password}},
-		Echo:           Echo{Interval: 90 * time.Second, Failures: 2},
-		Database:       defaultDatabase(),   // has a test of its own
-		Accounting:     defaultAccounting(), // so does this
-		Limits:         Limits{10, 20, 30, 5, Rate{60, 70}, Rate{PerSecond: math.Inf(1)}, 40, 50, 4 * time.Second, time.Second, 2 * time.Second, 1500 * time.Millisecond},
-		TUN:            "vpn",
-		FlowControl:    true,
-		Dataplane:      Dataplane{Mode: dataplane.Userspace, Device: "vpn%d", Workers: 2, XDP: XDPOff, Batch: 16, Ring: 256, ReceiveBuffer: 512 << 10, SendBuffer: 1 << 30},
-		Loops:          3,
-		Admin:          Admin{Listen: AdminAddr{"unix", "/run/gopptp/admin.sock"}},
-		Log:            Log{Level: slog.LevelDebug, Format: LogJSON},
+		Users:          []User{{Name: `CORP\bob`, NTHash: &hash}, {Name: "007", Password: &password, Group: "staff", Pool: "default", Rules: Rules{MaxSessions: 3}}},
+		Groups: []Group{{
+			Name: "staff", Pool: "default", DeniedSources: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")},
+			Rules: Rules{RateToPeer: 512e3},
+		}},
+		Policy: Policy{
+			Rules: Rules{
+				MaxSessions:    1,
+				Sources:        []netip.Prefix{netip.MustParsePrefix("198.51.100.0/24"), netip.MustParsePrefix("203.0.113.7/32")},
+				Hours:          []hours.Window{office},
+				SessionTimeout: 8 * time.Hour,
+				IdleTimeout:    10 * time.Minute,
+				RateFromPeer:   10e6,
+				RateToPeer:     1e9,
+				Quota:          2 << 40,
+			},
+			OnExcess:      ExcessReplace,
+			MaxPerSource:  20,
+			DeniedSources: []netip.Prefix{netip.MustParsePrefix("198.51.100.128/25")},
+			TimeZone:      time.UTC,
+		},
+		Echo:        Echo{Interval: 90 * time.Second, Failures: 2},
+		Database:    defaultDatabase(),   // has a test of its own
+		Accounting:  defaultAccounting(), // so does this
+		Limits:      Limits{10, 20, 30, 5, Rate{60, 70}, Rate{PerSecond: math.Inf(1)}, 40, 50, 4 * time.Second, time.Second, 2 * time.Second, 1500 * time.Millisecond},
+		TUN:         "vpn",
+		FlowControl: true,
+		Dataplane:   Dataplane{Mode: dataplane.Userspace, Device: "vpn%d", Workers: 2, XDP: XDPOff, Batch: 16, Ring: 256, ReceiveBuffer: 512 << 10, SendBuffer: 1 << 30},
+		Loops:       3,
+		Admin:       Admin{Listen: AdminAddr{"unix", "/run/gopptp/admin.sock"}},
+		Log:         Log{Level: slog.LevelDebug, Format: LogJSON},
 	}
 	cfg.source = want.source
 	assert.Equal(t, want, cfg)
@@ -242,7 +293,7 @@ func TestProblems(t *testing.T) {
 		{"unknown key", "listne: []\n", []string{`gw.yaml:1: listne: unknown key; did you mean listen?`}},
 		{"unknown key, like none", "\nfoo_bar: 1\n", []string{`gw.yaml:2: foo_bar: unknown key`}},
 		{"unknown key within", "limits:\n  half_opne: 3\n", []string{`gw.yaml:2: limits.half_opne: unknown key; did you mean half_open?`}},
-		{"unknown key of a user", "users:\n  - name: a\n    password: b\n    pool: c\n", []string{`gw.yaml:4: users[0].pool: unknown key`}},
+		{"unknown key of a user", "users:\n  - name: a\n    password: b\n    color: c\n", []string{`gw.yaml:4: users[0].color: unknown key`}},
 		{"twice", "mtu: 1400\nloops: 1\nmtu: 1300\n", []string{`gw.yaml:3: mtu: is given twice, first in line 1`}},
 		{"no value", "mtu:\n", []string{`gw.yaml:1: mtu: has no value`}},
 		{"not a number", "mtu: many\n", []string{`gw.yaml:1: mtu: "many" is not a whole number`}},
@@ -310,6 +361,53 @@ func TestProblems(t *testing.T) {
 		}},
 		{"a named pool before ranges", "pools:\n- {name: default, ranges: [10.8.0.0/24]}\n- 10.9.0.0/24\n", []string{
 			`gw.yaml:3: pools[1]: ranges without a name are the pool default, which is defined in line 2`,
+		}},
+		{"policy", `policy:
+  max_sessions: -1
+  max_sessions_per_source: -1
+  on_excess: kick
+  sources: [192.0.2.7]
+  hours: [Mon-Fri, weekend, 08:00-08:00]
+  time_zone: Mars/Olympus
+  session_timeout: -1s
+  idle_timeout: 10ms
+  rate_from_peer: 10m
+  rate_to_peer: 99999999999G
+  quota: 20GB
+`, []string{
+			`gw.yaml:2: policy.max_sessions: -1 is negative; 0 is no limit of its own`,
+			`gw.yaml:3: policy.max_sessions_per_source: -1 is negative; 0 is no limit`,
+			`gw.yaml:4: policy.on_excess: "kick" is not one of refuse, replace`,
+			`gw.yaml:5: policy.sources[0]: "192.0.2.7" is not an IPv4 network, like 10.8.0.0/24`,
+			`gw.yaml:6: policy.hours[1]: "weekend" is not a time of the week, like Mon-Fri 08:00-18:00, Sat,Sun or 22:00-06:00`,
+			`gw.yaml:6: policy.hours[2]: "08:00-08:00" ends when it begins; a whole day is 00:00-24:00`,
+			`gw.yaml:7: policy.time_zone: "Mars/Olympus" is not a time zone of this host, like Local, UTC or Europe/Berlin`,
+			`gw.yaml:8: policy.session_timeout: -1s is neither 0s nor at least 1s`,
+			`gw.yaml:9: policy.idle_timeout: 10ms is neither 0s nor at least 1s`,
+			`gw.yaml:10: policy.rate_from_peer: "10m" is not a rate in bits per second, like 512k, 10M or 1G; 0 is no limit`,
+			`gw.yaml:11: policy.rate_to_peer: 99999999999G is too much`,
+			`gw.yaml:12: policy.quota: "20GB" is not an amount of data, like 500MiB or 20GiB; 0 is no limit`,
+		}},
+		{"groups", `groups:
+- {name: a, pool: nowhere, max_sessions: -2}
+- {pool: default}
+- {name: a b}
+- {name: a, idle_timeout: 1ns}
+users:
+- {name: x, password: x, group: nobody, pool: none}
+- {name: y, password: y, address: 10.8.0.9, pool: default, max_sessions: 2}
+- {name: z, password: z, address: 10.8.0.10, group: a, max_sessions: 1}
+`, []string{
+			`gw.yaml:2: groups[0].max_sessions: -2 is negative; 0 is no limit of its own`,
+			`gw.yaml:2: groups[0].pool: there is no pool "nowhere"`,
+			`gw.yaml:3: groups[1]: has no name`,
+			`gw.yaml:4: groups[2].name: "a b" is not a name of 1 to 63 letters, digits, dots, dashes and underscores`,
+			`gw.yaml:5: groups[3].name: "a" is in line 2 already`,
+			`gw.yaml:5: groups[3].idle_timeout: 1ns is neither 0s nor at least 1s`,
+			`gw.yaml:7: users[0].group: there is no group "nobody"`,
+			`gw.yaml:7: users[0].pool: there is no pool "none"`,
+			`gw.yaml:8: warning: users[1].pool: means nothing to a user with an address`,
+			`gw.yaml:8: warning: users[1].max_sessions: means nothing to a user with an address: only one session can have that`,
 		}},
 		{"a list for a pool", "pools: [[10.8.0.0/24]]\n", []string{`gw.yaml:1: pools[0]: must be a single value, not a list`}},
 		{"an unknown key of a pool", "pools:\n- {name: a, range: [10.8.0.0/24]}\n", []string{`gw.yaml:2: pools[0].range: unknown key; did you mean ranges?`}},

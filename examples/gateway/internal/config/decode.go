@@ -188,16 +188,17 @@ func (d *decoder) mapping(node ast.Node, v reflect.Value, path string, line int)
 			continue
 		}
 		d.lines[keyPath] = keyLine
-		d.value(pair.Value, v.Field(field), keyPath, keyLine)
+		d.value(pair.Value, v.FieldByIndex(field), keyPath, keyLine)
 	}
 }
 
-// fieldsOf returns the fields of a struct by their keys, and the keys in order.
-func fieldsOf(t reflect.Type) (fields map[string]int, names []string) {
-	fields = make(map[string]int)
-	for i := range t.NumField() {
-		if name, ok := t.Field(i).Tag.Lookup("yaml"); ok {
-			fields[name] = i
+// fieldsOf returns the fields of a struct by their keys, and the keys in order. Those of
+// an embedded struct are its own.
+func fieldsOf(t reflect.Type) (fields map[string][]int, names []string) {
+	fields = make(map[string][]int)
+	for _, f := range reflect.VisibleFields(t) {
+		if name, ok := f.Tag.Lookup("yaml"); ok {
+			fields[name] = f.Index
 			names = append(names, name)
 		}
 	}

@@ -31,6 +31,8 @@ func Default() *Config {
 		MTU:         0,
 		SecretsFile: "",
 		Users:       []User{},
+		Groups:      []Group{},
+		Policy:      defaultPolicy(),
 		Database:    defaultDatabase(),
 		Accounting:  defaultAccounting(),
 		Echo:        Echo{Interval: 30 * time.Second, Failures: 4},

@@ -13,6 +13,7 @@ import (
 	"github.com/gopptp/gopptp"
 	"github.com/gopptp/gopptp/chap"
 	"github.com/gopptp/gopptp/dataplane"
+	"github.com/gopptp/gopptp/examples/gateway/internal/hours"
 	"github.com/gopptp/gopptp/mppe"
 	"github.com/gopptp/gopptp/ppp"
 )
@@ -42,6 +43,11 @@ var scalars = map[reflect.Type]func(text string) (any, error){
 	reflect.TypeFor[AdminAddr]():               func(text string) (any, error) { return parseAdminAddr(text) },
 	reflect.TypeFor[slog.Level]():              func(text string) (any, error) { return parseLevel(text) },
 	reflect.TypeFor[LogFormat]():               func(text string) (any, error) { return parseFormat(text) },
+	reflect.TypeFor[Excess]():                  func(text string) (any, error) { return parseExcess(text) },
+	reflect.TypeFor[*time.Location]():          func(text string) (any, error) { return parseZone(text) },
+	reflect.TypeFor[hours.Window]():            func(text string) (any, error) { return hours.Parse(text) },
+	reflect.TypeFor[BitRate]():                 func(text string) (any, error) { return parseBitRate(text) },
+	reflect.TypeFor[Octets]():                  func(text string) (any, error) { return parseOctets(text) },
 	// These must not repeat what they read.
 	reflect.TypeFor[Secret]():      func(text string) (any, error) { return Secret(text), nil },
 	reflect.TypeFor[DatabaseURL](): func(text string) (any, error) { return parseDatabaseURL(text) },

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/gopptp/gopptp"
+	"github.com/gopptp/gopptp/examples/gateway/internal/hours"
 )
 
 // Grant belongs to one session. It does not change once the session has it.
@@ -25,6 +26,8 @@ type Grant struct {
 	MaxSessions int
 	// Sources are where the user may come from; nil: from anywhere.
 	Sources []netip.Prefix
+	// Hours are when the user may be in; nil: always.
+	Hours []hours.Window
 	// InterimInterval is how often accounting tells of the session; zero: as the
 	// gateway is configured.
 	InterimInterval time.Duration

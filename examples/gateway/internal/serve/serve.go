@@ -17,6 +17,7 @@ import (
 	"github.com/gopptp/gopptp/examples/gateway/internal/addresses"
 	"github.com/gopptp/gopptp/examples/gateway/internal/config"
 	"github.com/gopptp/gopptp/examples/gateway/internal/login"
+	"github.com/gopptp/gopptp/examples/gateway/internal/policy"
 	"github.com/gopptp/gopptp/examples/gateway/internal/sessions"
 	"github.com/gopptp/gopptp/examples/gateway/internal/users"
 )
@@ -132,9 +133,10 @@ func newServer(o Options, plane gopptp.Dataplane, live *sessions.Registry) (*gop
 	if err != nil {
 		return nil, err
 	}
-	return gopptp.NewServer(gopptp.ServerConfig{
+	who := policy.New(cfg, live, pool, o.Log)
+	server, err := gopptp.NewServer(gopptp.ServerConfig{
 		Dataplane:     plane,
-		Authenticator: login.New(login.Config{Local: []login.Lookup{o.Users.Lookup, o.Users.Anyone}}),
+		Authenticator: login.New(login.Config{Local: []login.Lookup{o.Users.Lookup, o.Users.Anyone}, Admit: who.Admit}),
 		Pool:          pool,
 		LocalAddress:  cfg.LocalAddress,
 		DNS:           cfg.DNS,
@@ -156,6 +158,11 @@ func newServer(o Options, plane gopptp.Dataplane, live *sessions.Registry) (*gop
 		Logger:       o.Log,
 		Loops:        cfg.Loops,
 	})
+	if err != nil {
+		return nil, err
+	}
+	who.Attach(server.Session)
+	return server, nil
 }
 
 // ipv6 is nil if sessions are to have none.

@@ -153,7 +153,7 @@ func TestSession(t *testing.T) {
 		assert.Equal(t, []netip.Addr{netip.MustParseAddr("10.9.0.53")}, session.DNS())
 		synctest.Wait()
 		up := w.one("session up")
-		assert.Equal(t, `CORP\bob`, up["user"])
+		assert.Equal(t, "bob", up["user"], "as the configuration has it")
 		assert.Equal(t, "10.9.1.7", up["address"])
 		assert.Equal(t, "MPPE 128-bit stateless", up["encryption"])
 		assert.EqualValues(t, 1456, up["mtu"])

@@ -14,6 +14,7 @@ import (
 	"github.com/gopptp/gopptp/chap"
 	"github.com/gopptp/gopptp/examples/gateway/internal/config"
 	"github.com/gopptp/gopptp/examples/gateway/internal/diag"
+	"github.com/gopptp/gopptp/examples/gateway/internal/grant"
 	"github.com/gopptp/gopptp/examples/gateway/internal/secrets"
 	"github.com/gopptp/gopptp/ppp"
 )
@@ -25,6 +26,9 @@ type Store struct {
 	fixed  []netip.Addr
 	routes []netip.Prefix
 }
+
+// backend is what grants of these users are marked with.
+const backend = "config"
 
 // Load returns the users of cfg. They can be used if there are no problems but
 // warnings.
@@ -114,7 +118,14 @@ func (b *builder) inline(i int) {
 		return b.cfg.At(strings.TrimSuffix(path+"."+key, "."), text)
 	}
 	a.user.Address = u.Address
-	a.user.Result.Routes = u.Routes
+	a.user.Result = gopptp.AuthResult{
+		User: u.Name, Routes: u.Routes,
+		SessionTimeout: u.SessionTimeout, IdleTimeout: u.IdleTimeout, Rates: u.Rates(),
+		Attributes: &grant.Grant{
+			Backend: backend, Group: u.Group, Pool: u.Pool,
+			Quota: uint64(u.Quota), MaxSessions: u.MaxSessions, Sources: u.Sources, Hours: u.Hours,
+		},
+	}
 	wrong := func(key string) bool { return b.cfg.Wrong(path + "." + key) }
 	if err := secrets.CheckName(u.Name); err != nil {
 		if wrong("name") {
@@ -150,6 +161,7 @@ func (b *builder) file(file string) {
 	for _, e := range entries {
 		a := &account{name: e.Client, specific: e.Specific}
 		a.user.NTHash, a.user.Secret, a.user.Address = e.NTHash, e.Password, e.Address
+		a.user.Result.User, a.user.Result.Attributes = e.Client, &grant.Grant{Backend: backend}
 		a.at = func(_, text string) diag.Problem {
 			return diag.Problem{File: file, Line: e.Line, Text: text}
 		}

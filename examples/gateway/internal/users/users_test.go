@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -15,6 +16,8 @@ import (
 	"github.com/gopptp/gopptp/chap"
 	"github.com/gopptp/gopptp/examples/gateway/internal/config"
 	"github.com/gopptp/gopptp/examples/gateway/internal/diag"
+	"github.com/gopptp/gopptp/examples/gateway/internal/grant"
+	"github.com/gopptp/gopptp/examples/gateway/internal/hours"
 	"github.com/gopptp/gopptp/ppp"
 )
 
@@ -153,4 +156,31 @@ func TestWorldReadable(t *testing.T) {
 	cfg, _ := config.Parse("gw.yaml", []byte("secrets_file: "+file+"\n"))
 	_, problems := Load(cfg)
 	assert.Equal(t, file+": warning: holds secrets and can be read by everybody: chmod 600 it", problems.Error())
+}
+
+// What the configuration grants its users comes with them.
+func TestGrants(t *testing.T) {
+	s, problems := load(t, `
+pools: [10.8.0.0/24, {name: staff, ranges: [10.9.0.0/24]}]
+groups: [{name: staff}]
+users:
+  - {name: alice, password: a, group: staff, pool: staff, max_sessions: 2, sources: [192.0.2.0/24], hours: [Mon],
+     session_timeout: 1h, idle_timeout: 1m, rate_from_peer: 1M, rate_to_peer: 2M, quota: 3MiB}
+  - {name: bob, password: b}
+`, "carol * c")
+	require.Empty(t, problems)
+	alice := lookup(t, s, "alice").Result
+	monday, err := hours.Parse("Mon")
+	require.NoError(t, err)
+	assert.Equal(t, gopptp.AuthResult{
+		User: "alice", SessionTimeout: time.Hour, IdleTimeout: time.Minute,
+		Rates: gopptp.Rates{FromPeer: gopptp.BitRate{BitsPerSecond: 1e6}, ToPeer: gopptp.BitRate{BitsPerSecond: 2e6}},
+		Attributes: &grant.Grant{
+			Backend: "config", Group: "staff", Pool: "staff", Quota: 3 << 20, MaxSessions: 2,
+			Sources: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}, Hours: []hours.Window{monday},
+		},
+	}, alice)
+	for _, name := range []string{"bob", "carol"} {
+		assert.Equal(t, gopptp.AuthResult{User: name, Attributes: &grant.Grant{Backend: "config"}}, lookup(t, s, name).Result)
+	}
 }
