@@ -24,7 +24,7 @@ func main() {
 	flag.IntVar(&o.storm, "storm", o.storm, "how many `clients` dial at once; 0: no storm")
 	flag.DurationVar(&o.limit, "limit", o.limit, "of the time that all takes")
 	flag.DurationVar(&o.idle, "idle", o.idle, "how long idle sessions are watched")
-	flag.StringVar(&o.profiles, "profiles", "", "the `directory` for CPU profiles of the gateway")
+	flag.StringVar(&o.profiles, "profiles", "", "the `directory` for profiles of the gateway's CPU and heap")
 	results := flag.String("results", "", "the `directory` for scale.json and scale.svg")
 	document := flag.String("document", "", "the Markdown `file` to write the results into")
 	flag.Parse()

@@ -171,7 +171,8 @@ func (r *run) held(g *gateway, n int, before memory) error {
 		r.add(kernelEach, "KiB", way, 0, kernel)
 	}
 	r.say("%s: %.1f KiB each, %.1f in the kernel, idle %.2f %%", way, resident, kernel, idle)
-	return nil
+	// Last, as it has garbage collected.
+	return r.snapshot(g, fmt.Sprint("heap-", n))
 }
 
 // packetCost has packets go through all sessions.

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 	"time"
 )
@@ -223,27 +221,6 @@ func (r *run) tally(result *result, c counters, when string) {
 			r.note("%s, as counted by the gateway: %s %.0f", when, name, n)
 		}
 	}
-}
-
-// profile begins a CPU profile of the gateway, if that is wanted, and returns what waits
-// for its end.
-func (r *run) profile(g *gateway, name string) func() error {
-	if r.profiles == "" {
-		return func() error { return nil }
-	}
-	done := make(chan error, 1)
-	go func() {
-		const during = 5 // seconds
-		text, err := g.get(r.ctx, fmt.Sprintf("/debug/pprof/profile?seconds=%d", during))
-		if err == nil {
-			err = os.MkdirAll(r.profiles, 0o755)
-		}
-		if err == nil {
-			err = os.WriteFile(filepath.Join(r.profiles, name+".pprof"), text, 0o644)
-		}
-		done <- err
-	}()
-	return func() error { return <-done }
 }
 
 func (r *run) take(name, unit, reference, way string, value float64) {
