@@ -216,11 +216,12 @@ func (c *client) start(nc net.Conn, events *eventQueue) {
 		setupTimeout: cfg.SetupTimeout,
 		greTimeout:   cfg.GRETimeout,
 		trace:        cfg.Trace,
+		logger:       cfg.Logger,
 		events:       &c.events,
 		role:         c,
 	}
 	local, remote := addrPort(nc.LocalAddr()), addrPort(nc.RemoteAddr())
-	c.session = newSession(&c.config, c.worker, c, local, remote, cfg.Logger)
+	c.session = newSession(&c.config, c.worker, c, local, remote)
 	c.timer = c.worker.loop.NewTimer(c.tick)
 	c.worker.post(func(now time.Time) {
 		c.session.enter(StateControl, now)
@@ -254,11 +255,11 @@ func (c *client) wait(ctx context.Context) (*Session, error) {
 	select {
 	case <-c.ready:
 		return c.session, nil
-	case <-c.session.done:
+	case <-c.session.Done():
 		return nil, c.session.Err()
 	case <-ctx.Done():
 		c.session.post(func(now time.Time) { c.session.giveUp(ctx.Err(), now) })
-		<-c.session.done // bounded by the timers of an orderly end
+		<-c.session.Done() // bounded by the timers of an orderly end
 		return nil, c.session.Err()
 	}
 }
@@ -270,7 +271,7 @@ func (c *client) HandleEvent(_ *pptp.Conn, ev pptp.Event) {
 	switch e := ev.(type) {
 	case pptp.Started:
 		s.link.rtt = now.Sub(c.asked)
-		s.update(func(i *sessionInfo) { i.peerInfo = e.Peer })
+		s.update(func(i *sessionInfo) { i.peerInfo = &e.Peer })
 		s.enter(StateCall, now)
 		if err := s.open(); err != nil {
 			s.end(CauseDataplane, err, now)

@@ -75,7 +75,7 @@ func TestIdleSessionFootprint(t *testing.T) {
 	after := footprint()
 	heap, stacks := (after.heap-before.heap)/sessions, (after.stacks-before.stacks)/sessions
 	t.Logf("a session has %d octets in %d objects, and %d of stacks", heap, (after.objects-before.objects)/sessions, stacks)
-	require.Less(t, heap+stacks, int64(12<<10))
+	require.Less(t, heap+stacks, int64(10<<10))
 }
 
 // leftConn is a connection whose owner can be made to leave while it stays open.

@@ -70,15 +70,19 @@ func splitRoutes(routes []netip.Prefix) (four, six []netip.Prefix) {
 
 // ipv6Link is a session's part for IPv6. Only the session's worker touches it.
 type ipv6Link struct {
-	ncp *ipcp.IPV6CP // nil: none
+	ncp     *ipcp.IPV6CP // nil: none
+	router  *advertised  // what the peer has told us, as its host; never nil, never changed
+	changed bool         // since the Observer was told
+}
 
-	// What the peer has advertised to us, as its host.
+// advertised is what is known of a router.
+type advertised struct {
 	prefix   netip.Prefix
 	deadline time.Time // of prefix; zero if it does not end
 	dns      []netip.Addr
-
-	changed bool // since the Observer was told
 }
+
+var silentRouter advertised
 
 // open reports whether the tunnel can carry IPv6.
 func (l *ipv6Link) open() bool { return l.ncp != nil && l.ncp.Opened() }
@@ -110,7 +114,7 @@ func (s *Session) publishIPv6(n *IPv6Network) (changed bool) {
 	if n != nil {
 		now = &sessionIPv6{local: n.Local, peer: n.Peer, prefix: n.Prefix, address: n.Address(), dns: n.DNS}
 		if !n.Router {
-			now.dns = s.link.ipv6.dns
+			now.dns = s.link.ipv6.router.dns
 		}
 	}
 	s.update(func(i *sessionInfo) {
@@ -125,10 +129,10 @@ func (s *Session) publishIPv6(n *IPv6Network) (changed bool) {
 // routerAdvertised follows the peer, who is the router of this link.
 func (s *Session) routerAdvertised(a RouterAdvertisement, now time.Time) {
 	l := &s.link
-	six := &l.ipv6
-	if l.over || l.ended || !six.open() {
+	if l.over || l.ended || !l.ipv6.open() {
 		return
 	}
+	six := *l.ipv6.router
 	switch {
 	case !a.Prefix.IsValid(): // says nothing about one from before
 	case a.PrefixLifetime > 0:
@@ -142,12 +146,15 @@ func (s *Session) routerAdvertised(a RouterAdvertisement, now time.Time) {
 	if len(a.DNS) > 0 {
 		six.dns = a.DNS
 	}
+	l.ipv6.router = &six
 	s.reattachIPv6(now)
 }
 
 // prefixExpired ends the use of a prefix that has not been advertised for too long.
 func (s *Session) prefixExpired(now time.Time) {
-	s.link.ipv6.prefix, s.link.ipv6.deadline = netip.Prefix{}, time.Time{}
+	six := *s.link.ipv6.router
+	six.prefix, six.deadline = netip.Prefix{}, time.Time{}
+	s.link.ipv6.router = &six
 	s.reattachIPv6(now)
 }
 
@@ -157,7 +164,7 @@ func (s *Session) reattachIPv6(now time.Time) {
 	l := &s.link
 	if l.attaching {
 		info := s.read().ipv6
-		if info.prefix == l.ipv6.prefix && slices.Equal(info.dns, l.ipv6.dns) {
+		if info.prefix == l.ipv6.router.prefix && slices.Equal(info.dns, l.ipv6.router.dns) {
 			s.arm()
 			return
 		}
@@ -172,7 +179,7 @@ func (s *Session) reattachIPv6(now time.Time) {
 func (s *Session) networkClosed(p ppp.Protocol, now time.Time) {
 	l := &s.link
 	if p == ppp.ProtocolIPV6CP {
-		l.ipv6 = ipv6Link{ncp: l.ipv6.ncp, changed: l.ipv6.changed}
+		l.ipv6.router = &silentRouter
 	}
 	l.attaching = false
 	if l.lcp.Opened() {
@@ -247,7 +254,7 @@ func (c *client) ipv6Layer(s *Session) *ipcp.IPV6CP {
 
 // ipv6Network implements sessionRole.
 func (c *client) ipv6Network(s *Session, n *IPv6Network) {
-	n.Prefix = s.link.ipv6.prefix
+	n.Prefix = s.link.ipv6.router.prefix
 }
 
 // sessionIPv6 is what a session publishes about IPv6. It is replaced, never changed.

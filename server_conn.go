@@ -165,12 +165,12 @@ func (c *serverConn) call(req *pptp.OutgoingCallRequest, now time.Time) {
 			"too many authentications wait")
 		return
 	}
-	s := newSession(&settings.session, c.worker, c, c.local, c.remote, settings.cfg.Logger)
+	s := newSession(&settings.session, c.worker, c, c.local, c.remote)
 	if counter, reason := c.server.addSession(s); counter != nil {
 		refuse(counter, pptp.OutgoingBusy, pptp.ErrorNone, reason)
 		return
 	}
-	s.update(func(i *sessionInfo) { i.peerInfo = c.peer })
+	s.update(func(i *sessionInfo) { i.peerInfo = &c.peer })
 	if err := s.open(); err != nil {
 		c.server.removeSession(s)
 		s.abandon(err)

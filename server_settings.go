@@ -46,6 +46,7 @@ func newServerSettings(s *Server, cfg ServerConfig) *serverSettings {
 		setupTimeout: cfg.Limits.SetupTimeout,
 		greTimeout:   cfg.Limits.GRETimeout,
 		trace:        cfg.Trace,
+		logger:       cfg.Logger,
 		events:       &dispatcher{cfg.Observer, s.events},
 		role:         (*serverRole)(t),
 	}

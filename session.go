@@ -16,7 +16,6 @@ type Session struct {
 	id            SessionID
 	local, remote netip.AddrPort
 	started       time.Time
-	done          chan struct{}
 
 	// link is the working half, which only the session's event loop touches.
 	link sessionLink
@@ -27,16 +26,18 @@ type Session struct {
 
 	mu   sync.Mutex
 	info sessionInfo
+	done chan struct{} // nil as long as nobody waits for it: a channel is 96 octets
 }
 
 // sessionInfo is what a session publishes about itself.
 type sessionInfo struct {
-	state      State
 	user       string
 	attributes any
-	peerInfo   pptp.PeerInfo
+	peerInfo   *pptp.PeerInfo // never nil, never changed
 	callInfo   pptp.CallInfo
 	serial     uint16
+	state      State
+	gone       bool // done is closed, or would be
 	local      netip.Addr
 	peer       netip.Addr
 	dns, nbns  []netip.Addr
@@ -62,7 +63,27 @@ func (s *Session) RemoteAddr() netip.AddrPort { return s.remote }
 func (s *Session) StartedAt() time.Time { return s.started }
 
 // Done is closed when the session has ended and nothing of it is left.
-func (s *Session) Done() <-chan struct{} { return s.done }
+func (s *Session) Done() <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.done == nil {
+		s.done = make(chan struct{})
+		if s.info.gone {
+			close(s.done)
+		}
+	}
+	return s.done
+}
+
+// finish tells those who wait for the end.
+func (s *Session) finish() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.info.gone = true
+	if s.done != nil {
+		close(s.done)
+	}
+}
 
 func (s *Session) read() sessionInfo {
 	s.mu.Lock()
@@ -81,7 +102,7 @@ func (s *Session) Attributes() any { return s.read().attributes }
 
 // PeerInfo is what the peer said of itself on the control connection: it
 // betrays the implementation.
-func (s *Session) PeerInfo() pptp.PeerInfo { return s.read().peerInfo }
+func (s *Session) PeerInfo() pptp.PeerInfo { return *s.read().peerInfo }
 
 // CallInfo is what the peer said of the call: its receive window, speeds and
 // the like. With PeerInfo it makes a fingerprint of the implementation.

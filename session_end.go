@@ -182,7 +182,7 @@ func (s *Session) abandon(err error) {
 	s.update(func(i *sessionInfo) {
 		i.state, i.err = StateClosed, &SessionError{Stage: StateControl, Cause: CauseDataplane, Err: err}
 	})
-	close(s.done)
+	s.finish()
 }
 
 // closed is the session's last moment.
@@ -194,5 +194,5 @@ func (s *Session) closed(now time.Time) {
 		}
 	})
 	s.enter(StateClosed, now)
-	close(s.done)
+	s.finish()
 }

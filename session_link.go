@@ -23,7 +23,6 @@ type sessionLink struct {
 	cfg     *sessionConfig
 	worker  *worker
 	control callControl
-	logger  *slog.Logger // see Session.log
 
 	// rtt is an upper bound of the round trip, from the control connection.
 	rtt    time.Duration
@@ -48,12 +47,11 @@ type sessionLink struct {
 	over      bool // the link is down for good
 	ended     bool // end was called or the peer ended: cause and err are set
 	cause     Cause
-	err       error
 	stage     State // the furthest state before the end
+	err       error
 
 	timer           *loop.Timer
 	setupDeadline   time.Time
-	greDeadline     time.Time
 	sessionTimeout  time.Duration // zero: none
 	idleTimeout     time.Duration
 	sessionDeadline time.Time
@@ -73,6 +71,7 @@ type sessionConfig struct {
 	greTimeout   time.Duration
 	events       *dispatcher
 	trace        TraceFunc
+	logger       *slog.Logger // see Session.log
 
 	// role completes what server and client do differently.
 	role sessionRole
@@ -113,14 +112,16 @@ type callControl interface {
 	linkOver(s *Session, cause Cause, now time.Time)
 }
 
+var unknownPeer pptp.PeerInfo
+
 // newSession returns a session in its first state. It has no call yet.
-func newSession(cfg *sessionConfig, w *worker, control callControl, local, remote netip.AddrPort, log *slog.Logger) *Session {
+func newSession(cfg *sessionConfig, w *worker, control callControl, local, remote netip.AddrPort) *Session {
 	now := time.Now()
-	s := &Session{id: newSessionID(), local: local, remote: remote, started: now, done: make(chan struct{})}
-	s.info.encryption, s.info.ipv6 = "none", &noIPv6
+	s := &Session{id: newSessionID(), local: local, remote: remote, started: now}
+	s.info.encryption, s.info.ipv6, s.info.peerInfo = "none", &noIPv6, &unknownPeer
 	s.mailbox.session = s
 	s.link = sessionLink{
-		cfg: cfg, worker: w, control: control, logger: log,
+		cfg: cfg, worker: w, control: control, ipv6: ipv6Link{router: &silentRouter},
 		setupDeadline: now.Add(cfg.setupTimeout),
 	}
 	s.link.timer = w.loop.NewTimer(s.tick)
@@ -130,7 +131,7 @@ func newSession(cfg *sessionConfig, w *worker, control callControl, local, remot
 // log reports on the session. A logger of each session's own would cost all of them
 // memory for the little that most say.
 func (s *Session) log(level slog.Level, msg string, args ...any) {
-	if l := s.link.logger; l.Enabled(context.Background(), level) {
+	if l := s.link.cfg.logger; l.Enabled(context.Background(), level) {
 		l.Log(context.Background(), level, msg, append([]any{"session", s.id, "remote", s.remote}, args...)...)
 	}
 }
@@ -210,7 +211,7 @@ func (s *Session) connect(e *pptp.CallEstablished, now time.Time) error {
 		link.Networks = append(link.Networks, l.ipv6.ncp)
 	}
 	l.ppp = ppp.NewLink(link)
-	l.connected, l.greDeadline = now, now.Add(l.cfg.greTimeout)
+	l.connected = now
 	s.run(now, func(out *ppp.Output) { l.ppp.Up(now, out) })
 	return nil
 }
@@ -263,7 +264,7 @@ func (s *Session) run(now time.Time, f func(out *ppp.Output)) {
 func (s *Session) arm() {
 	l := &s.link
 	var at time.Time
-	deadlines := [...]time.Time{l.setupDeadline, l.greDeadline, l.sessionDeadline, l.idleDeadline, l.ipv6.deadline, {}}
+	deadlines := [...]time.Time{l.setupDeadline, l.greDeadline(), l.sessionDeadline, l.idleDeadline, l.ipv6.router.deadline, {}}
 	if l.ppp != nil {
 		deadlines[len(deadlines)-1] = l.ppp.Deadline()
 	}
@@ -278,6 +279,15 @@ func (s *Session) arm() {
 	l.timer.Set(at)
 }
 
+// greDeadline is when GRE is taken for blocked; zero if it is not, or the session ends
+// anyway.
+func (l *sessionLink) greDeadline() time.Time {
+	if l.ppp == nil || l.heard || l.ended {
+		return time.Time{}
+	}
+	return l.connected.Add(l.cfg.greTimeout)
+}
+
 // tick runs what is due.
 func (s *Session) tick(now time.Time) {
 	l := &s.link
@@ -285,8 +295,7 @@ func (s *Session) tick(now time.Time) {
 	switch {
 	case l.over:
 		return
-	case due(l.greDeadline):
-		l.greDeadline = time.Time{}
+	case due(l.greDeadline()):
 		s.end(CauseGREBlocked, ErrGREBlocked, now)
 	case due(l.setupDeadline):
 		l.setupDeadline = time.Time{}
@@ -296,7 +305,7 @@ func (s *Session) tick(now time.Time) {
 		s.end(CauseSessionTimeout, ErrSessionTimeout, now)
 	case due(l.idleDeadline):
 		s.checkIdle(now)
-	case due(l.ipv6.deadline):
+	case due(l.ipv6.router.deadline):
 		s.prefixExpired(now)
 	}
 	if l.ppp == nil || l.over {
@@ -324,9 +333,7 @@ func (s *Session) receive(now time.Time) {
 		if l.over || l.ppp == nil {
 			return
 		}
-		if !l.heard {
-			l.heard, l.greDeadline = true, time.Time{}
-		}
+		l.heard = true
 		s.traceFrame(frame, false, now)
 		l.lcp.Heard(now)
 		s.run(now, func(out *ppp.Output) { l.ppp.Input(frame, now, out) })

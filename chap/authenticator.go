@@ -55,7 +55,7 @@ type Authenticator struct {
 
 	id        uint8 // of the challenge, and so of the response
 	challenge []byte
-	retry     retry
+	retry     *retry // nil when nothing is repeated
 	name      string // as of the last response
 	attempts  int
 	pending   bool       // a verdict is awaited
@@ -116,7 +116,7 @@ func (a *Authenticator) ask(now time.Time, out *ppp.Output) {
 	v := Value{Value: a.challenge, Name: []byte(a.cfg.Name)[:min(len(a.cfg.Name), maxName)]}
 	p := ppp.Packet{Code: codeChallenge, ID: a.id, Data: v.Append(nil)}
 	out.Send(ppp.ProtocolCHAP, p)
-	a.retry.begin(p.Append(nil), a.cfg.FirstTimeout, now)
+	a.retry = newRetry(p.Append(nil), a.cfg.FirstTimeout, now)
 }
 
 // Tick implements ppp.Auth.
@@ -137,7 +137,7 @@ func (a *Authenticator) Tick(now time.Time, out *ppp.Output) ppp.Signal {
 
 func (a *Authenticator) fail(err error) ppp.Signal {
 	a.invites, a.due, a.err = 0, time.Time{}, err
-	a.retry.stop()
+	a.retry = nil
 	return ppp.SignalFinished
 }
 
@@ -172,7 +172,7 @@ func (a *Authenticator) Input(b []byte, _ time.Time, out *ppp.Output) ppp.Signal
 	}
 	a.id, a.name, a.answered, a.verdict = p.ID, req.Name, answered, nil
 	a.invites, a.due = 0, time.Time{}
-	a.retry.stop()
+	a.retry = nil
 	if a.wasIn && a.name != a.accepted {
 		a.tell(codeFailure, a.failure(&ppp.AuthVerdict{}), out)
 		return a.fail(ErrNameChanged)

@@ -62,7 +62,7 @@ type Peer struct {
 	hash      NTHash // in use
 	id        uint8  // of the challenge that was answered
 	challenge []byte // that challenge
-	retry     retry
+	retry     *retry // nil when nothing is repeated
 
 	answerID uint8  // of our last answer, which may count on from id
 	using    []byte // the challenge that it answers, which may be a Failure's
@@ -127,6 +127,7 @@ func (p *Peer) Start(time.Time, *ppp.Output) ppp.Signal {
 // challenge.
 func (p *Peer) Tick(now time.Time, out *ppp.Output) ppp.Signal {
 	if err := p.retry.due(now, out); err != nil {
+		p.retry = nil
 		if p.accepted {
 			// Only the answer to a later challenge was not confirmed. It is
 			// for the server to end what works.
@@ -143,7 +144,7 @@ func (p *Peer) Tick(now time.Time, out *ppp.Output) ppp.Signal {
 
 func (p *Peer) fail(err error) ppp.Signal {
 	p.state, p.err, p.until = peerFailed, err, time.Time{}
-	p.retry.stop()
+	p.retry = nil
 	return ppp.SignalFinished
 }
 
@@ -237,14 +238,14 @@ func (p *Peer) query() *query {
 func (p *Peer) send(packet []byte, now time.Time, out *ppp.Output) {
 	p.packet, p.state = packet, peerAnswered
 	resend(packet, out)
-	p.retry.begin(packet, p.cfg.FirstTimeout, now)
+	p.retry = newRetry(packet, p.cfg.FirstTimeout, now)
 }
 
 func (p *Peer) success(pkt *ppp.Packet) ppp.Signal {
 	if p.state != peerAnswered || pkt.ID != p.answerID {
 		return 0
 	}
-	p.retry.stop()
+	p.retry = nil
 	if p.algorithm == &mschapv2 {
 		got, ok := parseSuccess(pkt.Data)
 		if !ok || subtle.ConstantTimeCompare([]byte(got), []byte(p.answer.expect)) != 1 {
@@ -266,7 +267,7 @@ func (p *Peer) failure(pkt *ppp.Packet, now time.Time, out *ppp.Output) ppp.Sign
 	if p.state != peerAnswered || pkt.ID != p.answerID {
 		return 0
 	}
-	p.retry.stop()
+	p.retry = nil
 	var f failure
 	if p.algorithm.version == 0 {
 		f.Message = string(pkt.Data)

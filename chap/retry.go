@@ -26,27 +26,39 @@ const (
 // invites one: somebody may have to type a password.
 const retryWait = time.Minute
 
-// retry repeats a packet until it is answered, at growing intervals.
+// retry repeats a packet until it is answered, at growing intervals. A nil one repeats
+// nothing: most of the time there is nothing to be repeated.
 type retry struct {
 	ppp.Repeat
-	packet []byte // what is repeated, from the code on; nil when nothing is
+	packet []byte // from the code on
 }
 
-// begin notes that packet was sent for the first time.
-func (r *retry) begin(packet []byte, first time.Duration, now time.Time) {
+// newRetry notes that packet was sent for the first time.
+func newRetry(packet []byte, first time.Duration, now time.Time) *retry {
 	if first == 0 {
 		first = DefaultFirstTimeout
 	}
-	*r = retry{packet: packet, Repeat: ppp.Repeat{Limit: DefaultMaxTimeout, Max: DefaultMaxTransmit}}
+	r := &retry{packet: packet, Repeat: ppp.Repeat{Limit: DefaultMaxTimeout, Max: DefaultMaxTransmit}}
 	r.Begin(first, now)
+	return r
+}
+
+// Deadline is when the packet is due; zero if nothing is.
+func (r *retry) Deadline() time.Time {
+	if r == nil {
+		return time.Time{}
+	}
+	return r.Repeat.Deadline()
 }
 
 // due sends the packet again if it is time; err is ErrTimeout when that has been
 // done often enough.
 func (r *retry) due(now time.Time, out *ppp.Output) error {
+	if r == nil {
+		return nil
+	}
 	again, over := r.Due(now)
 	if over {
-		r.stop()
 		return ErrTimeout
 	}
 	if again {
@@ -54,8 +66,6 @@ func (r *retry) due(now time.Time, out *ppp.Output) error {
 	}
 	return nil
 }
-
-func (r *retry) stop() { *r = retry{} }
 
 // resend sends a packet that was sent before.
 func resend(packet []byte, out *ppp.Output) {

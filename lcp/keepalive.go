@@ -11,7 +11,7 @@ import (
 type keepalive struct {
 	heard   time.Time // the last sign of life
 	probed  time.Time // the last Echo-Request since then
-	pending int       // how many there are
+	pending int32     // how many there are
 	first   uint8     // identifier of the first of them
 	last    uint8     // and of the last
 }
@@ -44,7 +44,7 @@ func (l *LCP) probe(now time.Time, out *ppp.Output) ppp.Signal {
 		return 0
 	}
 	k := &l.keepalive
-	if k.pending >= l.cfg.EchoFailures {
+	if int(k.pending) >= l.cfg.EchoFailures {
 		return l.Fail(ErrPeerDead, now, out)
 	}
 	k.last = l.NextID()

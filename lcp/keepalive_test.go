@@ -106,7 +106,7 @@ func TestEchoRepliesThatAreNone(t *testing.T) {
 		require.Empty(t, p.Say(ppp.EchoReply, c.id, c.data))
 		require.Equal(t, before+1, p.Dropped(), "%+v", c)
 		require.Equal(t, 20*time.Second, p.deadline())
-		require.Equal(t, 1, p.keepalive.pending)
+		require.EqualValues(t, 1, p.keepalive.pending)
 	}
 	require.True(t, p.Opened())
 }
@@ -125,9 +125,9 @@ func TestTrafficMakesEchoesNeedless(t *testing.T) {
 	p.Heard(ppptest.Start.Add(910 * time.Second))
 	require.Equal(t, 920*time.Second, p.deadline(), "ten seconds from then")
 	p.One(ppp.EchoRequest, p.tickAt(920*time.Second))
-	require.Equal(t, 1, p.keepalive.pending)
+	require.EqualValues(t, 1, p.keepalive.pending)
 	p.Heard(ppptest.Start)
-	require.Equal(t, 1, p.keepalive.pending)
+	require.EqualValues(t, 1, p.keepalive.pending)
 }
 
 // Whatever LCP itself hears will do as well.

@@ -94,13 +94,12 @@ type LCP struct {
 
 	// What our next request names.
 	ask     asked
+	auth    ppp.AuthMethod // zero if we ask for none
 	mru     int
-	auth    ppp.AuthMethod   // zero if we ask for none
 	refused []ppp.AuthMethod // those that the peer did not want
 	magic   uint32           // zero until one is drawn
 
 	sentMagic uint32 // in our last request; zero if there was none
-	loops     int    // requests in a row that bore it
 
 	// What was agreed on.
 	ownMagic uint32 // ours, acked by the peer; zero if there is none
@@ -109,6 +108,7 @@ type LCP struct {
 
 	keepalive keepalive
 
+	loops       int32        // requests in a row that bore sentMagic
 	rejected    ppp.Protocol // by the peer's last Protocol-Reject
 	hasRejected bool
 	dropped     uint64

@@ -48,7 +48,7 @@ func (b *Batch) Open(d *Decryptor, packet []byte, missing uint32) ([]byte, error
 	if err != nil {
 		return nil, err
 	}
-	d.advance(gap)
+	d.advance(gap, &b.chain)
 	b.advance(&d.state)
 	inner := packet[HeaderLen:]
 	b.pool.add((*[16]byte)(&d.key), inner)

@@ -67,7 +67,9 @@ type state struct {
 	key      Key
 	count    uint16 // of the next packet
 	stateful bool
-	cipher   rc4
+	// cipher runs on from packet to packet in stateful mode. Stateless mode sets it up
+	// for each, and keeps none: 256 octets, twice a session.
+	cipher *rc4
 }
 
 func (s *state) init(p Params) error {
@@ -76,20 +78,30 @@ func (s *state) init(p Params) error {
 	}
 	*s = state{schedule: newKeySchedule(&p), key: p.Key, stateful: p.Stateful}
 	s.schedule.first(&s.key)
-	s.cipher.reset((*[16]byte)(&s.key))
+	if p.Stateful {
+		s.cipher = new(rc4)
+		s.cipher.reset((*[16]byte)(&s.key))
+	}
 	return nil
 }
 
-// advance changes the key n times.
-func (s *state) advance(n int) {
+// wipe overwrites what a copy of s would share.
+func (s *state) wipe() {
+	if s.cipher != nil {
+		*s.cipher = rc4{}
+	}
+}
+
+// advance changes the key n times. It uses up c.
+func (s *state) advance(n int, c *rc4) {
 	for range n {
-		s.schedule.step(&s.key, &s.cipher)
+		s.schedule.step(&s.key, c)
 	}
 	s.count = (s.count + uint16(n%countModulus)) & countMask
 }
 
 // Encryptor encrypts the packets of one direction, in order. It is not safe for
-// concurrent use.
+// concurrent use, and must not be copied.
 type Encryptor struct {
 	state
 	flush bool // stateful mode: the next packet is one to begin anew with
@@ -113,18 +125,22 @@ func (e *Encryptor) Seal(b []byte) {
 		e.sealStateful(b)
 		return
 	}
+	var c rc4
 	count := e.count
-	e.advance(1)
+	e.advance(1, &c)
 	binary.BigEndian.PutUint16(b, bitFlushed|bitEncrypted|count)
-	e.cipher.reset((*[16]byte)(&e.key))
-	e.cipher.xor(b[HeaderLen:], b[HeaderLen:])
+	c.reset((*[16]byte)(&e.key))
+	c.xor(b[HeaderLen:], b[HeaderLen:])
 }
 
 // Wipe overwrites keys and cipher. The Encryptor is of no use after it.
-func (e *Encryptor) Wipe() { *e = Encryptor{} }
+func (e *Encryptor) Wipe() {
+	e.wipe()
+	*e = Encryptor{}
+}
 
 // Decryptor decrypts the packets of one direction. It is not safe for
-// concurrent use.
+// concurrent use, and copied by Clone only.
 type Decryptor struct {
 	state
 	lost bool // stateful mode: cipher is not the peer's
@@ -141,7 +157,10 @@ func NewDecryptor(p Params) (*Decryptor, error) {
 }
 
 // Wipe overwrites keys and cipher. The Decryptor is of no use after it.
-func (d *Decryptor) Wipe() { *d = Decryptor{} }
+func (d *Decryptor) Wipe() {
+	d.wipe()
+	*d = Decryptor{}
+}
 
 // Open decrypts a packet in place: header, then ciphertext. It returns what was
 // encrypted, which begins with the protocol field.
@@ -170,9 +189,10 @@ func (d *Decryptor) Open(b []byte, missing uint32) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	d.advance(gap + 1)
-	d.cipher.reset((*[16]byte)(&d.key))
-	d.cipher.xor(inner, inner)
+	var c rc4
+	d.advance(gap+1, &c)
+	c.reset((*[16]byte)(&d.key))
+	c.xor(inner, inner)
 	return inner, nil
 }
 
@@ -203,11 +223,21 @@ func (d *Decryptor) accept(h uint16, missing uint32) (int, error) {
 	return int(gap), nil
 }
 
+// Clone returns a Decryptor in the same state, which goes its own way from here on.
+func (d *Decryptor) Clone() *Decryptor {
+	c := *d
+	if d.cipher != nil {
+		cipher := *d.cipher
+		c.cipher = &cipher
+	}
+	return &c
+}
+
 // Fits reports whether Open would make an IP packet of b, which a wrong key hardly
 // ever does. Neither d nor b is changed. It is for who has two Decryptors to choose
 // from, and costs a copy.
 func (d *Decryptor) Fits(b []byte, missing uint32) bool {
-	trial := *d
+	trial := d.Clone()
 	inner, err := trial.Open(bytes.Clone(b), missing)
 	return err == nil && judgeHead(inner, len(inner)) == headCertain
 }

@@ -67,7 +67,7 @@ func (p *pipe) lose(n int) {
 			p.seal()
 		}
 	} else {
-		p.enc.advance(n) // as Seal does, without what nobody sees
+		p.enc.advance(n, new(rc4)) // as Seal does, without what nobody sees
 	}
 	p.missing += uint32(n)
 }

@@ -29,7 +29,7 @@ func (e *Encryptor) sealStateful(b []byte) {
 	// would change the key.
 	h := bitEncrypted | e.count
 	if e.count&flagCount == flagCount {
-		e.schedule.step(&e.key, &e.cipher)
+		e.schedule.step(&e.key, e.cipher)
 		e.cipher.reset((*[16]byte)(&e.key))
 		h |= bitFlushed
 	}
@@ -54,7 +54,7 @@ func (d *Decryptor) openStateful(b []byte, h uint16, gap int64, old bool) ([]byt
 	}
 	was := d.key
 	if flag {
-		d.schedule.step(&d.key, &d.cipher)
+		d.schedule.step(&d.key, d.cipher)
 		d.cipher.reset((*[16]byte)(&d.key))
 	}
 	var head [2]byte
@@ -102,7 +102,7 @@ func (d *Decryptor) resync(b []byte, h uint16, gap int64) ([]byte, error) {
 	)
 	for i := int64(0); i <= last+maxFlushes; i++ {
 		if i > 0 {
-			d.schedule.step(&key, &d.cipher)
+			d.schedule.step(&key, d.cipher)
 		}
 		if i < last && (i < first || (i-first)%stepsPerRound > 1) {
 			continue

@@ -99,20 +99,22 @@ type Automaton struct {
 	cfg    AutomatonConfig
 	policy Policy
 
-	state    State
+	// Small things are together: there are three automata to a session.
+	state     State
+	id        uint8 // last identifier given to a packet of ours
+	requestID uint8 // of the last Configure-Request
+	answered  bool  // it has had a valid answer
+	ackedID   uint8 // of the peer's request that we last acked
+
 	counter  int // Restart counter
 	interval time.Duration
 	deadline time.Time
 	err      error
 
-	id        uint8  // last identifier given to a packet of ours
-	requestID uint8  // of the last Configure-Request
-	request   []byte // its options
-	answered  bool   // it has had a valid answer
-	rounds    int    // Configure-Requests in this negotiation
+	request []byte // options of the last Configure-Request
+	rounds  int    // Configure-Requests in this negotiation
 
 	acked    []byte // options of the peer's request that we last acked
-	ackedID  uint8
 	openedAt time.Time
 
 	failures int // Configure-Naks sent in a row

@@ -136,35 +136,35 @@ type Handler interface {
 // goroutine that reads, unless it shares a loop that can watch the connection, and
 // another only while there is something to write that the connection does not take.
 type Conn struct {
-	nc      net.Conn
-	cfg     *ConnConfig // with its defaults set; may be shared
-	h       Handler
-	loop    *loop.Loop
-	ownLoop bool
+	nc   net.Conn
+	cfg  *ConnConfig // with its defaults set; may be shared
+	h    Handler
+	loop *loop.Loop
 
 	// Only functions on the loop touch these.
 	ctl      Control
 	timer    *loop.Timer
 	out      *Output // while something is being done
-	over     bool    // Stopped was seen
-	finished bool    // HandleClose was called
-	err      error   // for HandleClose
+	ownLoop  bool
+	begun    bool
+	over     bool  // Stopped was seen
+	finished bool  // HandleClose was called
+	err      error // for HandleClose
 
-	begun  bool
 	watch  *loop.Watch // nil: a goroutine reads
 	bucket rate.Bucket // of messages
 	slowed *slowed     // nil while the peer sends no more than it may
 
 	mu       sync.Mutex
-	pending  []byte    // waits to be written
-	writing  int       // octets that the writer has taken from pending
-	reader   bool      // its goroutine runs
-	writer   bool      // its goroutine runs
-	closeBy  time.Time // set when closing: what is pending may take so long
-	told     bool      // HandleClose has returned, or never will be called
-	released bool      // done is closed
-	done     chan struct{}
-	ended    func() // called when done is closed, with mu held; may be nil
+	pending  []byte        // waits to be written
+	writing  int           // octets that the writer has taken from pending
+	reader   bool          // its goroutine runs
+	writer   bool          // its goroutine runs
+	closeBy  time.Time     // set when closing: what is pending may take so long
+	told     bool          // HandleClose has returned, or never will be called
+	released bool          // done is closed, or would be
+	done     chan struct{} // nil as long as nobody waits for it
+	ended    func()        // called when done is closed, with mu held; may be nil
 }
 
 // NewConn returns a Conn that runs cfg over nc, which it then owns. Start sets
@@ -188,7 +188,6 @@ func newConn(nc net.Conn, cfg *ConnConfig, h Handler) *Conn {
 		h:    h,
 		loop: cfg.Loop,
 		ctl:  Control{cfg: &cfg.Config, confirm: cfg.ConfirmStart || cfg.Collisions != nil},
-		done: make(chan struct{}),
 	}
 	if c.loop == nil {
 		c.loop, c.ownLoop = loop.New(), true
@@ -244,7 +243,17 @@ func (c *Conn) abort(err error) {
 
 // Done is closed once the net.Conn is closed, HandleClose has returned and the
 // goroutines that read and write have ended.
-func (c *Conn) Done() <-chan struct{} { return c.done }
+func (c *Conn) Done() <-chan struct{} {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.done == nil {
+		c.done = make(chan struct{})
+		if c.released {
+			close(c.done)
+		}
+	}
+	return c.done
+}
 
 // RemoteAddr returns the peer's address. It may be called from any goroutine.
 func (c *Conn) RemoteAddr() net.Addr { return c.nc.RemoteAddr() }
@@ -449,7 +458,9 @@ func (c *Conn) release() {
 	_ = c.nc.Close() // which ends the reader
 	if !c.reader && c.told && !c.released {
 		c.released = true
-		close(c.done)
+		if c.done != nil {
+			close(c.done)
+		}
 		if c.ended != nil {
 			c.ended()
 		}

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -16,19 +17,20 @@ import (
 // So what each packet needs is together, at the beginning of the structures, and
 // what few need comes after it. TestLayout knows which lines of the cache that is.
 type call struct {
-	engine  *Engine
-	cfg     gopptp.CallConfig
-	via     any
-	handler gopptp.CallHandler
-	id      uint16
+	engine      *Engine
+	via         any
+	handler     gopptp.CallHandler
+	local, peer [4]byte // addresses
+	id          uint16
+	noClear     bool // no packet of users may pass in clear
 
 	// The directions may be busy on different processors, and are not to take each
 	// other's lines. The runtime has put 8 octets before a call.
-	_   [22]byte
+	_   [5]byte
 	in  inState
 	_   [40]byte
 	num numbers
-	_   [16]byte
+	_   [8]byte
 	out outState
 
 	// rare is what is counted of few packets.
@@ -61,14 +63,25 @@ type numbers struct {
 	flow      *gre.Flow     // never nil
 	sender    gre.Sender
 	receiver  gre.Receiver
-	final     gre.ReceiverCounters // of the receiver, once closed
+	final     *gre.ReceiverCounters // of the receiver, once closed; nil before
 }
 
 func newCall(e *Engine, cfg gopptp.CallConfig, h gopptp.CallHandler) *call {
-	c := &call{engine: e, cfg: cfg, handler: h}
+	c := &call{engine: e, handler: h, local: cfg.Local.As4(), peer: cfg.Peer.As4(), noClear: cfg.RequireEncryption}
 	c.num.receiver = gre.NewReceiver(e.cfg.Receiver)
 	c.num.flow = &noFlow
 	return c
+}
+
+// ends are the addresses of both ends.
+func (c *call) ends() (local, peer netip.Addr) {
+	return netip.AddrFrom4(c.local), netip.AddrFrom4(c.peer)
+}
+
+// toPeer is a datagram to the peer.
+func (c *call) toPeer(data []byte) Datagram {
+	local, peer := c.ends()
+	return Datagram{Local: local, Peer: peer, Via: c.via, Data: data}
 }
 
 // ID implements gopptp.Call.
@@ -317,9 +330,9 @@ func (c *call) reconcile() {
 // Counters implements gopptp.Call.
 func (c *call) Counters() gopptp.Counters {
 	c.num.mu.Lock()
-	g := c.num.final
-	if !c.num.closed {
-		g = c.num.receiver.Counters()
+	g := c.num.receiver.Counters()
+	if c.num.final != nil {
+		g = *c.num.final
 	}
 	c.num.mu.Unlock()
 	c.in.mu.Lock()
@@ -380,7 +393,8 @@ func (c *call) close(err error) {
 
 	c.num.mu.Lock()
 	c.num.closed = true
-	c.num.final = c.num.receiver.Counters()
+	final := c.num.receiver.Counters()
+	c.num.final = &final
 	c.num.receiver = gre.Receiver{}
 	c.num.armed = 0
 	c.num.mu.Unlock()

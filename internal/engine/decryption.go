@@ -119,8 +119,7 @@ func (s *decryption) open(b *mppe.Batch, packet []byte) ([]byte, error) {
 	// nothing.
 	if s.next != nil && (s.decryptor == nil || s.begins(packet, header)) {
 		wipe(s.decryptor)
-		d := *s.next
-		s.decryptor, s.expected, s.missing = &d, 0, s.nextMissing
+		s.decryptor, s.expected, s.missing = s.next.Clone(), 0, s.nextMissing
 	}
 	if s.decryptor == nil {
 		return nil, errNoKey

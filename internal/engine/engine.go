@@ -143,7 +143,7 @@ func (e *Engine) Open(cfg gopptp.CallConfig, h gopptp.CallHandler) (gopptp.Call,
 // is in each Datagram to the peer.
 func (e *Engine) OpenVia(via any, cfg gopptp.CallConfig, h gopptp.CallHandler) (gopptp.Call, error) {
 	return e.open(via, cfg, h, 0, func(c *call) (uint16, error) {
-		return e.demux.AllocateWithin(c.cfg.Local, c.cfg.Peer, e.cfg.FirstCallID, e.cfg.LastCallID, c, time.Now())
+		return e.demux.AllocateWithin(cfg.Local.Unmap(), cfg.Peer.Unmap(), e.cfg.FirstCallID, e.cfg.LastCallID, c, time.Now())
 	})
 }
 
@@ -151,7 +151,7 @@ func (e *Engine) OpenVia(via any, cfg gopptp.CallConfig, h gopptp.CallHandler) (
 // it has, which must not be taken, and the sequence number that is next.
 func (e *Engine) AdoptVia(via any, id uint16, sequence uint32, cfg gopptp.CallConfig, h gopptp.CallHandler) (gopptp.Call, error) {
 	return e.open(via, cfg, h, sequence, func(c *call) (uint16, error) {
-		return id, e.demux.Insert(c.cfg.Local, c.cfg.Peer, id, c)
+		return id, e.demux.Insert(cfg.Local.Unmap(), cfg.Peer.Unmap(), id, c)
 	})
 }
 
@@ -198,7 +198,8 @@ func (e *Engine) Close() error {
 }
 
 func (e *Engine) forget(c *call) {
-	e.demux.Remove(c.cfg.Local, c.cfg.Peer, c.id, time.Now())
+	local, peer := c.ends()
+	e.demux.Remove(local, peer, c.id, time.Now())
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	delete(e.calls, c)

@@ -226,7 +226,7 @@ func (c *call) acknowledge(b *inBatch, now time.Time) {
 	ack, _ := c.num.receiver.TakeAck()
 	h := gre.Header{CallID: c.num.peerID, HasAck: true, Ack: ack}
 	data := h.Append(b.ackData[len(b.acks)][:0])
-	b.acks = append(b.acks, Datagram{Local: c.cfg.Local, Peer: c.cfg.Peer, Via: c.via, Data: data})
+	b.acks = append(b.acks, c.toPeer(data))
 }
 
 // frames goes on with what receivers have put in order.
@@ -283,7 +283,7 @@ func (c *call) frame(b *inBatch, p gre.Packet) {
 	case ppp.ProtocolCompressed:
 		c.encrypted(b, payload)
 	case ppp.ProtocolIPv4, ppp.ProtocolIPv6:
-		if c.in.decryption.required || c.cfg.RequireEncryption {
+		if c.in.decryption.required || c.noClear {
 			c.rare.clear.Add(1)
 			return
 		}

@@ -198,6 +198,8 @@ func (w *network) part(f family) *gopptp.Network {
 	switch {
 	case w == nil || !w.ip[f].there:
 		return nil
+	case w.IPv6 == nil:
+		return &w.Network // which is all of IPv4
 	case f == ipv4:
 		return &gopptp.Network{Local: w.Local, Peer: w.Peer, Routes: w.Routes, MTU: w.MTU, Header: w.Header, Rates: w.Rates}
 	}

@@ -198,7 +198,7 @@ func (c *call) carry(b *outBatch, n *network, f family, buf []byte) bool {
 		binary.BigEndian.PutUint16(buf[at+mppe.HeaderLen:], uint16(protocols[f]))
 		b.mppe.Seal(c.out.encryptor, buf[at:])
 		header = &n.encrypted
-	case c.cfg.RequireEncryption:
+	case c.noClear:
 		c.rare.clear.Add(1)
 		return false
 	}
@@ -239,9 +239,7 @@ func (c *call) transmit(b *outBatch, buf []byte, at int) bool {
 		c.arm()
 	}
 	c.num.mu.Unlock()
-	b.datagrams = append(b.datagrams, Datagram{
-		Local: c.cfg.Local, Peer: c.cfg.Peer, Via: c.via, Data: buf[h.Prepend(buf, at):],
-	})
+	b.datagrams = append(b.datagrams, c.toPeer(buf[h.Prepend(buf, at):]))
 	return true
 }
 

@@ -87,7 +87,7 @@ func (w *crowd) inbound(n int) []Datagram {
 	}
 	for i := range n {
 		s, d := w.next(), &w.in[i]
-		d.Peer = s.call.cfg.Peer
+		_, d.Peer = s.call.ends()
 		d.Data = d.Data[:0]
 		frame := ipv4Packet(s.peer, tunnelLocal, 17, make([]byte, w.size-ipv4HeaderLen))
 		header := []byte{0xff, 0x03, 0x00, 0x21}
