@@ -202,7 +202,10 @@ func (r *serverRole) grant(s *Session, result *AuthResult, leased lease) {
 	copy(cfg.DNS[:], dns)
 	copy(cfg.NBNS[:], nbns)
 	l.ipcp.Configure(cfg)
-	s.update(func(i *sessionInfo) { i.attributes, i.rates = result.Attributes, result.Rates })
+	s.update(func(i *sessionInfo) {
+		i.attributes, i.rates = result.Attributes, result.Rates
+		i.sessionTimeout, i.idleTimeout = result.SessionTimeout, result.IdleTimeout
+	})
 }
 
 // nameServers returns those that the Authenticator named, or else the server's.

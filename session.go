@@ -48,6 +48,8 @@ type sessionInfo struct {
 	upAt       time.Time
 	counters   func() Counters // nil before there is a call
 	err        error
+
+	sessionTimeout, idleTimeout time.Duration
 }
 
 // ID names the session.

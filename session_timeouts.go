@@ -8,6 +8,7 @@ import "time"
 // session that is not up they hold from then on, but its Authenticator still has the
 // last word, if it has not spoken yet.
 func (s *Session) SetTimeouts(session, idle time.Duration) {
+	s.update(func(i *sessionInfo) { i.sessionTimeout, i.idleTimeout = session, idle })
 	s.post(func(now time.Time) {
 		l := &s.link
 		l.sessionTimeout, l.idleTimeout = session, idle
@@ -16,6 +17,13 @@ func (s *Session) SetTimeouts(session, idle time.Duration) {
 			s.arm()
 		}
 	})
+}
+
+// Timeouts are the limits of a session: the Authenticator's, or those of the last
+// SetTimeouts.
+func (s *Session) Timeouts() (session, idle time.Duration) {
+	i := s.read()
+	return i.sessionTimeout, i.idleTimeout
 }
 
 // startTimeouts sets the deadlines of a session that is up.

@@ -43,7 +43,11 @@ func TestSetTimeouts(t *testing.T) {
 				w.dial(nil)
 				theirs := w.session(server)
 				time.Sleep(c.after)
+				session, idle := theirs.Timeouts()
+				require.Equal(t, c.granted, limits{session, idle})
 				theirs.SetTimeouts(c.set.session, c.set.idle)
+				session, idle = theirs.Timeouts()
+				require.Equal(t, c.set, limits{session, idle})
 				if c.want == 0 {
 					time.Sleep(24 * time.Hour)
 					require.Equal(t, gopptp.StateUp, theirs.State())

@@ -1,6 +1,7 @@
 package radius
 
 import (
+	"net"
 	"net/netip"
 
 	"layeh.com/radius"
@@ -32,3 +33,9 @@ func (i Identity) attributes(local netip.Addr) radius.Attributes {
 
 // Attributes are those that name the gateway in requests that are of no session.
 func (i Identity) Attributes() radius.Attributes { return i.attributes(netip.Addr{}) }
+
+// address makes one of what a dictionary made.
+func address(ip net.IP, err error) (netip.Addr, bool) {
+	addr, ok := netip.AddrFromSlice(ip)
+	return addr.Unmap(), ok && err == nil
+}
