@@ -7,9 +7,6 @@ import (
 	"fmt"
 	"strings"
 	"time"
-	"unicode/utf8"
-
-	"github.com/gopptp/gopptp/examples/gateway/internal/secrets"
 )
 
 // Groups returns the groups in the order of their names, and how many users are in each.
@@ -61,7 +58,7 @@ func readGroup(row *sql.Row, name string) (*Group, error) {
 
 // AddGroup adds a group.
 func (s *Store) AddGroup(ctx context.Context, g *Group) error {
-	if secrets.CheckName(g.Name) != nil || !utf8.ValidString(g.Name) {
+	if !Possible(g.Name) {
 		return fmt.Errorf("%q cannot be the name of a group", g.Name)
 	}
 	return s.write(ctx, func(ctx context.Context, tx *sql.Tx) error {

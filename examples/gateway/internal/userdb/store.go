@@ -79,7 +79,7 @@ type Record struct {
 
 // Lookup finds a user by its name, which may be anything that a peer has sent.
 func (s *Store) Lookup(ctx context.Context, name string) (r Record, err error) {
-	if !utf8.ValidString(name) || secrets.CheckName(name) != nil { // which no database could say more politely
+	if !Possible(name) { // a database would not say it as politely
 		return r, nil
 	}
 	ctx, cancel := s.db.Context(ctx)
@@ -117,6 +117,9 @@ func (s *Store) Lookup(ctx context.Context, name string) (r Record, err error) {
 type scanner func(any) error
 
 func (s scanner) Scan(v any) error { return s(v) }
+
+// Possible reports whether a user can have the name, which may be anything.
+func Possible(name string) bool { return utf8.ValidString(name) && secrets.CheckName(name) == nil }
 
 // Get finds a user by its name, without its group's settings.
 func (s *Store) Get(ctx context.Context, name string) (*User, error) {

@@ -336,6 +336,8 @@ func TestLocalUser(t *testing.T) {
 	assert.Len(t, l.Result.Routes, 2)
 	assert.Equal(t, 8*time.Hour, l.Result.SessionTimeout)
 	assert.Equal(t, 15*time.Minute, l.Result.IdleTimeout)
+	assert.EqualValues(t, 512_000, l.Result.Rates.FromPeer.BitsPerSecond)
+	assert.EqualValues(t, 10_000_000, l.Result.Rates.ToPeer.BitsPerSecond)
 	assert.Equal(t, &grant.Grant{
 		Backend: "sql", Pool: "vip", Quota: 20 << 30, MaxSessions: 2,
 		Sources: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("198.51.100.7/32")},

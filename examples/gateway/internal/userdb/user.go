@@ -142,6 +142,8 @@ func (u *User) LocalUser(now time.Time) *gopptp.LocalUser {
 	l.Result.Routes = u.Routes
 	l.Result.IdleTimeout = u.IdleTimeout.Duration()
 	l.Result.SessionTimeout = u.SessionTimeout.Duration()
+	l.Result.Rates.FromPeer.BitsPerSecond = uint64(u.RateFromPeer.Or(0))
+	l.Result.Rates.ToPeer.BitsPerSecond = uint64(u.RateToPeer.Or(0))
 	if u.ExpiresAt.Valid { // a session does not outlive its user
 		left := u.ExpiresAt.Time().Sub(now)
 		if l.Result.SessionTimeout == 0 || left < l.Result.SessionTimeout {

@@ -54,6 +54,17 @@ func (n number) Or(unset int64) int64 {
 	return unset
 }
 
+// Scan implements sql.Scanner.
+func (n *number) Scan(v any) error {
+	if err := n.Null.Scan(v); err != nil {
+		return err
+	}
+	if n.V < 0 {
+		return fmt.Errorf("userdb: %d is negative", n.V)
+	}
+	return nil
+}
+
 func (n *number) put(v int64) { n.V, n.Valid = v, true }
 
 // Count is how many there may be of something.

@@ -1,6 +1,7 @@
 package userdb
 
 import (
+	"bytes"
 	"testing"
 	"time"
 
@@ -97,4 +98,42 @@ func TestScanHash(t *testing.T) {
 	assert.Error(t, f.Scan("x"))
 	assert.NoError(t, f.Scan(int64(1)))
 	assert.True(t, bool(f))
+}
+
+// What a shared cache says may be anything. This is no fuzz test only because that would
+// compile SQLite for it.
+func TestRecord(t *testing.T) {
+	u := &User{Name: "alice", NTHash: [16]byte{1, 2, 3}, Disabled: true, ExpiresAt: At(time.Unix(1, 0))}
+	require.NoError(t, u.Routes.Set("192.168.7.0/24 2001:db8::/32"))
+	require.NoError(t, u.Quota.Set("20GiB"))
+	for _, r := range []Record{{}, {Seq: 7}, {Seq: 1<<63 - 1, User: u}} {
+		text, err := r.MarshalJSON()
+		require.NoError(t, err)
+		var again Record
+		require.NoError(t, again.UnmarshalJSON(text))
+		assert.Equal(t, r, again)
+
+		// An octet that is another one, anywhere, makes another record or none.
+		for i := range text {
+			for _, c := range []byte("\x00\"{}[],:-1.e\xff") {
+				changed := bytes.Clone(text)
+				changed[i] = c
+				if again.UnmarshalJSON(changed) != nil {
+					continue
+				}
+				out, err := again.MarshalJSON()
+				require.NoError(t, err, "%s", changed)
+				var third Record
+				require.NoError(t, third.UnmarshalJSON(out), "%s", changed)
+				assert.Equal(t, again, third)
+			}
+		}
+	}
+	for _, text := range []string{
+		"", "{", "[]", `{"row":{}}`, `{"row":{"name":"a"}}`, `{"row":{"name":"a","disabled":1e9}}`, `{"row":{"disabled":false}}`,
+		`{"row":{"name":"a","disabled":false,"quota":"x"}}`, `{"row":{"name":"a","disabled":false,"quota":-1}}`,
+		`{"row":{"name":"a","disabled":false,"routes":7}}`, `{"row":{"name":7,"disabled":false}}`, `{"row":{"name":"a","disabled":false,"nt_hash":"00"}}`,
+	} {
+		assert.Error(t, new(Record).UnmarshalJSON([]byte(text)), text)
+	}
 }

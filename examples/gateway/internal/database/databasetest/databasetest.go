@@ -15,13 +15,13 @@ import (
 	"github.com/gopptp/gopptp/examples/gateway/internal/database"
 )
 
-// The server of all tests of a package that Each runs, and how many databases are in it.
+// The server that the tests of a package share, and how many databases are in it.
 var (
 	shared    *Server
 	databases int
 )
 
-// Main is for TestMain of a package that uses Each.
+// Main is for TestMain of a package that uses Each or Postgres.
 func Main(m *testing.M) int {
 	defer func() {
 		if shared != nil {
@@ -31,30 +31,35 @@ func Main(m *testing.M) int {
 	return m.Run()
 }
 
-// Each runs a test on every kind of database. It is empty and new each time. Tests that
-// use it are not parallel.
+// Each runs a test on every kind of database. It is empty and new each time. Tests that use it
+// are not parallel.
 func Each(t *testing.T, test func(t *testing.T, cfg *config.Database)) {
 	t.Run("sqlite", func(t *testing.T) { test(t, SQLite(t)) })
-	t.Run("postgres", func(t *testing.T) {
-		bin := programs(t)
-		if shared == nil {
-			server, err := newServer(bin)
-			require.NoError(t, err)
-			shared = server
-		}
-		admin, err := database.Open(shared.Config())
-		require.NoError(t, err)
-		defer admin.Close()
-		databases++
-		name := fmt.Sprintf("test%d", databases)
-		Exec(t, admin.DB, "CREATE DATABASE "+name)
-		test(t, shared.config(name))
-	})
+	t.Run("postgres", func(t *testing.T) { test(t, Postgres(t)) })
 }
 
 // SQLite returns the configuration of a new SQLite database.
 func SQLite(t *testing.T) *config.Database {
 	return configOf(config.DatabaseURL{File: filepath.Join(t.TempDir(), "gateway.db")})
+}
+
+// Postgres returns the configuration of a new database in the server that all tests of the
+// package share.
+func Postgres(t *testing.T) *config.Database {
+	t.Helper()
+	bin := programs(t)
+	if shared == nil {
+		server, err := newServer(bin)
+		require.NoError(t, err)
+		shared = server
+	}
+	admin, err := database.Open(shared.Config())
+	require.NoError(t, err)
+	defer admin.Close()
+	databases++
+	name := fmt.Sprintf("test%d", databases)
+	Exec(t, admin.DB, "CREATE DATABASE "+name)
+	return shared.config(name)
 }
 
 func configOf(u config.DatabaseURL) *config.Database {
