@@ -209,7 +209,9 @@ func (n *IPv6Network) Address() netip.Addr {
 	return netip.AddrFrom16(a)
 }
 
-// Counters of one call. Octets are those of the users' IP packets.
+// Counters of one call, from its beginning to its end: no negotiation sets them back.
+// Octets are those of the users' IP packets, as they are outside the tunnel, so that they
+// are what accounting wants.
 type Counters struct {
 	ReceivedPackets, ReceivedOctets uint64 // from the peer, delivered to the host
 	SentPackets, SentOctets         uint64 // from the host, sent to the peer

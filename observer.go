@@ -26,6 +26,7 @@ type SessionEvent struct {
 	Session *Session
 	State   State
 	Time    time.Time
+	Again   bool  // with StateUp: the session has been up before
 	Err     error // with StateClosed: Session.Err
 }
 

@@ -142,7 +142,8 @@ func (s *Session) UpAt() time.Time { return s.read().upAt }
 // after an end in order that this side asked for.
 func (s *Session) Err() error { return s.read().err }
 
-// Counters returns the traffic so far; after the end, the final figures.
+// Counters returns the traffic so far, of which nothing is ever taken back; from the
+// event StateClosed on, the final figures.
 func (s *Session) Counters() Counters {
 	if f := s.read().counters; f != nil {
 		return f()

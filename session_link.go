@@ -420,11 +420,14 @@ func (s *Session) enter(state State, now time.Time) {
 	if state < StateTerminate {
 		s.link.stage = max(s.link.stage, state)
 	}
+	again := false
 	s.update(func(i *sessionInfo) {
 		i.state = state
-		if state == StateUp && i.upAt.IsZero() {
-			i.upAt = now
+		if state == StateUp {
+			if again = !i.upAt.IsZero(); !again {
+				i.upAt = now
+			}
 		}
 	})
-	s.link.cfg.events.send(SessionEvent{Session: s, State: state, Time: now, Err: s.Err()})
+	s.link.cfg.events.send(SessionEvent{Session: s, State: state, Time: now, Again: again, Err: s.Err()})
 }

@@ -32,7 +32,8 @@ type call struct {
 	running    bool
 	idle       sync.Cond // running has ended
 	closed     bool
-	wantUnit   bool // once the next control frame is written
+	wantUnit   bool         // once the next control frame is written
+	counted    driver.Stats // the last that the device has told
 
 	// Operations alone touch these.
 	unit       driver.Unit // nil until it is needed
@@ -278,7 +279,9 @@ func (c *call) Idle() (time.Duration, error) {
 	return c.unit.Idle()
 }
 
-// Counters implements gopptp.Call. The kernel counts no losses.
+// Counters implements gopptp.Call. The kernel counts no losses. A device that says nothing
+// any more, as one that somebody has removed, has last said something: the volume of a
+// session must not be lost with it.
 func (c *call) Counters() gopptp.Counters {
 	c.mu.Lock()
 	closed, final := c.closed, c.final
@@ -301,8 +304,13 @@ func (c *call) count() gopptp.Counters {
 	s, err := (*u).Stats()
 	if err != nil {
 		c.plane.opts.Logger.Debug("kernel: no counters", "device", (*u).Name(), "err", err)
-		return n
 	}
+	c.mu.Lock()
+	if err == nil && s.ReceivedPackets >= c.counted.ReceivedPackets && s.SentPackets >= c.counted.SentPackets {
+		c.counted = s // and not what another has asked for earlier
+	}
+	s = c.counted
+	c.mu.Unlock()
 	n.ReceivedPackets, n.ReceivedOctets = s.ReceivedPackets, s.ReceivedOctets
 	n.SentPackets, n.SentOctets = s.SentPackets, s.SentOctets
 	return n
