@@ -64,7 +64,13 @@ func Run(o Options) error {
 	live := sessions.New()
 	live.Watch(logSessions(o.Log))
 	live.Watch(operators.events.SessionEvent)
-	server, err := newServer(o, plane, live)
+	database, err := openDatabase(o)
+	if err != nil {
+		closeListeners()
+		return err
+	}
+	defer database.close() // once nobody logs in any more
+	server, err := newServer(o, plane, live, database)
 	if err != nil {
 		closeListeners()
 		return err
@@ -123,9 +129,9 @@ func closeAll(listeners []net.Listener) {
 	}
 }
 
-func newServer(o Options, plane gopptp.Dataplane, live *sessions.Registry) (*gopptp.Server, error) {
+func newServer(o Options, plane gopptp.Dataplane, live *sessions.Registry, database *sqlUsers) (*gopptp.Server, error) {
 	cfg := o.Config
-	pool, err := addresses.New(addresses.FromConfig(cfg, o.Users.Fixed()), o.Log)
+	pool, err := addresses.New(addresses.FromConfig(cfg, database.fixed(o)), o.Log)
 	if err != nil {
 		return nil, err
 	}
@@ -136,7 +142,7 @@ func newServer(o Options, plane gopptp.Dataplane, live *sessions.Registry) (*gop
 	who := policy.New(cfg, live, pool, o.Log)
 	server, err := gopptp.NewServer(gopptp.ServerConfig{
 		Dataplane:     plane,
-		Authenticator: login.New(login.Config{Local: []login.Lookup{o.Users.Lookup, o.Users.Anyone}, Admit: who.Admit}),
+		Authenticator: login.New(login.Config{Local: database.lookups(o), Admit: who.Admit}),
 		Pool:          pool,
 		LocalAddress:  cfg.LocalAddress,
 		DNS:           cfg.DNS,

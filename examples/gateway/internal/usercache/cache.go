@@ -197,7 +197,8 @@ func (c *Cache) ask(name string) (userdb.Record, error) {
 	if err != nil {
 		c.counts.errors.Add(1)
 	}
-	wasDown, went := c.breaker.done(err == nil)
+	var row *userdb.RowError // is one user's trouble
+	wasDown, went := c.breaker.done(err == nil || errors.As(err, &row))
 	switch {
 	case went:
 		c.log.Error("the user database is down: who is remembered can come in", "for", c.cfg.TTL+c.cfg.Stale, "err", err)

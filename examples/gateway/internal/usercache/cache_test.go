@@ -289,6 +289,19 @@ func TestDown(t *testing.T) {
 	})
 }
 
+// A row that makes no sense is trouble for its user only.
+func TestBadRow(t *testing.T) {
+	world(t, nil, func(t *testing.T, c *Cache, s *table) {
+		s.fail(&userdb.RowError{User: "alice", Column: "routes", Err: errors.New("what?")}, 0)
+		for range 2 * trips {
+			_, err := c.Get(t.Context(), "alice")
+			assert.EqualError(t, err, `user database: user "alice": routes: what?`)
+		}
+		assert.False(t, c.Stats().Down)
+		assert.EqualValues(t, 2*trips, c.Stats().Errors)
+	})
+}
+
 // A database that answers who looks for changes, but no queries, is tried by one query at
 // a time.
 func TestHalfDown(t *testing.T) {

@@ -36,6 +36,19 @@ var (
 	ErrChanged  = errors.New("the password has been changed meanwhile")
 )
 
+// RowError says that somebody has written what cannot be into the row of a user, or of its
+// group.
+type RowError struct {
+	User, Column string
+	Err          error
+}
+
+func (e *RowError) Error() string {
+	return fmt.Sprintf("user database: user %q: %s: %v", e.User, e.Column, e.Err)
+}
+
+func (e *RowError) Unwrap() error { return e.Err }
+
 // Store is the tables of a database. Its methods are safe for concurrent use, and take no
 // longer than the configuration gives a query.
 type Store struct {
@@ -86,16 +99,19 @@ func (s *Store) Lookup(ctx context.Context, name string) (r Record, err error) {
 	defer cancel()
 	u := new(User)
 	found := false
+	var bad error
 	dest := []any{&r.Seq}
 	for _, f := range u.fields() {
 		dest = append(dest, scanner(func(v any) error {
 			if f.column == "name" {
 				found = v != nil
 			}
-			if !found { // all the others are NULL, too
-				return nil
+			if found { // or else all the others are NULL, too
+				if err := f.value.Scan(v); err != nil {
+					bad = &RowError{User: name, Column: f.column, Err: err}
+				}
 			}
-			return f.value.Scan(v)
+			return nil
 		}))
 	}
 	err = s.db.QueryRowContext(ctx, s.lookup, name).Scan(dest...)
@@ -105,6 +121,8 @@ func (s *Store) Lookup(ctx context.Context, name string) (r Record, err error) {
 		return r, nil // a name with characters that this database cannot have
 	case err != nil:
 		return r, fmt.Errorf("user database: %w", err)
+	case bad != nil:
+		return r, bad
 	case found:
 		r.User = u
 		if !s.clear {

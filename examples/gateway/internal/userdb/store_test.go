@@ -45,6 +45,7 @@ func all(t *testing.T) *userdb.User {
 	for name, text := range map[string]string{
 		"pool": "vip", "routes": "192.168.7.0/24, 2001:db8::/48", "rate_from_peer": "512k", "rate_to_peer": "10M", "quota": "20GiB",
 		"session_timeout": "8h", "idle_timeout": "15m", "max_sessions": "2", "sources": "192.0.2.0/24 198.51.100.7",
+		"hours": "Mon-Fri 08:00-18:00; Sat",
 	} {
 		found := false
 		for _, s := range u.Settings.All() {
@@ -196,6 +197,27 @@ func TestLookup(t *testing.T) {
 	})
 }
 
+// What others write may make no sense.
+func TestBadRow(t *testing.T) {
+	each(t, false, func(t *testing.T, s *userdb.Store, db *database.DB) {
+		require.NoError(t, s.Add(t.Context(), &userdb.User{Name: "alice"}))
+		for column, text := range map[string]string{
+			"nt_hash": "'00'", "routes": "'here'", "address": "'10.8.0'", "hours": "'noon'", "quota": "-1", "max_sessions": "-7",
+		} {
+			databasetest.Exec(t, db.DB, "UPDATE users SET "+column+" = "+text)
+			_, err := s.Lookup(t.Context(), "alice")
+			var bad *userdb.RowError
+			if assert.ErrorAs(t, err, &bad, column) {
+				assert.Equal(t, column, bad.Column)
+			}
+			databasetest.Exec(t, db.DB, "UPDATE users SET "+column+" = NULL")
+		}
+		r, err := s.Lookup(t.Context(), "alice")
+		require.NoError(t, err)
+		assert.NotNil(t, r.User)
+	})
+}
+
 // Whoever changes a row, gateways hear of it, in order.
 func TestChanges(t *testing.T) {
 	each(t, false, func(t *testing.T, s *userdb.Store, db *database.DB) {
@@ -340,6 +362,7 @@ func TestLocalUser(t *testing.T) {
 	assert.EqualValues(t, 10_000_000, l.Result.Rates.ToPeer.BitsPerSecond)
 	assert.Equal(t, &grant.Grant{
 		Backend: "sql", Pool: "vip", Quota: 20 << 30, MaxSessions: 2,
+		Hours:   u.Hours.Windows(),
 		Sources: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("198.51.100.7/32")},
 	}, l.Result.Attributes)
 

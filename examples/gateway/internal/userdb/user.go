@@ -12,7 +12,7 @@ import (
 )
 
 // Settings is what a user or a group is granted. What is not set is as the user's group
-// has it, or else the gateway.
+// has it. What that has not either, is zero or is none, is as the gateway's policy has it.
 type Settings struct {
 	Pool           Text
 	Routes         Networks
@@ -23,6 +23,7 @@ type Settings struct {
 	IdleTimeout    Seconds
 	MaxSessions    Count
 	Sources        Networks
+	Hours          Hours
 }
 
 // Setting is one of them.
@@ -42,8 +43,9 @@ func (s *Settings) All() []Setting {
 		{"quota", "what a session may carry, both ways together", &s.Quota},
 		{"session_timeout", "how long a session may last", &s.SessionTimeout},
 		{"idle_timeout", "how long a session may carry nothing", &s.IdleTimeout},
-		{"max_sessions", "sessions at a time; 0 is as the gateway has it", &s.MaxSessions},
-		{"sources", "networks that clients may come from, or none for any", &s.Sources},
+		{"max_sessions", "sessions at a time", &s.MaxSessions},
+		{"sources", "networks that clients may come from", &s.Sources},
+		{"hours", "times of the week at which the user may be in, like \"Mon-Fri 08:00-18:00; Sat\"", &s.Hours},
 	}
 }
 
@@ -160,6 +162,7 @@ func (u *User) LocalUser(now time.Time) *gopptp.LocalUser {
 	if len(u.Sources) > 0 {
 		g.Sources = u.Sources
 	}
+	g.Hours = u.Hours.Windows()
 	l.Result.Attributes = g
 	return l
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/gopptp/gopptp/chap"
+	"github.com/gopptp/gopptp/examples/gateway/internal/hours"
 	"github.com/gopptp/gopptp/ppp"
 )
 
@@ -42,6 +43,43 @@ func (t *Text) Set(text string) error {
 
 // Type implements Value.
 func (*Text) Type() string { return "TEXT" }
+
+// Hours are times of the week.
+type Hours struct{ Text }
+
+// Set reads times with semicolons between.
+func (h *Hours) Set(text string) error {
+	if _, err := windows(text); err != nil {
+		return err
+	}
+	return h.Text.Set(text)
+}
+
+// Scan implements sql.Scanner.
+func (h *Hours) Scan(v any) error { return scanText(v, h.Set) }
+
+// Windows are the times; nil is any time.
+func (h *Hours) Windows() []hours.Window {
+	list, _ := windows(h.V) // which Set has looked at
+	return list
+}
+
+func windows(text string) (list []hours.Window, err error) {
+	if text == "" || text == none {
+		return nil, nil
+	}
+	for part := range strings.SplitSeq(text, ";") {
+		w, err := hours.Parse(part)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, w)
+	}
+	return list, nil
+}
+
+// Type implements Value.
+func (*Hours) Type() string { return "TIMES" }
 
 // number is an integer that may be NULL and is not negative.
 type number struct{ sql.Null[int64] }
@@ -103,7 +141,7 @@ func (o *Octets) String() string { return withUnit(o.number, octets) }
 
 // Set reads an amount with its unit.
 func (o *Octets) Set(text string) error {
-	return setUnit(&o.number, text, octets, "an amount of data, like 500MiB or 20GiB; 0 is no limit")
+	return setUnit(&o.number, text, octets, "an amount of data, like 500MiB or 20GiB")
 }
 
 // Type implements Value.
@@ -117,7 +155,7 @@ func (r *BitRate) String() string { return withUnit(r.number, bits) }
 
 // Set reads a rate with its unit.
 func (r *BitRate) Set(text string) error {
-	return setUnit(&r.number, text, bits, "a rate in bits per second, like 512k, 10M or 1G; 0 is no limit")
+	return setUnit(&r.number, text, bits, "a rate in bits per second, like 512k, 10M or 1G")
 }
 
 // Type implements Value.
@@ -191,7 +229,7 @@ func (s *Seconds) Set(text string) error {
 	}
 	d, err := time.ParseDuration(text)
 	if err != nil || d < 0 || d%time.Second != 0 {
-		return fmt.Errorf("%q is not a time span of whole seconds, like 30s, 15m or 8h; 0 is no limit", text)
+		return fmt.Errorf("%q is not a time span of whole seconds, like 30s, 15m or 8h", text)
 	}
 	s.put(int64(d / time.Second))
 	return nil

@@ -1,15 +1,17 @@
--- What a user is granted, and the same of its group where the user's own is NULL.
+-- What a user is granted, and the same of its group where the user's own is NULL. Zero is
+-- as the gateway's policy has it.
 CREATE TABLE user_groups (
     name              TEXT PRIMARY KEY,
     pool              TEXT,     -- name of an address pool
     routes            TEXT,     -- networks behind the client, with spaces between
-    rate_from_peer    BIGINT,   -- bits per second; 0: no limit
+    rate_from_peer    BIGINT,   -- bits per second
     rate_to_peer      BIGINT,
-    quota             BIGINT,   -- octets of a session, both ways together; 0: no limit
-    session_timeout   BIGINT,   -- seconds; 0: never
+    quota             BIGINT,   -- octets of a session, both ways together
+    session_timeout   BIGINT,   -- seconds
     idle_timeout      BIGINT,
-    max_sessions      BIGINT,   -- at a time; 0: as the gateway's policy says
+    max_sessions      BIGINT,   -- at a time
     sources           TEXT,     -- networks that clients may come from, with spaces between
+    hours             TEXT,     -- times of the week, with semicolons between
     note              TEXT,
     created_at        BIGINT NOT NULL,
     updated_at        BIGINT NOT NULL
@@ -33,6 +35,7 @@ CREATE TABLE users (
     idle_timeout        BIGINT,
     max_sessions        BIGINT,
     sources             TEXT,
+    hours               TEXT,
     note                TEXT,
     created_at          BIGINT NOT NULL,
     updated_at          BIGINT NOT NULL
