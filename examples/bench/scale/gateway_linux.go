@@ -109,7 +109,7 @@ func (g *gateway) kill() {
 
 // get asks the gateway's private address.
 func (g *gateway) get(ctx context.Context, path string) ([]byte, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://gateway"+path, nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://localhost"+path, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -134,6 +134,22 @@ func (g *gateway) counters(ctx context.Context) (counters, error) {
 	}
 	var stats struct{ Server counters }
 	return stats.Server, json.Unmarshal(text, &stats)
+}
+
+// received is how many GRE packets have come to the gateway.
+func (g *gateway) received(ctx context.Context) (float64, error) {
+	text, err := g.get(ctx, "/stats")
+	if err != nil {
+		return 0, err
+	}
+	var stats struct {
+		Dataplane struct {
+			Userspace struct {
+				GRE struct{ Received float64 }
+			}
+		}
+	}
+	return stats.Dataplane.Userspace.GRE.Received, json.Unmarshal(text, &stats)
 }
 
 // refused is how many connections and calls were turned away.

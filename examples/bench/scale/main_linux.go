@@ -15,13 +15,16 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/gopptp/gopptp/examples/bench/internal/child"
 	"github.com/gopptp/gopptp/examples/bench/internal/report"
 )
 
 func main() {
+	child.Main(roles)
 	o := full
-	sizes := flag.String("sizes", "", "measure at these `numbers` of sessions, such as 100,1000")
+	sizes := flag.String("sizes", "", "measure at these `numbers` of sessions, such as 100,1000, or none")
 	flag.IntVar(&o.storm, "storm", o.storm, "how many `clients` dial at once; 0: no storm")
+	flag.IntVar(&o.neighbours, "neighbours", o.neighbours, "how many `sessions` are up while one peer floods; 0: no floods")
 	flag.DurationVar(&o.limit, "limit", o.limit, "of the time that all takes")
 	flag.DurationVar(&o.idle, "idle", o.idle, "how long idle sessions are watched")
 	flag.StringVar(&o.profiles, "profiles", "", "the `directory` for profiles of the gateway's CPU and heap")
@@ -54,6 +57,9 @@ func (o *options) only(numbers string) error {
 		return nil
 	}
 	o.sizes = nil
+	if numbers == "none" {
+		return nil
+	}
 	for _, text := range strings.Split(numbers, ",") {
 		n, err := strconv.Atoi(text)
 		if err != nil || n < 1 || n > maxSessions {
@@ -79,6 +85,7 @@ var (
 		limit:  10 * time.Minute,
 		rounds: 2, idle: time.Minute, load: 10 * time.Second, packets: 10000,
 		storm: 20000, residents: 100, quiet: 10 * time.Second,
+		neighbours: 50, flooding: 3 * time.Second,
 	}
 	small = options{
 		sizes:  []size{sizeOf(500), sizeOf(5000)},

@@ -12,11 +12,16 @@ import (
 var (
 	costs   = []string{setupCPU, setupRate, setupMedian, setupP99, residentEach, kernelEach, idleCPU, packetCPU}
 	plotted = []string{setupCPU, residentEach, packetCPU}
+	unrest  = []string{pingMedian, pingP99, pingLost, pingDrops, floodPackets}
 	weather = []string{backShare, backTime, stormP99, refusals, away, failures, pingMedian, pingP99, pingLost, pingDrops}
 )
 
 // What is wanted of that many sessions that are idle, in % of a processor.
 const wanted, idleMost = 50000, 5
+
+// floodMost is how many times as long the slowest pings of neighbours may take while one
+// peer floods. Two processors do the flooding, too.
+const floodMost = 50
 
 // number is how many sessions a name means.
 func number(way string) float64 {
@@ -43,6 +48,11 @@ func bars(r *report.Report) []report.Bar {
 			report.Bar{Measure: backShare, Way: storm, Least: 100},
 			report.Bar{Measure: failures, Way: storm, Most: 0})
 	}
+	for _, kind := range floods {
+		list = append(list,
+			report.Bar{Measure: pingLost, Way: kind, Most: 1},
+			report.Bar{Measure: pingP99, Way: kind, To: calm, Most: floodMost})
+	}
 	if few != many {
 		// Cost is linear if it is the same for each.
 		for _, cost := range plotted {
@@ -65,6 +75,24 @@ func measured(r *report.Report, measure string) (ways []string) {
 	return ways
 }
 
+// floodTable has a row a flood: there are more of them than measures.
+func floodTable(r *report.Report) string {
+	var b strings.Builder
+	b.WriteString("| one peer sends |")
+	for _, name := range unrest {
+		fmt.Fprintf(&b, " %s, %s |", name, r.Measure(name, "", "").Unit)
+	}
+	b.WriteString("\n|---" + strings.Repeat("|---", len(unrest)) + "|\n")
+	for _, kind := range append([]string{calm}, floods...) {
+		fmt.Fprintf(&b, "| %s |", kind)
+		for _, name := range unrest {
+			fmt.Fprintf(&b, " %.3g |", r.Measure(name, "", "").Of(kind).Median)
+		}
+		b.WriteByte('\n')
+	}
+	return b.String() + "\n"
+}
+
 // markdown is the section of the report. plot is the path to its plot.
 func markdown(r *report.Report, plot string) string {
 	var b strings.Builder
@@ -77,8 +105,11 @@ func markdown(r *report.Report, plot string) string {
 	if sizes := measured(r, setupCPU); len(sizes) > 0 {
 		b.WriteString(r.Grid(costs, sizes))
 	}
-	if len(measured(r, pingP99)) > 0 {
+	if len(measured(r, backShare)) > 0 {
 		b.WriteString(r.Grid(weather, []string{quiet, arrival, restart}))
+	}
+	if len(measured(r, floodPackets)) > 0 {
+		fmt.Fprintf(&b, "One peer floods:\n\n%s", floodTable(r))
 	}
 	for _, note := range r.Notes {
 		fmt.Fprintf(&b, "- %s\n", note)

@@ -32,6 +32,9 @@ type options struct {
 	residents int // sessions that are up meanwhile
 	quiet     time.Duration
 
+	neighbours int           // that are up while one peer floods; 0: nobody does
+	flooding   time.Duration // how long, in each way
+
 	profiles string
 	progress io.Writer
 }
@@ -88,6 +91,11 @@ func (o options) run(ctx context.Context) (_ *report.Report, err error) {
 	if o.storm > 0 && !r.stopped() {
 		if err := r.storms(); err != nil && !r.stopped() {
 			r.note("storm: %v", err)
+		}
+	}
+	if o.neighbours > 0 && !r.stopped() {
+		if err := r.fairness(); err != nil && !r.stopped() {
+			r.note("floods: %v", err)
 		}
 	}
 	r.report.Took = time.Since(r.began)

@@ -133,9 +133,11 @@ func (r *run) restart(g **gateway) error {
 	return nil
 }
 
+// pings is how many each session sends that is up, a second.
+const pings = 10
+
 // reside brings sessions up that stay, and ping.
 func (r *run) reside(g *gateway) (*clients, error) {
-	const pings = 10 // a second and session
 	c, err := r.dial(r.inside, load{
 		tunnels: r.residents, rate: 1000, dialling: underWay, packets: float64(pings * r.residents), nice: -20,
 	})
