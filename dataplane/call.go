@@ -76,7 +76,7 @@ func (c *call) ResetSend() error { return c.in().ResetSend() }
 
 // Attach implements gopptp.Call.
 func (c *call) Attach(n gopptp.Network) error {
-	err := c.in().Attach(n)
+	err := c.orMove(func(in gopptp.Call) error { return in.Attach(n) })
 	if err == nil {
 		c.attached = true
 		c.forget()
@@ -160,6 +160,8 @@ func (c *call) orMove(f func(in gopptp.Call) error) error {
 		count = func(s *Stats) { s.Moved.Collision++ }
 	case errors.Is(err, mppe.ErrNotSupported):
 		count = func(s *Stats) { s.Moved.KeyLength++ }
+	case errors.Is(err, kernel.ErrNoRates):
+		count = func(s *Stats) { s.Moved.Rates++ }
 	default:
 		return err
 	}

@@ -25,6 +25,7 @@
 //   - another call has the same peer address and the same call ID of the peer's, by which
 //     the driver tells calls apart; clients behind one NAT may have that,
 //   - CCP agrees on keys of 56 bits,
+//   - the session has limits ([gopptp.Rates]), and the kernel lacks the modules for them,
 //   - the kernel's call IDs are used up: it has one set of them for all peers.
 //
 // The userspace plane, with its TUN device and sockets, is opened when the first call

@@ -221,6 +221,7 @@ type Moved struct {
 	NoCallID  uint64 // all call IDs were taken
 	Collision uint64 // another call had the same peer and peer's call ID
 	KeyLength uint64 // it has no keys of that length
+	Rates     uint64 // it cannot limit sessions
 }
 
 // Stats returns the counters.

@@ -40,6 +40,7 @@ type call struct {
 	filter     driver.Filter
 	encryption encryption
 	have       attachment
+	rates      gopptp.Rates // of the unit
 
 	// told is held while the handler is told something.
 	told struct {
@@ -313,6 +314,7 @@ func (c *call) count() gopptp.Counters {
 	c.mu.Unlock()
 	n.ReceivedPackets, n.ReceivedOctets = s.ReceivedPackets, s.ReceivedOctets
 	n.SentPackets, n.SentOctets = s.SentPackets, s.SentOctets
+	n.DroppedRate = s.DroppedRate
 	return n
 }
 

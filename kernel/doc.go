@@ -55,6 +55,13 @@
 // takes addresses and routes away, so that the host has none of them while CCP is
 // negotiated anew.
 //
+// Limits ([gopptp.Rates]) are kept by filters of the session's device: in each direction
+// a matchall with the action police, in a qdisc clsact. So what is above is dropped, as
+// in userspace, and counted, and the host's qdisc is the administrator's. A burst is of
+// 64 KiB at the least, which the kernel may move at once, unless that took minutes. The
+// modules are sch_ingress, cls_matchall, act_police and act_gact; without them Attach of a
+// Network with limits fails with [ErrNoRates].
+//
 // # Concurrency
 //
 // What takes longer than a system call happens on goroutines of the plane, in order for

@@ -17,6 +17,7 @@ type attachment struct {
 	header      ppp.HeaderCompression
 	local, peer netip.Addr
 	routes      []driver.Route
+	rates       gopptp.Rates
 }
 
 // plan returns what n needs. Nothing where it has no IPv4.
@@ -27,7 +28,10 @@ func (c *call) plan(n gopptp.Network) (attachment, error) {
 	if !n.Local.Is4() || n.Local.IsUnspecified() {
 		return attachment{}, fmt.Errorf("kernel: Network.Local: %v is not an IPv4 address", n.Local)
 	}
-	a := attachment{up: true, mtu: n.MTU, header: n.Header, local: n.Local}
+	if n.Rates.Limited() && c.plane.rates.Answer == NotSupported {
+		return attachment{}, fmt.Errorf("%w: %v", ErrNoRates, c.plane.rates)
+	}
+	a := attachment{up: true, mtu: n.MTU, header: n.Header, local: n.Local, rates: n.Rates}
 	add := func(to netip.Prefix) {
 		// Some servers give their public address as the inner one too. A route to it
 		// would send the tunnel's own packets into the tunnel.
@@ -142,6 +146,9 @@ func (c *call) configure(want attachment) (err error) {
 			return err
 		}
 	}
+	if err := c.limit(want.rates); err != nil {
+		return err
+	}
 	if !have.up {
 		if err := c.unit.SetUp(true); err != nil {
 			return err
@@ -173,6 +180,27 @@ func (c *call) configure(want attachment) (err error) {
 		have.routes = append(have.routes, r)
 	}
 	return nil
+}
+
+// limit is a part of an operation. The unit keeps its limits while nothing is attached,
+// and what they have counted.
+func (c *call) limit(r gopptp.Rates) error {
+	if c.rates == r {
+		return nil
+	}
+	c.rates = gopptp.Rates{FromPeer: gopptp.BitRate{Burst: -1}} // unknown, should it fail
+	if err := c.unit.SetRates(rateOf(r.FromPeer), rateOf(r.ToPeer)); err != nil {
+		return err
+	}
+	c.rates = r
+	return nil
+}
+
+func rateOf(r gopptp.BitRate) driver.Rate {
+	if !r.Limited() {
+		return driver.Rate{}
+	}
+	return driver.Rate{BitsPerSecond: r.BitsPerSecond, Burst: r.BurstOctets()}
 }
 
 func (c *call) removeAddress() {

@@ -18,6 +18,8 @@ var (
 	ErrCollision = driver.ErrCollision
 	// ErrNoCallID: the host has no call ID left, of those that Options allow.
 	ErrNoCallID = errors.New("kernel: no free call ID")
+	// ErrNoRates: the kernel cannot keep the limits of a Network.
+	ErrNoRates = errors.New("kernel: no rate limits")
 
 	errPlaneClosed = fmt.Errorf("kernel: data plane: %w", net.ErrClosed)
 	errCallClosed  = fmt.Errorf("kernel: call: %w", net.ErrClosed)
@@ -31,6 +33,7 @@ type Plane struct {
 	working chan struct{} // a place for each call that may change something
 	closing chan struct{} // a place for each that may wait for its end
 	calls   sync.WaitGroup
+	rates   Ability // to limit sessions
 
 	mu     sync.Mutex
 	closed bool
@@ -70,7 +73,8 @@ func OpenDriver(d driver.Driver, found driver.Findings, opts Options) (*Plane, e
 	if err := opts.Validate(); err != nil {
 		return nil, err
 	}
-	if err := report(found).Err(false); err != nil {
+	r := report(found)
+	if err := r.Err(false); err != nil {
 		return nil, err
 	}
 	p := &Plane{
@@ -80,6 +84,7 @@ func OpenDriver(d driver.Driver, found driver.Findings, opts Options) (*Plane, e
 		closing: make(chan struct{}, maxClosing),
 		open:    make(map[*call]struct{}),
 		peers:   make(map[netip.Addr]int),
+		rates:   r.Rates,
 	}
 	p.ids.first, p.ids.last = int(p.opts.FirstCallID), int(p.opts.LastCallID)
 	return p, nil

@@ -54,18 +54,25 @@ type Report struct {
 	PPTP       Ability // the driver: modules pptp, pppox and gre
 	PPP        Ability // module ppp_generic, and /dev/ppp
 	MPPE       Ability // module ppp_mppe; only encryption needs it
+	Rates      Ability // limits: modules sch_ingress, cls_matchall, act_police and act_gact; only sessions that have some need them
 	Privileges Ability // capabilities CAP_NET_ADMIN and CAP_NET_RAW
 }
 
 // Abilities are those of r, in the order in which they depend on each other.
-func (r Report) Abilities() []Ability { return []Ability{r.Privileges, r.PPP, r.PPTP, r.MPPE} }
+func (r Report) Abilities() []Ability {
+	return []Ability{r.Privileges, r.PPP, r.PPTP, r.MPPE, r.Rates}
+}
 
 // Err says what is missing for a data plane, with encryption or without; nil: nothing
-// is. It wraps gopptp.ErrNotSupported.
+// is. It wraps gopptp.ErrNotSupported. Sessions with limits need Rates as well.
 func (r Report) Err(encryption bool) error {
+	needed := []Ability{r.Privileges, r.PPP, r.PPTP}
+	if encryption {
+		needed = append(needed, r.MPPE)
+	}
 	var missing []string
-	for _, a := range r.Abilities() {
-		if a.Answer != Supported && (encryption || a.Name != nameMPPE) {
+	for _, a := range needed {
+		if a.Answer != Supported {
 			missing = append(missing, a.String())
 		}
 	}
@@ -82,8 +89,6 @@ func (r Report) String() string {
 	}
 	return strings.Join(lines, "\n")
 }
-
-const nameMPPE = "MPPE"
 
 // Probe finds out what the host can do, in the network namespace of the calling thread.
 // It has the kernel load the modules that it can, and for MPPE makes a PPP unit for a
@@ -104,7 +109,8 @@ func report(f driver.Findings) Report {
 	return Report{
 		PPTP:       ability("PPTP driver", f.PPTP),
 		PPP:        ability("PPP", f.PPP),
-		MPPE:       ability(nameMPPE, f.MPPE),
+		MPPE:       ability("MPPE", f.MPPE),
+		Rates:      ability("rate limits", f.Rates),
 		Privileges: ability("privileges", f.Privileges),
 	}
 }

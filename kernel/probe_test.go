@@ -15,9 +15,9 @@ func TestReport(t *testing.T) {
 	no := driver.Finding{Answer: driver.NotSupported, Err: errors.New("no such module"), Advice: "modprobe it"}
 	unknown := driver.Finding{Err: errors.New("permission denied")}
 
-	all := report(driver.Findings{PPTP: yes, PPP: yes, MPPE: yes, Privileges: yes})
+	all := report(driver.Findings{PPTP: yes, PPP: yes, MPPE: yes, Rates: yes, Privileges: yes})
 	require.NoError(t, all.Err(true))
-	require.Equal(t, "privileges: supported\nPPP: supported\nPPTP driver: supported\nMPPE: supported", all.String())
+	require.Equal(t, "privileges: supported\nPPP: supported\nPPTP driver: supported\nMPPE: supported\nrate limits: supported", all.String())
 
 	some := report(driver.Findings{PPTP: no, PPP: yes, MPPE: unknown, Privileges: yes})
 	err := some.Err(true)
@@ -25,6 +25,7 @@ func TestReport(t *testing.T) {
 	require.EqualError(t, err, "kernel: PPTP driver: not supported: no such module (modprobe it); MPPE: could not tell: permission denied: unsupported operation")
 	require.NotContains(t, some.Err(false).Error(), "MPPE", "which clear tunnels do not need")
 	require.NoError(t, report(driver.Findings{PPTP: yes, PPP: yes, MPPE: no, Privileges: yes}).Err(false))
+	require.NoError(t, report(driver.Findings{PPTP: yes, PPP: yes, MPPE: yes, Rates: no, Privileges: yes}).Err(true), "not all sessions have limits")
 }
 
 // Whatever the host is like, there is an answer about each ability, and a reason for

@@ -40,6 +40,7 @@ var modules = []string{
 	"net/ipv4/gre", "drivers/net/ppp/pptp", "lib/crypto/libarc4", "drivers/net/ppp/ppp_mppe",
 	"drivers/net/ppp/bsd_comp", "drivers/net/ppp/ppp_deflate", "lib/crc-ccitt", "drivers/net/ppp/ppp_async", "drivers/net/ppp/ppp_synctty",
 	"drivers/net/tun", "drivers/net/veth", "drivers/net/dummy", "net/sched/sch_netem",
+	"net/sched/sch_ingress", "net/sched/cls_matchall", "net/sched/act_police", "net/sched/act_gact",
 }
 
 // initMain is process 1. It makes the environment, runs the job's program,

@@ -109,11 +109,15 @@ type callWorld struct {
 
 // inCall runs f with a call that is connected. In the end, nothing must be left of it.
 func inCall(t *testing.T, required bool, f func(*callWorld)) {
+	inCallWith(t, kerneltest.Options{}, required, f)
+}
+
+func inCallWith(t *testing.T, opts kerneltest.Options, required bool, f func(*callWorld)) {
 	synctest.Test(t, func(t *testing.T) {
 		n := memory.NewNetwork()
 		defer n.Close()
 		w := &callWorld{
-			T: t, host: kerneltest.NewHost(n, serverAddr, kerneltest.Options{}), owner: new(owner),
+			T: t, host: kerneltest.NewHost(n, serverAddr, opts), owner: new(owner),
 			peer: &peer{host: n.Host(clientAddr)},
 		}
 		w.peer.host.OnGRE(w.peer.hear)
@@ -462,10 +466,12 @@ func TestReport(t *testing.T) {
 		PPP:  kernel.Ability{Name: "PPP", Answer: kernel.NotSupported, Err: net.ErrClosed, Advice: "modprobe it"},
 		MPPE: kernel.Ability{Name: "MPPE"},
 	}
+	r.Rates = r.PPTP
+	r.Rates.Name = "rate limits"
 	r.Privileges = r.PPTP
 	r.Privileges.Name = "privileges"
 	ppp := "PPP: not supported: " + net.ErrClosed.Error() + " (modprobe it)"
-	require.Equal(t, "privileges: supported\n"+ppp+"\nPPTP driver: supported\nMPPE: could not tell", r.String())
+	require.Equal(t, "privileges: supported\n"+ppp+"\nPPTP driver: supported\nMPPE: could not tell\nrate limits: supported", r.String())
 	require.EqualError(t, r.Err(false), "kernel: "+ppp+": "+errors.ErrUnsupported.Error())
 	require.ErrorContains(t, r.Err(true), "MPPE: could not tell")
 	require.Equal(t, "answer 9", kernel.Answer(9).String())

@@ -14,6 +14,7 @@ type device struct {
 	mtu       int
 	up        bool
 	addresses []Address
+	from, to  police
 }
 
 // Address is one of a device. Peer is not valid if it has none; it is no route.
@@ -34,8 +35,10 @@ type Device struct {
 	Up         bool
 	MTU        int
 	IPv4, IPv6 bool // users' packets pass
-	Addresses  []Address
-	Routes     []Route
+	// FromPeer and ToPeer limit users' packets; zero: not at all.
+	FromPeer, ToPeer Rate
+	Addresses        []Address
+	Routes           []Route
 }
 
 // Devices returns the host's, the eldest first.
@@ -47,6 +50,7 @@ func (h *Host) Devices() []Device {
 		d := Device{
 			Name: u.name, CallID: u.socket.id, Up: u.up, MTU: u.mtu, IPv4: u.ipv4, IPv6: u.ipv6,
 			Addresses: slices.Clone(u.addresses),
+			FromPeer:  Rate(u.from.rate), ToPeer: Rate(u.to.rate),
 		}
 		for _, r := range h.routes {
 			if r.unit == u {

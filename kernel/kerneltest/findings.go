@@ -17,6 +17,7 @@ func (h *Host) findings() driver.Findings {
 		PPTP:       h.opts.PPTP.finding(),
 		PPP:        h.opts.PPP.finding(),
 		MPPE:       h.opts.MPPE.finding(),
+		Rates:      h.opts.Rates.finding(),
 		Privileges: h.opts.Privileges.finding(),
 	}
 }

@@ -21,7 +21,7 @@ const (
 
 // Options configure a [Host]. The zero value is a kernel that has everything.
 type Options struct {
-	PPTP, PPP, MPPE, Privileges Presence
+	PPTP, PPP, MPPE, Rates, Privileges Presence
 }
 
 // Host is a host of a [memory.Network] whose kernel knows PPTP. It is the
@@ -104,6 +104,7 @@ const (
 	OpDecryption    Op = "decryption"
 	OpIdle          Op = "idle"
 	OpStats         Op = "stats"
+	OpSetRates      Op = "set rates"
 	OpSetMTU        Op = "set MTU"
 	OpSetUp         Op = "set up"
 	OpAddAddress    Op = "add address"

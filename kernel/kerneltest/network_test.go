@@ -140,6 +140,10 @@ func TestSecondAttach(t *testing.T) {
 			func(n *gopptp.Network) { n.IPv6 = new(gopptp.IPv6Network) }, []kerneltest.Op{header, pass},
 		},
 		"MTU": {func(n *gopptp.Network) { n.MTU = 1300 }, []kerneltest.Op{header, kerneltest.OpSetMTU, pass}},
+		"limits": {
+			func(n *gopptp.Network) { n.Rates.ToPeer.BitsPerSecond = 1e6 },
+			[]kerneltest.Op{header, kerneltest.OpSetRates, pass},
+		},
 		"a route": {
 			func(n *gopptp.Network) { n.Routes = prefixes("10.2.0.0/16", "10.3.0.0/16") },
 			[]kerneltest.Op{header, removeRoute, addRoute, pass},
@@ -204,7 +208,10 @@ func TestAttachFails(t *testing.T) {
 		removeAddress = kerneltest.OpRemoveAddress
 		down          = kerneltest.OpSetUp
 	)
-	network := with(func(n *gopptp.Network) { n.Routes = prefixes("10.1.0.0/16", "10.2.0.0/16") })
+	network := with(func(n *gopptp.Network) {
+		n.Routes = prefixes("10.1.0.0/16", "10.2.0.0/16")
+		n.Rates.FromPeer.BitsPerSecond = 1e6
+	})
 	for _, c := range []struct {
 		op   kerneltest.Op
 		at   int // which of them
@@ -213,6 +220,7 @@ func TestAttachFails(t *testing.T) {
 		{kerneltest.OpNewUnit, 1, nil},
 		{kerneltest.OpSetHeader, 1, []kerneltest.Op{block}},
 		{kerneltest.OpSetMTU, 1, []kerneltest.Op{block}},
+		{kerneltest.OpSetRates, 1, []kerneltest.Op{block}},
 		{kerneltest.OpSetUp, 1, []kerneltest.Op{block}},
 		{kerneltest.OpAddAddress, 1, []kerneltest.Op{block, down}},
 		{kerneltest.OpAddRoute, 1, []kerneltest.Op{block, removeAddress, down}},
@@ -250,6 +258,7 @@ func TestAttachFails(t *testing.T) {
 				w.attach(network)
 				passed, _ := w.passes()
 				require.True(w, passed)
+				require.EqualValues(w, 1e6, w.host.Devices()[0].FromPeer.BitsPerSecond)
 			})
 		})
 	}

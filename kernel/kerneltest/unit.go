@@ -261,9 +261,13 @@ func (u *unit) receive(frame []byte) {
 		u.file.add(frame)
 		return
 	}
+	u.arrived = time.Now()
+	if !u.from.allows(len(frame) - 2) {
+		u.stats.DroppedRate++
+		return
+	}
 	u.stats.ReceivedPackets++
 	u.stats.ReceivedOctets += uint64(len(frame) - 2)
-	u.arrived = time.Now()
 	if u.up && u.passes(p) {
 		u.host.Receive(frame[2:])
 	}
@@ -278,6 +282,10 @@ func (u *unit) sendPacket(packet []byte) {
 	p := ppp.ProtocolIPv4
 	if packet[0]>>4 == 6 {
 		p = ppp.ProtocolIPv6
+	}
+	if !u.to.allows(len(packet)) {
+		u.stats.DroppedRate++
+		return
 	}
 	if u.passes(p) && len(packet) <= u.mtu {
 		u.stats.SentPackets++

@@ -96,6 +96,13 @@ const (
 type Stats struct {
 	ReceivedPackets, ReceivedOctets uint64
 	SentPackets, SentOctets         uint64
+	DroppedRate                     uint64 // above a Rate, and not counted as received or sent
+}
+
+// Rate limits users' packets in one direction; the zero Rate does not.
+type Rate struct {
+	BitsPerSecond uint64
+	Burst         int // octets
 }
 
 // Unit is a network device. Its methods but Stats are called one at a time.
@@ -118,6 +125,10 @@ type Unit interface {
 	Idle() (time.Duration, error)
 	Stats() (Stats, error)
 
+	// SetRates limits users' packets. What is above is dropped. Bursts may be larger, so
+	// that they have room for what the kernel moves at once. After an error there may be
+	// any limits, of those before and those wanted.
+	SetRates(fromPeer, toPeer Rate) error
 	SetMTU(octets int) error
 	// SetUp lets the host use the device, or not; then its routes are gone.
 	SetUp(up bool) error

@@ -16,5 +16,5 @@ func New() (Driver, error) { return nil, errSystem }
 // Probe finds nothing.
 func Probe() Findings {
 	f := Finding{Answer: NotSupported, Err: errSystem}
-	return Findings{PPTP: f, PPP: f, MPPE: f, Privileges: f}
+	return Findings{PPTP: f, PPP: f, MPPE: f, Rates: f, Privileges: f}
 }

@@ -25,5 +25,6 @@ type Findings struct {
 	PPTP       Finding // sockets of the PPTP driver (modules pptp, pppox, gre)
 	PPP        Finding // ppp_generic, its device node, and that it may be used
 	MPPE       Finding // ppp_mppe
+	Rates      Finding // limits: sch_ingress, cls_matchall, act_police, act_gact
 	Privileges Finding // capabilities CAP_NET_ADMIN and CAP_NET_RAW
 }

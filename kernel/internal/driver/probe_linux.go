@@ -18,12 +18,30 @@ func Probe() Findings {
 		Privileges: probePrivileges(),
 		PPTP:       probePPTP(),
 		PPP:        probePPP(),
-		MPPE:       Finding{Err: errors.New("there is no PPP to try it with")},
+		MPPE:       Finding{Err: errNoPPP},
+		Rates:      Finding{Err: errNoPPP},
 	}
 	if f.PPP.Answer == Supported {
-		f.MPPE = probeMPPE()
+		f.MPPE = probeUnit(probeMPPE)
+		f.Rates = probeUnit(probeRates)
 	}
 	return f
+}
+
+var errNoPPP = errors.New("there is no PPP to try it with")
+
+// probeUnit calls f with a unit that is there for the moment.
+func probeUnit(f func(u *unit) Finding) Finding {
+	fd, err := unix.Open(devPPP, unix.O_RDWR|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return Finding{Err: fmt.Errorf("open %s: %w", devPPP, err)}
+	}
+	defer unix.Close(fd)
+	u := &unit{file: &pppFile{fd: fd}}
+	if err := newUnit(u); err != nil {
+		return Finding{Err: err}
+	}
+	return f(u)
 }
 
 func supported() Finding { return Finding{Answer: Supported} }
@@ -56,17 +74,8 @@ func probePPP() Finding {
 	return Finding{Err: fmt.Errorf("open %s: %w", devPPP, err)}
 }
 
-func probeMPPE() Finding {
-	fd, err := unix.Open(devPPP, unix.O_RDWR|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return Finding{Err: fmt.Errorf("open %s: %w", devPPP, err)}
-	}
-	defer unix.Close(fd)
-	u := &unit{file: &pppFile{fd: fd}}
-	if err := newUnit(u); err != nil {
-		return Finding{Err: err}
-	}
-	err = u.compress(mppe.Params{KeyLength: mppe.Key128}, true)
+func probeMPPE(u *unit) Finding {
+	err := u.compress(mppe.Params{KeyLength: mppe.Key128}, true)
 	switch {
 	case err == nil:
 		return supported()
@@ -74,6 +83,25 @@ func probeMPPE() Finding {
 		return Finding{NotSupported, fmt.Errorf("the kernel has no MPPE: %w", err), "modprobe ppp_mppe"}
 	case errors.Is(err, unix.ENOBUFS):
 		return Finding{NotSupported, fmt.Errorf("the kernel's MPPE refuses to work: %w", err), "see whether the kernel is in FIPS mode, which forbids RC4"}
+	}
+	return Finding{Err: err}
+}
+
+func probeRates(u *unit) Finding {
+	n, err := openNetlink()
+	if err != nil {
+		return Finding{Err: err}
+	}
+	defer n.close()
+	if _, u.index, err = n.nameUnit(fmt.Sprintf("ppp%d", u.number), ""); err == nil {
+		any := Rate{BitsPerSecond: 1e6}
+		err = n.setRates(u.index, &u.rates, any, any)
+	}
+	switch {
+	case err == nil:
+		return supported()
+	case errors.Is(err, errNoPolice):
+		return Finding{NotSupported, err, "modprobe -a sch_ingress cls_matchall act_police act_gact"}
 	}
 	return Finding{Err: err}
 }

@@ -26,7 +26,7 @@ import (
 func needDriver(t testing.TB) {
 	t.Helper()
 	f := Probe()
-	for name, finding := range map[string]Finding{"pptp": f.PPTP, "ppp": f.PPP, "mppe": f.MPPE, "privileges": f.Privileges} {
+	for name, finding := range map[string]Finding{"pptp": f.PPTP, "ppp": f.PPP, "mppe": f.MPPE, "rates": f.Rates, "privileges": f.Privileges} {
 		if finding.Answer == Supported {
 			continue
 		}

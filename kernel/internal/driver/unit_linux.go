@@ -96,6 +96,7 @@ type unit struct {
 	number int32 // of the unit
 	index  int   // of the device
 	name   string
+	rates  rates
 }
 
 // maxReceive is the MRU of units, which bounds what the kernel decrypts: no path
@@ -314,7 +315,20 @@ func (u *unit) Stats() (Stats, error) {
 	less(&s.ReceivedOctets, &u.file.read.octets)
 	less(&s.SentPackets, &u.file.written.packets)
 	less(&s.SentOctets, &u.file.written.octets)
+	from, to, err := u.socket.driver.netlink.allDropped(u.index, &u.rates)
+	if err != nil {
+		return s, err
+	}
+	// The filter comes after the device has counted, and before it counts what is sent.
+	s.ReceivedPackets -= min(s.ReceivedPackets, from.packets)
+	s.ReceivedOctets -= min(s.ReceivedOctets, from.octets)
+	s.DroppedRate = from.packets + to.packets
 	return s, nil
+}
+
+// SetRates implements Unit.
+func (u *unit) SetRates(fromPeer, toPeer Rate) error {
+	return u.socket.driver.netlink.setRates(u.index, &u.rates, fromPeer, toPeer)
 }
 
 // SetMTU implements Unit.
