@@ -3,7 +3,7 @@
 //	gateway serve --config FILE          run until SIGTERM or SIGINT
 //	gateway check-config --config FILE   say what is wrong with FILE
 //	gateway probe                        say whether the kernel can move the packets
-//	gateway sessions, show, disconnect, drain, undrain, reload, bans, ban, unban, events, stats
+//	gateway sessions, show, disconnect, drain, undrain, reload, bans, ban, unban, events, trace, stats
 //	                                     ask the running gateway, or have it do something
 //
 // gateway.example.yaml has every key of the file with its default. The exit code

@@ -20,16 +20,6 @@ var roleNames = [...]string{"none", "read", "operate"}
 // String is the role in one word.
 func (r Role) String() string { return roleNames[r] }
 
-// roleNamed finds a role that a token can have.
-func roleNamed(name string) (Role, bool) {
-	for _, r := range []Role{RoleRead, RoleOperate} {
-		if r.String() == name {
-			return r, true
-		}
-	}
-	return RoleNone, false
-}
-
 // client is who has asked.
 type client struct {
 	name string // for the log

@@ -3,7 +3,7 @@
 //
 //	GET /healthz       "ok" while the gateway lives
 //	GET /stats         what it counts, and what it takes of the host, as [Stats]
-//	    /api/v1/       sessions, bans, draining and the like
+//	    /api/v1/       sessions, bans, draining and the like; /api/v1/openapi.json has all of it
 //	GET /debug/pprof/  profiles of net/http/pprof, for go tool pprof
 //
 // [Listen] opens an address, [Server] serves it, and [Client] asks it. Who may do what is a
@@ -26,6 +26,7 @@ import (
 	"net/http/pprof"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/net/netutil"
@@ -62,6 +63,7 @@ const (
 type Server struct {
 	gateway Gateway
 	sampler *sampler
+	traces  atomic.Int32 // under way
 	started time.Time
 	mux     http.Handler
 	ctx     context.Context // of all requests

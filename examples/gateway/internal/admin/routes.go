@@ -32,6 +32,7 @@ func (s *Server) routes() routes {
 		{"GET", "/sessions", RoleRead, handler(s.sessions)},
 		{"GET", "/sessions/{id}", RoleRead, handler(s.session)},
 		{"DELETE", "/sessions/{id}", RoleOperate, handler(s.disconnectOne)},
+		{"GET", "/sessions/{id}/trace", RoleOperate, handler(s.trace)},
 		{"POST", "/disconnect", RoleOperate, handler(s.disconnect)},
 		{"GET", "/state", RoleRead, handler(s.state)},
 		{"POST", "/drain", RoleOperate, handler(s.drain)},
@@ -44,6 +45,7 @@ func (s *Server) routes() routes {
 		{"GET", "/sections", RoleRead, handler(s.sections)},
 		{"GET", "/sections/{name}", RoleRead, handler(s.section)},
 		{"GET", "/events", RoleRead, handler(s.stream)},
+		{"GET", "/openapi.json", RoleNone, http.HandlerFunc(openAPI)},
 	}
 	for i := range list {
 		list[i].path = api + list[i].path

@@ -41,6 +41,7 @@ func start(t *testing.T, change func(g *Gateway)) *world {
 	t.Cleanup(w.server.Close)
 	w.client = NewClient(addr)
 	t.Cleanup(w.client.http.CloseIdleConnections)
+	check(t, w.client)
 	return w
 }
 

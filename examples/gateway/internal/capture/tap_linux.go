@@ -41,7 +41,7 @@ func Tap(c *Capture, peer netip.Addr, six netip.Prefix) (stop func(), err error)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		read(c, socket)
+		copyPackets(c, socket)
 	}()
 	return func() {
 		socket.Close()
@@ -113,8 +113,8 @@ func attach(fd int, program []bpf.Instruction) error {
 	return unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &unix.SockFprog{Len: uint16(len(code)), Filter: &code[0]})
 }
 
-// read reads until the socket is closed, or its device is gone.
-func read(c *Capture, socket *os.File) {
+// copyPackets reads until the socket is closed, or its device is gone.
+func copyPackets(c *Capture, socket *os.File) {
 	raw, err := socket.SyscallConn()
 	if err != nil {
 		return

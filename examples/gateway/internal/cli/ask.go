@@ -98,6 +98,6 @@ func askCommands() []*cobra.Command {
 		statsCommand(), sessionsCommand(), showCommand(), disconnectCommand(),
 		drainCommand(), undrainCommand(), reloadCommand(),
 		bansCommand(), banCommand(), unbanCommand(),
-		eventsCommand(),
+		eventsCommand(), traceCommand(),
 	}
 }

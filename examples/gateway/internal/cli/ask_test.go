@@ -303,3 +303,27 @@ func TestTable(t *testing.T) {
 		assert.Equal(t, c.want, c.got)
 	}
 }
+
+func TestTraceCommand(t *testing.T) {
+	r := startGateway(t, nil)
+	alice := r.dial("192.0.2.2", "alice")
+	id := string(r.live.ByAddress(alice.Local()).ID())
+	t.Chdir(t.TempDir())
+	assert.Equal(t, id+".pcapng\n", r.good("trace", id, "--for", "1s"))
+	text, err := os.ReadFile(id + ".pcapng")
+	require.NoError(t, err)
+	assert.Equal(t, "\x0a\x0d\x0d\x0a", string(text[:4]), "a section header of pcapng")
+	assert.Equal(t, string(text[:4]), r.good("trace", id, "--for", "1s", "-o", "-")[:4])
+
+	code, _, stderr := gateway("trace", id, "-c", r.file)
+	assert.Equal(t, ExitFailure, code)
+	assert.Equal(t, "gateway: open "+id+".pcapng: file exists\n", stderr)
+	code, _, stderr = gateway("trace", id, "--for", "2h", "-o", "x", "-c", r.file)
+	assert.Equal(t, ExitFailure, code)
+	assert.Contains(t, stderr, "is not a duration from 1s to 1h0m0s")
+	assert.NoFileExists(t, "x")
+	code, _, stderr = gateway("trace", "0123", "-o", "x", "-c", r.file)
+	assert.Equal(t, ExitNotFound, code)
+	assert.Contains(t, stderr, "no session has the ID")
+	assert.NoFileExists(t, "x")
+}
