@@ -52,7 +52,7 @@ func (c *call) WriteControl(frame []byte) error { return c.in().WriteControl(fra
 
 // PrepareReceive implements gopptp.Call.
 func (c *call) PrepareReceive(p mppe.Params) error {
-	err := c.orMove(func(in gopptp.Call) error { return in.PrepareReceive(p) })
+	err := c.encrypted(p.Stateful, func(in gopptp.Call) error { return in.PrepareReceive(p) })
 	if err == nil && c.mayMove() {
 		wipe(c.prepared)
 		c.prepared = &p
@@ -62,7 +62,7 @@ func (c *call) PrepareReceive(p mppe.Params) error {
 
 // SetEncryption implements gopptp.Call.
 func (c *call) SetEncryption(e gopptp.Encryption) error {
-	err := c.orMove(func(in gopptp.Call) error { return in.SetEncryption(e) })
+	err := c.encrypted(stateful(e.Send) || stateful(e.Receive), func(in gopptp.Call) error { return in.SetEncryption(e) })
 	if err == nil && c.mayMove() {
 		wipe(c.encryption.Send)
 		wipe(c.encryption.Receive)
@@ -148,28 +148,50 @@ func wipe(p *mppe.Params) {
 	}
 }
 
+func stateful(p *mppe.Params) bool { return p != nil && p.Stateful }
+
+// encrypted runs f, which is about the encryption of the call, where that is best done.
+// A stateful one the kernel can do, but after some losses it goes wrong for good and
+// neither end notices, as package kernel says. A call that cannot move makes do with that.
+func (c *call) encrypted(stateful bool, f func(in gopptp.Call) error) error {
+	if !stateful || c.plane.insist || c.plane.other == nil || !c.mayMove() {
+		return c.orMove(f)
+	}
+	if err := c.move(f); err != nil {
+		c.plane.log.Warn("dataplane: a call whose encryption is stateful stays in the kernel", "peer", c.cfg.Peer, "id", c.ID(), "error", err)
+		return c.orMove(f)
+	}
+	c.hasMoved("its encryption is stateful", func(m *Moved) { m.Stateful++ })
+	return nil
+}
+
+// hasMoved reports a move.
+func (c *call) hasMoved(reason any, count func(m *Moved)) {
+	c.plane.log.Debug("dataplane: a call moves to userspace", "peer", c.cfg.Peer, "id", c.ID(), "reason", reason)
+	c.plane.count(func(s *Stats) { count(&s.Moved) })
+}
+
 // orMove runs f on the call, once more in userspace if that is what it takes.
 func (c *call) orMove(f func(in gopptp.Call) error) error {
 	err := f(c.in())
 	if err == nil || c.plane.other == nil || !c.mayMove() {
 		return err
 	}
-	var count func(s *Stats)
+	var count func(m *Moved)
 	switch {
 	case errors.Is(err, kernel.ErrCollision):
-		count = func(s *Stats) { s.Moved.Collision++ }
+		count = func(m *Moved) { m.Collision++ }
 	case errors.Is(err, mppe.ErrNotSupported):
-		count = func(s *Stats) { s.Moved.KeyLength++ }
+		count = func(m *Moved) { m.KeyLength++ }
 	case errors.Is(err, kernel.ErrNoRates):
-		count = func(s *Stats) { s.Moved.Rates++ }
+		count = func(m *Moved) { m.Rates++ }
 	default:
 		return err
 	}
 	if e := c.move(f); e != nil {
 		return fmt.Errorf("%w; userspace: %w", err, e)
 	}
-	c.plane.log.Debug("dataplane: a call moves to userspace", "peer", c.cfg.Peer, "id", c.ID(), "reason", err)
-	c.plane.count(count)
+	c.hasMoved(err, count)
 	return nil
 }
 

@@ -26,6 +26,8 @@
 //     the driver tells calls apart; clients behind one NAT may have that,
 //   - CCP agrees on keys of 56 bits,
 //   - the session has limits ([gopptp.Rates]), and the kernel lacks the modules for them,
+//   - CCP agrees on stateful encryption, which two Linux kernels may get wrong for good
+//     after a loss, see package kernel; in mode [Kernel] such calls stay,
 //   - the kernel's call IDs are used up: it has one set of them for all peers.
 //
 // The userspace plane, with its TUN device and sockets, is opened when the first call

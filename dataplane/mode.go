@@ -9,7 +9,8 @@ type Mode uint8
 const (
 	// Auto is the kernel where it can do all that is needed, and else userspace.
 	Auto Mode = iota
-	// Kernel is the kernel, or an error.
+	// Kernel is the kernel, or an error. Calls move to userspace only if the kernel
+	// cannot carry them at all.
 	Kernel
 	// Userspace is package userspace alone.
 	Userspace

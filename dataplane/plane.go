@@ -23,6 +23,7 @@ type Plane struct {
 	// it is there from the beginning.
 	kernel gopptp.Dataplane
 	other  *lazy
+	insist bool // only what the kernel cannot do at all is not for it
 
 	mu    sync.Mutex
 	stats Stats
@@ -86,6 +87,7 @@ func openKernel(o Options) (*Plane, error) {
 		return nil, err
 	}
 	p := Compose(k, nil, o.Logger)
+	p.insist = o.Mode == Kernel
 	if !o.NoSpill {
 		p.other = userspaceLater(o)
 	}
@@ -210,18 +212,19 @@ type Stats struct {
 	// KernelCalls and UserspaceCalls are the numbers of calls that are open in each
 	// plane.
 	KernelCalls, UserspaceCalls int
-	// Moved are the calls that the kernel could not carry, since Open.
+	// Moved are the calls that did not stay in the kernel, since Open.
 	Moved Moved
 	// Userspace is what that plane counts; zero while it is not open.
 	Userspace userspace.Stats
 }
 
-// Moved counts calls by the reason why the kernel could not carry them.
+// Moved counts calls by the reason why the kernel could not carry them, or should not.
 type Moved struct {
 	NoCallID  uint64 // all call IDs were taken
 	Collision uint64 // another call had the same peer and peer's call ID
 	KeyLength uint64 // it has no keys of that length
 	Rates     uint64 // it cannot limit sessions
+	Stateful  uint64 // their encryption is stateful
 }
 
 // Stats returns the counters.

@@ -390,6 +390,54 @@ func TestCountersWhileMoving(t *testing.T) {
 	<-done
 }
 
+// Stateful encryption is for userspace, whichever direction has it, unless the kernel is
+// insisted on, or nobody else is there.
+func TestStateful(t *testing.T) {
+	stateful := mppe.Params{KeyLength: mppe.Key128, Stateful: true}
+	for name, c := range map[string]struct {
+		prepare mppe.Params
+		set     gopptp.Encryption
+		change  func(r *rig)
+		want    string // what has the call in the end
+		moved   Moved
+	}{
+		"stateless":         {prepare: params128, set: gopptp.Encryption{Send: &params128, Receive: &params128}, want: "kernel"},
+		"asked for":         {prepare: stateful, set: gopptp.Encryption{Send: &params128, Receive: &params128}, want: "user", moved: Moved{Stateful: 1}},
+		"to the peer":       {prepare: params128, set: gopptp.Encryption{Send: &stateful, Receive: &params128}, want: "user", moved: Moved{Stateful: 1}},
+		"from the peer":     {prepare: params128, set: gopptp.Encryption{Receive: &stateful}, want: "user", moved: Moved{Stateful: 1}},
+		"both":              {prepare: stateful, set: gopptp.Encryption{Send: &stateful, Receive: &stateful}, want: "user", moved: Moved{Stateful: 1}},
+		"in mode kernel":    {prepare: stateful, set: gopptp.Encryption{Send: &stateful}, change: func(r *rig) { r.insist = true }, want: "kernel"},
+		"without the other": {prepare: stateful, set: gopptp.Encryption{Send: &stateful}, change: func(r *rig) { r.other = nil }, want: "kernel"},
+		"the other does not open": {
+			prepare: stateful, set: gopptp.Encryption{Send: &stateful},
+			change: func(r *rig) { r.openErr = net.ErrClosed }, want: "kernel",
+		},
+		"the other does not take it": {
+			prepare: stateful, set: gopptp.Encryption{Send: &stateful},
+			change: func(r *rig) { r.user.adoptEr = net.ErrClosed }, want: "kernel",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(7)
+			if c.change != nil {
+				c.change(r)
+			}
+			call, _ := r.open(t)
+			require.NoError(t, call.Connect(gopptp.PeerCall{ID: 9}))
+			require.NoError(t, call.PrepareReceive(c.prepare))
+			require.NoError(t, call.SetEncryption(c.set))
+			require.Equal(t, c.want+"7", DeviceName(call))
+			require.Equal(t, c.moved, r.Stats().Moved)
+			require.NoError(t, call.Attach(gopptp.Network{Peer: peerAddr}))
+
+			// Once users' packets have passed, a call stays where it is.
+			require.NoError(t, call.SetEncryption(gopptp.Encryption{Send: &stateful, Receive: &stateful}))
+			require.Equal(t, c.want+"7", DeviceName(call))
+			require.NoError(t, call.Close())
+		})
+	}
+}
+
 // Keys are kept for a move, as they were given, and no longer.
 func TestKeysAreWiped(t *testing.T) {
 	r := newRig(7)

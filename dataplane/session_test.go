@@ -204,6 +204,16 @@ func (w *world) exchange(s *gopptp.Session) {
 	}
 }
 
+// drain takes what has arrived.
+func (w *world) drain() {
+	synctest.Wait()
+	for _, h := range []host{w.client, w.server} {
+		for len(h.Packets()) > 0 {
+			<-h.Packets()
+		}
+	}
+}
+
 // numbers watches the sequence numbers of what a host sends, by the call ID it is for.
 type numbers struct {
 	mu   sync.Mutex
@@ -282,7 +292,11 @@ func TestKey56Moves(t *testing.T) {
 						require.Contains(t, session.Encryption(), "56-bit")
 						require.Less(t, session.UpAt().Sub(session.StartedAt()), time.Second, "no frame was lost")
 						w.exchange(session)
-						require.Equal(t, dataplane.Moved{KeyLength: uint64(i + 1)}, w.mixed.plane.Stats().Moved)
+						moved := dataplane.Moved{KeyLength: uint64(i + 1)}
+						if s.modes == mppe.AllowStateful {
+							moved = dataplane.Moved{Stateful: uint64(i + 1)}
+						}
+						require.Equal(t, moved, w.mixed.plane.Stats().Moved)
 						require.Equal(t, i+1, w.mixed.plane.Stats().UserspaceCalls)
 						require.Zero(t, session.Counters().Lost)
 						require.Zero(t, session.Counters().Duplicates)
@@ -294,6 +308,38 @@ func TestKey56Moves(t *testing.T) {
 				})
 			})
 		}
+	}
+}
+
+// Stateful encryption has a call move as well, and survives there what the kernel's may
+// not: that any packet is lost, of those too with which an end begins anew.
+func TestStatefulMoves(t *testing.T) {
+	for _, s := range settings {
+		s.keys, s.modes = mppe.AllowKey128, mppe.AllowStateful
+		t.Run(s.name, func(t *testing.T) {
+			inWorld(t, s, func(w *world, dial func() (*gopptp.Session, error), _ *gopptp.Server) {
+				session, err := dial()
+				require.NoError(t, err)
+				require.Equal(t, "MPPE 128-bit stateful", session.Encryption())
+				require.Less(t, session.UpAt().Sub(session.StartedAt()), time.Second, "no frame was lost")
+				w.exchange(session)
+				require.Equal(t, dataplane.Stats{UserspaceCalls: 1, Moved: dataplane.Moved{Stateful: 1}}, w.mixed.plane.Stats())
+				require.Zero(t, session.Counters().Lost)
+				for seed := range uint64(10) {
+					w.net.Impair(memory.Impairment{Loss: 0.3, Seed: seed})
+					for i := range uint32(75) {
+						if i == 50 { // the rest is for them to notice what they have missed
+							w.net.Impair(memory.Impairment{})
+						}
+						w.client.Send(packet(session.Local(), innerServer, i))
+						w.server.Send(packet(innerServer, session.Local(), i))
+						time.Sleep(100 * time.Millisecond)
+					}
+					w.drain()
+					w.exchange(session)
+				}
+			})
+		})
 	}
 }
 

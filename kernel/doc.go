@@ -26,8 +26,9 @@
 //     SetEncryption fail with mppe.ErrNotSupported. Both modes work, but in stateful mode
 //     two Linux kernels do not find each other again if what is lost is the packet with
 //     which one begins anew: each then has another key, and takes what it decrypts for
-//     packets. Stateless mode, the default, does not know that. After 4,096 or more
-//     packets lost in a row, it cannot tell which key is the next in either.
+//     packets. Stateless mode, the default, does not know that; stateful calls are better
+//     left to userspace, as package dataplane does. After 4,096 or more packets lost in a
+//     row, it cannot tell which key is the next in either.
 //   - A packet that was overtaken is dropped, not put right, and what is lost is not
 //     counted. Windows are not kept, and acknowledgements only ride on packets.
 //   - The maximum segment size of TCP connections is left alone. Where they are

@@ -11,31 +11,36 @@ import (
 // TestBothPlanes has our gateway use both planes at once.
 func TestBothPlanes(t *testing.T) {
 	lab(t, environment{kind: umlKernel, limit: 2 * time.Minute, ours: true}, func(t *testing.T) {
-		t.Run("unknown keys", planesInOneGateway)
+		t.Run("unknown keys", func(t *testing.T) {
+			planesInOneGateway(t, "mppe_key_lengths: [128, 56]", "--mppe-keys", "128", "56")
+		})
+		t.Run("stateful encryption", func(t *testing.T) {
+			planesInOneGateway(t, "mppe_modes: [stateless, stateful]", "--mppe-modes", "stateless", "stateful")
+		})
 		t.Run("same call ID twice", sameCallIDTwice)
 	})
 }
 
-// planesInOneGateway has one client that the kernel can serve, and one that wants keys
-// that no kernel knows.
-func planesInOneGateway(t *testing.T) {
+// planesInOneGateway has one client that the kernel can serve, and one that wants what
+// no kernel knows, or none does well. They differ in the value of a flag.
+func planesInOneGateway(t *testing.T, config, flag, ofKernel, ofUserspace string) {
 	server, clients := network(t, 2)
-	g := startGateway(t, server, autoPlane, mppe128, "mppe_key_lengths: [128, 56]")
+	g := startGateway(t, server, autoPlane, mppe128, config)
 	server.serveBulk(t)
 	before := 0
 	for round := range 2 {
 		var sessions [2]*dialler
-		for i, bits := range []string{"128", "56"} {
+		for i, value := range []string{ofKernel, ofUserspace} {
 			sessions[i] = startDial(t, clients[i], diallerConfig{
-				name: fmt.Sprintf("dial-%s-%d", bits, round), plane: userspacePlane, mppe: mppe128, more: []string{"--mppe-keys", bits},
+				name: fmt.Sprintf("dial-%s-%d", value, round), plane: userspacePlane, mppe: mppe128, more: []string{flag, value},
 			})
 		}
 		for _, d := range sessions {
 			d.up(t, 20*time.Second)
 			require.NoError(t, d.host.echoOf(autoPlane, d.dev, tunnelServer))
 		}
-		require.True(t, kernelPlane.owns(g.device(t, sessions[0].addr)), "the plane of 128 bits")
-		require.True(t, userspacePlane.owns(g.device(t, sessions[1].addr)), "the plane of 56 bits")
+		require.True(t, kernelPlane.owns(g.device(t, sessions[0].addr)), "the plane of "+ofKernel)
+		require.True(t, userspacePlane.owns(g.device(t, sessions[1].addr)), "the plane of "+ofUserspace)
 		together(t, 2, func(i int) error {
 			_, err := sessions[i].host.bulkErr(sessions[i].dev, tunnelServer, 256<<10)
 			return err
