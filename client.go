@@ -154,7 +154,7 @@ func Dial(ctx context.Context, addr string, cfg ClientConfig) (*Session, error) 
 	if err != nil {
 		return nil, err
 	}
-	c := &client{cfg: &cfg, worker: newWorker(), ready: make(chan struct{})}
+	c := &client{cfg: &cfg, worker: &worker{loop: loop.NewSingle()}, ready: make(chan struct{})}
 	c.start(nc, newEventQueue())
 	return c.wait(ctx)
 }

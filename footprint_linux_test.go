@@ -13,6 +13,7 @@ import (
 
 	"github.com/gopptp/gopptp"
 	"github.com/gopptp/gopptp/chap"
+	"github.com/gopptp/gopptp/internal/nstest"
 	"github.com/gopptp/gopptp/memory"
 )
 
@@ -100,4 +101,43 @@ func footprint() (use memoryUse) {
 		use = memoryUse{int64(m.HeapAlloc), int64(m.StackInuse), int64(m.HeapObjects)}
 	}
 	return use
+}
+
+// A session of the function Dial takes one descriptor, that of its control connection.
+func TestDialDescriptors(t *testing.T) {
+	const sessions = 8
+	network := memory.NewNetwork()
+	defer network.Close()
+	here, there := netip.MustParseAddr("127.0.0.1"), netip.MustParseAddr("127.0.0.2")
+	pool, err := gopptp.NewPool([]gopptp.PoolRange{gopptp.RangeOf(netip.MustParsePrefix("10.10.0.0/24"))})
+	require.NoError(t, err)
+	server, err := gopptp.NewServer(gopptp.ServerConfig{
+		Dataplane: network.Host(here).Dataplane(),
+		Authenticator: gopptp.NewLocalAuthenticator(func(context.Context, string) (*gopptp.LocalUser, error) {
+			return &gopptp.LocalUser{NTHash: chap.NTPasswordHash(password)}, nil
+		}),
+		Pool:         pool,
+		LocalAddress: tunnelServer,
+		Loops:        1,
+	})
+	require.NoError(t, err)
+	l, err := net.Listen("tcp4", netip.AddrPortFrom(here, 0).String())
+	require.NoError(t, err)
+	go server.Serve(context.Background(), l)
+	defer server.Close()
+	dialer := net.Dialer{LocalAddr: net.TCPAddrFromAddrPort(netip.AddrPortFrom(there, 0))}
+	client := network.Host(there).Dataplane()
+	dial := func() {
+		s, err := gopptp.Dial(context.Background(), l.Addr().String(), gopptp.ClientConfig{
+			Dataplane: client, DialContext: dialer.DialContext, User: "alice", Password: password,
+		})
+		require.NoError(t, err)
+		t.Cleanup(func() { s.Close(); <-s.Done() })
+	}
+	dial() // with what all have in common
+	before := nstest.Descriptors(t)
+	for range sessions {
+		dial()
+	}
+	require.Equal(t, 2*sessions, nstest.Descriptors(t)-before, "both ends are in this process")
 }

@@ -352,7 +352,7 @@ func (c *call) release() error {
 		if err = errors.Join(err, c.socket.Close()); err != nil {
 			c.plane.opts.Logger.Warn("kernel: close a call", "err", err)
 		}
-		c.plane.ids.give(c.id)
+		c.plane.ids.give(c.id, time.Now())
 	}()
 	return nil
 }

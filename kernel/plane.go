@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"time"
 
 	"github.com/gopptp/gopptp"
 	"github.com/gopptp/gopptp/kernel/internal/driver"
@@ -16,7 +17,8 @@ var (
 	// ErrCollision: the host has a call to the same peer address and peer call ID, and
 	// the kernel tells calls apart by these.
 	ErrCollision = driver.ErrCollision
-	// ErrNoCallID: the host has no call ID left, of those that Options allow.
+	// ErrNoCallID: the host has no call ID left, of those that Options allow, or had a
+	// call with each a moment ago.
 	ErrNoCallID = errors.New("kernel: no free call ID")
 	// ErrNoRates: the kernel cannot keep the limits of a Network.
 	ErrNoRates = errors.New("kernel: no rate limits")
@@ -125,11 +127,11 @@ func (c *call) bind() error {
 	var foreign []uint16
 	defer func() {
 		for _, id := range foreign {
-			ids.give(id)
+			ids.untake(id)
 		}
 	}()
 	for range maxForeign {
-		id, ok := ids.take()
+		id, ok := ids.take(time.Now())
 		if !ok {
 			break
 		}
@@ -139,7 +141,7 @@ func (c *call) bind() error {
 			c.id, c.socket = id, socket
 			return nil
 		case !errors.Is(err, driver.ErrIDInUse):
-			ids.give(id)
+			ids.untake(id)
 			return fmt.Errorf("kernel: open a call: %w", err)
 		}
 		foreign = append(foreign, id)

@@ -57,32 +57,3 @@ func TestOptions(t *testing.T) {
 		require.Error(t, o.Validate(), name)
 	}
 }
-
-func TestCallIDs(t *testing.T) {
-	ids := callIDs{first: 100, last: 163}
-	seen := make(map[uint16]bool)
-	for range 64 {
-		id, ok := ids.take()
-		require.True(t, ok)
-		require.False(t, seen[id])
-		require.True(t, 100 <= id && id <= 163, "%d", id)
-		seen[id] = true
-	}
-	_, ok := ids.take()
-	require.False(t, ok)
-	ids.give(101)
-	ids.give(163)
-	for range 2 {
-		id, ok := ids.take()
-		require.True(t, ok)
-		require.Contains(t, []uint16{101, 163}, id)
-	}
-	all := callIDs{first: 1, last: 65535}
-	for range 65535 {
-		id, ok := all.take()
-		require.True(t, ok)
-		require.NotZero(t, id)
-	}
-	_, ok = all.take()
-	require.False(t, ok)
-}

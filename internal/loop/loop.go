@@ -11,6 +11,7 @@ type Loop struct {
 	queue  []func() // waiting; the loop goroutine swaps it for spare
 	closed bool
 	poller *poller // nil until there is something to watch
+	single bool    // nothing is ever watched
 
 	wake chan struct{} // capacity 1: something is waiting
 	done chan struct{}
@@ -24,11 +25,18 @@ type Loop struct {
 }
 
 // New starts a Loop. Close ends it.
-func New() *Loop {
+func New() *Loop { return start(false) }
+
+// NewSingle starts a Loop for one connection, which it cannot Watch: a goroutine that
+// reads is less than the descriptor of what would watch it.
+func NewSingle() *Loop { return start(true) }
+
+func start(single bool) *Loop {
 	l := &Loop{
-		wake: make(chan struct{}, 1),
-		done: make(chan struct{}),
-		born: time.Now(),
+		single: single,
+		wake:   make(chan struct{}, 1),
+		done:   make(chan struct{}),
+		born:   time.Now(),
 	}
 	l.now = l.born
 	go l.run()

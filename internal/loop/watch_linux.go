@@ -28,7 +28,7 @@ type Watch struct {
 // The loop must not be closed before Stop was called.
 func (l *Loop) Watch(nc net.Conn, f func()) (*Watch, bool) {
 	tcp, ok := nc.(*net.TCPConn) // and nothing that may do more in its Read
-	if !ok {
+	if !ok || l.single {
 		return nil, false
 	}
 	raw, err := tcp.SyscallConn()
