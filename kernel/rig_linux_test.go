@@ -87,6 +87,7 @@ func (m *machine) devices(t testing.TB) int {
 // sessions are a server, and how a client calls it.
 type sessions struct {
 	client, server *machine
+	pptp           *gopptp.Server
 	address        string
 	config         gopptp.ClientConfig
 }
@@ -113,7 +114,7 @@ func serve(t testing.TB, client, server *machine, clientPlane, serverPlane goppt
 	server.Do(func() { listener, err = net.Listen("tcp4", outerServer.String()+":0") })
 	require.NoError(t, err)
 	go s.Serve(context.Background(), listener)
-	return &sessions{client: client, server: server, address: listener.Addr().String(), config: gopptp.ClientConfig{
+	return &sessions{client: client, server: server, pptp: s, address: listener.Addr().String(), config: gopptp.ClientConfig{
 		Dataplane:  clientPlane,
 		User:       "alice",
 		Password:   "correct horse",
