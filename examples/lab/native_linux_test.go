@@ -30,6 +30,7 @@ func TestOurs(t *testing.T) {
 		})
 		t.Run("gateway dies", func(t *testing.T) { gatewayDies(t, p) })
 		t.Run("client dies", func(t *testing.T) { clientDies(t, p) })
+		t.Run("the same user again", func(t *testing.T) { oursComesAgain(t, p) })
 		t.Run("8 clients", func(t *testing.T) { manyOfOurs(t, p, 4<<20) })
 	})
 }

@@ -166,38 +166,37 @@ func (p *Policy) claim(newcomer *place, user string) error {
 		return p.refuse(AddressTaken)
 	}
 	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.places.bySession[newcomer.session] != newcomer { // has ended meanwhile
+	here := p.places.bySession[newcomer.session] == newcomer
+	newcomer.claimed = here
+	p.mu.Unlock()
+	if !here { // has ended meanwhile
 		p.claims.Unclaim(newcomer.address, newcomer.session)
 		return context.Canceled
 	}
-	newcomer.claimed = true
 	return nil
 }
 
 // reserve gives a newcomer a place, or says why there is none. The victims must go for it.
 func (p *Policy) reserve(newcomer *place, l limits) (victims []*place, why Reason) {
+	p.leave(newcomer.session) // has a place if the link was negotiated anew
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if old := p.places.bySession[newcomer.session]; old != nil { // the link was negotiated anew
-		p.free(old)
-	}
 	return p.places.take(newcomer, l)
 }
 
-// leave ends a session's place.
+// leave ends a session's place, if it has one.
 func (p *Policy) leave(session gopptp.SessionID) {
 	p.mu.Lock()
-	defer p.mu.Unlock()
-	if pl := p.places.bySession[session]; pl != nil {
-		p.free(pl)
+	pl := p.places.bySession[session]
+	if pl == nil {
+		p.mu.Unlock()
+		return
 	}
-}
-
-func (p *Policy) free(pl *place) {
 	p.places.remove(pl)
-	if pl.claimed {
+	claimed := pl.claimed
+	p.mu.Unlock()
+	if claimed {
 		p.claims.Unclaim(pl.address, pl.session)
 	}
-	close(pl.gone)
+	close(pl.gone) // who waits for that wants the address
 }
