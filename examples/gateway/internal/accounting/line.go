@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -192,8 +193,8 @@ func (l *line) remove(seq uint64, session string) {
 		l.window[i].gone = true
 		l.window = slices.Delete(l.window, i, i+1)
 	}
-	if i, ok := slices.BinarySearchFunc(l.q.pending, seq, func(e *entry, seq uint64) int { return cmp.Compare(e.seq, seq) }); ok {
-		e := l.q.pending[i]
+	if list := l.q.pendingFrom(seq); len(list) > 0 && list[0].seq == seq {
+		e := list[0]
 		if e.left &^= l.bit; !e.written {
 			return // and will not be
 		}
@@ -213,8 +214,8 @@ func (l *line) forget() (list []*entry) {
 			l.addInterim(it.seq, it.record.Session)
 		}
 	}
-	for _, e := range l.q.pending {
-		if e.left&l.bit == 0 || e.seq < l.next {
+	for _, e := range l.q.pendingFrom(l.next) {
+		if e.left&l.bit == 0 {
 			continue
 		}
 		l.count++
@@ -305,8 +306,8 @@ func (l *line) load() {
 	}
 	// If there was a transaction meanwhile, what has become of it is on disk, and is next.
 	if room -= len(found); room > 0 && l.q.failing && commits == l.q.stats.Commits {
-		for _, e := range l.q.pending {
-			if e.seq < l.next || e.left&l.bit == 0 {
+		for _, e := range l.q.pendingFrom(l.next) {
+			if e.left&l.bit == 0 {
 				continue
 			}
 			if room--; room < 0 {
@@ -392,11 +393,15 @@ func (l *line) send(batch []*item) bool {
 	}
 	ctx, cancel := context.WithTimeout(l.q.context, sendTimeout)
 	defer cancel()
-	err := l.sink.Send(ctx, records, func(i int, err error) { l.done(batch[i], err) })
+	var some atomic.Bool
+	err := l.sink.Send(ctx, records, func(i int, err error) {
+		some.Store(true)
+		l.done(batch[i], err)
+	})
 
 	l.q.mu.Lock()
 	defer l.q.mu.Unlock()
-	if slices.ContainsFunc(batch, func(it *item) bool { return it.gone }) {
+	if some.Load() {
 		l.someSent(batch, err)
 		return true
 	}
@@ -423,7 +428,7 @@ func (l *line) noneSent(batch []*item, err error) {
 	}
 }
 
-// someSent follows a Send after which some of the batch, or all, is gone.
+// someSent follows a Send that has delivered some of the batch, or all.
 func (l *line) someSent(batch []*item, err error) {
 	l.misses = 0
 	if l.down {

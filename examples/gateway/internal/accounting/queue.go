@@ -25,6 +25,7 @@ import (
 type Queue struct {
 	store store
 	max   int // records that may wait for a sink before Interims are given up
+	room  int // records that may wait for the disk: maxUnwritten
 	log   *slog.Logger
 	live  func() []Record
 
@@ -82,13 +83,15 @@ type checkpoint struct {
 // OpenQueue opens the file of a queue. Sessions that it says are up were so when the
 // gateway crashed: their Stops are the first records. Then it delivers.
 func OpenQueue(o QueueOptions) (*Queue, error) {
-	q := &Queue{store: store{file: o.File}, max: o.MaxRecords, log: o.Log, live: o.Live, wake: make(chan struct{}, 1)}
+	q := &Queue{store: store{file: o.File}, max: o.MaxRecords, room: maxUnwritten, log: o.Log, live: o.Live, wake: make(chan struct{}, 1)}
 	q.context, q.cancel = context.WithCancel(context.Background())
 	for i, s := range o.Sinks {
 		q.lines = append(q.lines, newLine(q, s, i))
 	}
 	left, err := q.load()
 	if err != nil {
+		q.cancel()
+		q.store.close()
 		return nil, err
 	}
 	if n := len(left); n > 0 {
@@ -174,9 +177,11 @@ func (q *Queue) startAnew(cause error) error {
 		"file", q.store.file, "aside", aside, "error", cause)
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	var left []*entry
 	for _, l := range q.lines {
-		q.pending = append(q.pending, l.forget()...)
+		left = append(left, l.forget()...)
 	}
+	q.pending = append(q.pending, left...)
 	slices.SortStableFunc(q.pending, func(a, b *entry) int { return cmp.Compare(a.seq, b.seq) })
 	q.pending = mergeEntries(q.pending)
 	return q.store.open()
@@ -213,10 +218,16 @@ func (q *Queue) Put(records ...Record) {
 		q.pending = append(q.pending, e)
 		q.stats.Records++
 	}
-	if len(q.pending) > maxUnwritten {
+	if len(q.pending) > q.room {
 		q.shed()
 	}
 	q.signal()
+}
+
+// pendingFrom is what is not on disk of the records from a number on.
+func (q *Queue) pendingFrom(seq uint64) []*entry {
+	i, _ := slices.BinarySearchFunc(q.pending, seq, func(e *entry, seq uint64) int { return cmp.Compare(e.seq, seq) })
+	return q.pending[i:]
 }
 
 // Checkpoint takes in the usage of all sessions that are up, for the Stops of those that
@@ -238,7 +249,7 @@ func (q *Queue) signal() {
 // shed makes room for records that cannot be written: Interims go first, then Starts, as
 // a Stop says all that they do, and then the oldest.
 func (q *Queue) shed() {
-	over := len(q.pending) - maxUnwritten + maxUnwritten/10 // and some, as it goes through all
+	over := len(q.pending) - q.room + q.room/10 // and some, as it goes through all
 	for _, kind := range []Kind{Interim, Start, 0} {
 		q.pending = slices.DeleteFunc(q.pending, func(e *entry) bool {
 			if over <= 0 || e.written || kind != 0 && e.record.Kind != kind {

@@ -185,6 +185,35 @@ func TestQueueOutage(t *testing.T) {
 	})
 }
 
+// slowSink takes a while to find out that the other side is down.
+type slowSink struct{ fakeSink }
+
+func (s *slowSink) Send(ctx context.Context, records []Record, done func(int, error)) error {
+	time.Sleep(10 * time.Second)
+	return s.fakeSink.Send(ctx, records, done)
+}
+
+// What is superseded while it is on its way has not been delivered: the server is down.
+func TestQueueSupersededOnItsWay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		sink := &slowSink{fakeSink{name: "sink", down: true}}
+		q := openQueue(t, filepath.Join(t.TempDir(), "queue"), sink)
+		q.Put(sample(Start, "patient"))
+		for range 1000 {
+			q.Put(sample(Interim, "busy"))
+			time.Sleep(7 * time.Second)
+		}
+		s := q.Stats().Lines[0]
+		assert.True(t, s.Down)
+		assert.EqualValues(t, sink.sends, s.Failures)
+		assert.Less(t, sink.sends, 150, "its rest is respected")
+		sink.set(false)
+		time.Sleep(2 * maxRetry)
+		closeQueue(t, q)
+		assert.ElementsMatch(t, []string{"start patient", "interim busy"}, sink.all())
+	})
+}
+
 // A gateway that is killed has told of every session, and its Stop comes at the next
 // start, once, with what was known last.
 func TestQueueCrash(t *testing.T) {
@@ -297,6 +326,7 @@ func TestQueueRefused(t *testing.T) {
 // A file that is damaged, however, is put aside, and nobody is the worse for it who has
 // come since.
 func TestQueueDamaged(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	file := filepath.Join(dir, "queue")
 	down := &fakeSink{name: "sink", down: true}
@@ -349,6 +379,7 @@ func TestQueueDamaged(t *testing.T) {
 
 // One file is for one gateway.
 func TestQueueInUse(t *testing.T) {
+	t.Parallel()
 	file := filepath.Join(t.TempDir(), "queue")
 	q := openQueue(t, file, &fakeSink{name: "sink"})
 	defer closeQueue(t, q)
@@ -367,7 +398,7 @@ func TestQueueChaos(t *testing.T) {
 		flaky := &fakeSink{name: "sink", refuse: func(Record) bool { return rand.IntN(3) == 0 }}
 		q := openQueue(t, file, flaky)
 		next, up := 0, []string{}
-		for range 2000 {
+		for range 1000 {
 			switch n := rand.IntN(100); {
 			case n < 40 || len(up) == 0:
 				next++

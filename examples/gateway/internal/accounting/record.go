@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"time"
+	"unicode/utf8"
 )
 
 // Kind is what a record tells of: the Acct-Status-Type of RFC 2866 §5.1, with its
@@ -93,10 +94,21 @@ type Usage struct {
 // since, it is zero.
 func (r *Record) Delay(now time.Time) time.Duration { return max(0, now.Sub(r.Time)) }
 
+// onDisk is a record as it is on disk.
+type onDisk struct {
+	Record
+	// Octets is the name of a user that is not UTF-8, which text in JSON has to be.
+	Octets []byte `json:"user_octets,omitempty"`
+}
+
 // encode appends a record as it is on disk: its kind, by which the queue sorts, and JSON,
 // which later versions can add to.
 func (r *Record) encode(dst []byte) []byte {
-	body, err := json.Marshal(r)
+	d := onDisk{Record: *r}
+	if !utf8.ValidString(r.User) {
+		d.User, d.Octets = "", []byte(r.User)
+	}
+	body, err := json.Marshal(&d)
 	if err != nil { // there is nothing in it that could not be
 		panic(fmt.Sprintf("accounting: %v", err))
 	}
@@ -108,9 +120,12 @@ func (r *Record) decode(b []byte) error {
 	if len(b) == 0 {
 		return errTorn
 	}
-	*r = Record{}
-	if err := json.Unmarshal(b[1:], r); err != nil {
+	var d onDisk
+	if err := json.Unmarshal(b[1:], &d); err != nil {
 		return fmt.Errorf("%w: %w", errTorn, err)
+	}
+	if *r = d.Record; d.Octets != nil {
+		r.User = string(d.Octets)
 	}
 	if byte(r.Kind) != b[0] || r.Session == "" {
 		return errTorn

@@ -31,6 +31,7 @@ func TestRecordOnDisk(t *testing.T) {
 		sample(Stop, "0123456789abcdef"),
 		{Kind: On, Session: "run", Time: time.Unix(1, 0).UTC(), NAS: "gw"},
 		{Kind: Start, Session: "s", Time: time.Unix(1, 0).UTC(), User: "\x00\"ü"},
+		{Kind: Start, Session: "s", Time: time.Unix(1, 0).UTC(), User: "M\xfcller"},
 	} {
 		b := r.encode(nil)
 		assert.Equal(t, byte(r.Kind), b[0])

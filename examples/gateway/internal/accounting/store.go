@@ -188,7 +188,18 @@ func (s *store) update(f func(*bbolt.Tx) error) error {
 	if s.db == nil {
 		return errClosed
 	}
-	return guard(func() error { return s.db.Update(f) })
+	return guard(func() error {
+		tx, err := s.db.Begin(true)
+		if err != nil {
+			return err
+		}
+		// Not by db.Update: after a panic, that has bbolt read the file through on another
+		// goroutine, where the next panic would end the process. The file is abandoned then.
+		if err := f(tx); err != nil {
+			return errors.Join(err, tx.Rollback())
+		}
+		return tx.Commit()
+	})
 }
 
 // view runs a transaction that reads.

@@ -73,11 +73,23 @@ func (q *Queue) pause(d time.Duration) {
 // more will come.
 func (q *Queue) collect() (b *batch, last bool) {
 	q.mu.Lock()
-	failing := q.failing
+	whole := q.failing // which nobody but the writer changes
+	q.mu.Unlock()
+	b = &batch{whole: whole, gone: make([][]uint64, len(q.lines))}
+	if whole && q.live != nil {
+		// Before the entries, and with all of them: whoever ends or begins from now on has
+		// a Stop or Start among them.
+		b.anew = q.live()
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
 	last = q.closing && q.context.Err() != nil
-	b = &batch{seen: q.seen, damaged: q.damaged, gone: make([][]uint64, len(q.lines)), whole: failing}
+	b.seen, b.damaged = q.seen, q.damaged
 	q.seen, q.damaged = nil, nil
-	n := min(len(q.pending), maxCommit)
+	n := len(q.pending)
+	if !whole {
+		n = min(n, maxCommit)
+	}
 	b.entries = slices.Clone(q.pending[:n])
 	b.lines = make([]uint32, n)
 	for i, e := range b.entries {
@@ -89,13 +101,8 @@ func (q *Queue) collect() (b *batch, last bool) {
 		b.gone[i], l.gone = l.gone, nil
 		gone += len(b.gone[i])
 	}
-	q.mu.Unlock()
-	if n == 0 && gone == 0 && b.seen == nil && b.damaged == nil && !failing {
+	if n == 0 && gone == 0 && b.seen == nil && b.damaged == nil && !whole {
 		return nil, last
-	}
-	if failing && q.live != nil {
-		// After the entries: a session that ends from now on has its Stop in a later batch.
-		b.anew = q.live()
 	}
 	return b, last
 }
