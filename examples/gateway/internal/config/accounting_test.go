@@ -25,7 +25,7 @@ accounting:
   jitter: 0
 `))
 	require.Empty(t, problems)
-	assert.Equal(t, []AccountingServer{
+	assert.Equal(t, []RADIUSServer{
 		{Address: "192.0.2.10:1813", Secret: "hidden too"},
 		{Address: "radius.example.net:1813", Secret: "hidden", SecretFile: filepath.Join(dir, "secret"), Priority: 1, Weight: 5},
 	}, cfg.Accounting.Servers)
@@ -38,10 +38,11 @@ accounting:
 	text, err := os.ReadFile(example)
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "radius-secret"), []byte("x"), 0o600))
+	certificate(t, dir)
 	comment := strings.ReplaceAll("\n"+commented(string(text), "accounting.servers"), "\n#", "\n  ")
 	cfg, problems = Parse(filepath.Join(dir, "gw.yaml"), []byte("accounting:"+comment))
 	require.Empty(t, problems)
-	assert.Len(t, cfg.Accounting.Servers, 2)
+	assert.Len(t, cfg.Accounting.Servers, 3)
 }
 
 func TestAccountingProblems(t *testing.T) {
@@ -52,7 +53,7 @@ func TestAccountingProblems(t *testing.T) {
 		"servers: [{address: ':1813', secret: a}]":                            `2: accounting.servers[0].address: ":1813" is not a host and a port, like 192.0.2.10:1813`,
 		"servers: [{address: 'a:0', secret: a}]":                              `2: accounting.servers[0].address: "a:0" is not a host and a port, like 192.0.2.10:1813`,
 		"servers: [{address: 'a:1'}]":                                         `2: accounting.servers[0]: needs a secret or a secret_file`,
-		"servers: [{address: 'a:1', secret: a, secret_file: empty}]":          `2: accounting.servers[0].secret_file: a server has a secret or a secret_file, not both`,
+		"servers: [{address: 'a:1', secret: a, secret_file: empty}]":          `2: accounting.servers[0].secret_file: has no place beside a secret: it is one or the other`,
 		"servers: [{address: 'a:1', secret_file: empty}]":                     `2: accounting.servers[0].secret_file: is empty`,
 		"servers: [{address: 'a:1', secret_file: none}]":                      `2: accounting.servers[0].secret_file: ` + dir + `/none cannot be read: no such file or directory`,
 		"servers: [{address: 'a:1', secret: a, priority: -1}]":                `2: accounting.servers[0].priority: -1 is not from 0 to 1000`,

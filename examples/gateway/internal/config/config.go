@@ -40,6 +40,8 @@ type Config struct {
 	Groups      []Group       `yaml:"groups"`
 	Policy      Policy        `yaml:"policy"`
 	Database    Database      `yaml:"database"`
+	RADIUS      RADIUS        `yaml:"radius"`
+	DynAuth     DynAuth       `yaml:"dynauth"`
 	Accounting  Accounting    `yaml:"accounting"`
 	Echo        Echo          `yaml:"echo"`
 	Limits      Limits        `yaml:"limits"`

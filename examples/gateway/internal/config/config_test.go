@@ -249,7 +249,9 @@ log: {level: debug, format: json}
 			TimeZone:      time.UTC,
 		},
 		Echo:        Echo{Interval: 90 * time.Second, Failures: 2},
-		Database:    defaultDatabase(),   // has a test of its own
+		Database:    defaultDatabase(), // has a test of its own
+		RADIUS:      defaultRADIUS(),
+		DynAuth:     defaultDynAuth(),
 		Accounting:  defaultAccounting(), // so does this
 		Limits:      Limits{10, 20, 30, 5, Rate{60, 70}, Rate{PerSecond: math.Inf(1)}, 40, 50, 4 * time.Second, time.Second, 2 * time.Second, 1500 * time.Millisecond},
 		TUN:         "vpn",

@@ -34,6 +34,8 @@ func Default() *Config {
 		Groups:      []Group{},
 		Policy:      defaultPolicy(),
 		Database:    defaultDatabase(),
+		RADIUS:      defaultRADIUS(),
+		DynAuth:     defaultDynAuth(),
 		Accounting:  defaultAccounting(),
 		Echo:        Echo{Interval: 30 * time.Second, Failures: 4},
 		Limits:      defaultLimits(),

@@ -5,7 +5,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"github.com/gopptp/gopptp/examples/gateway/internal/diag"
@@ -37,7 +36,7 @@ func Parse(file string, text []byte) (*Config, diag.Problems) {
 	cfg.source = d.source
 	d.problems.Add(cfg.check()...)
 	d.problems.Add(cfg.readURLs(filepath.Dir(file))...)
-	d.problems.Add(cfg.Accounting.readSecrets(cfg, filepath.Dir(file))...)
+	d.problems.Add(cfg.readRADIUS(filepath.Dir(file))...)
 	d.problems.Sort()
 	if f := cfg.SecretsFile; f != "" && !filepath.IsAbs(f) {
 		cfg.SecretsFile = filepath.Join(filepath.Dir(file), f)
@@ -47,7 +46,7 @@ func Parse(file string, text []byte) (*Config, diag.Problems) {
 
 // holdsSecrets reports whether there are secrets in the file itself.
 func (c *Config) holdsSecrets() bool {
-	return len(c.Users) > 0 || slices.ContainsFunc(c.Accounting.Servers, func(s AccountingServer) bool { return s.SecretFile == "" })
+	return len(c.Users) > 0 || c.radiusSecrets()
 }
 
 // At returns a problem of the key at path, such as users[1].name, in the

@@ -2,7 +2,6 @@ package serve
 
 import (
 	"context"
-	"net/netip"
 	"time"
 
 	"github.com/gopptp/gopptp/examples/gateway/internal/accounting"
@@ -28,14 +27,14 @@ func startAccounting(o Options, live *sessions.Registry) (stop func(), err error
 			return nil, err
 		}
 		closers = append(closers, client.Close)
-		sinks = append(sinks, radiussink.New(client, netip.Addr{}))
+		sinks = append(sinks, radiussink.New(client, o.Config.RADIUS.Address()))
 	}
 	if len(sinks) == 0 {
 		return func() {}, nil
 	}
 	a, err := accounting.Open(accounting.Options{
 		QueueOptions: accounting.QueueOptions{File: cfg.File(), Sinks: sinks, MaxRecords: cfg.MaxRecords, Log: o.Log},
-		NAS:          o.Config.Name,
+		NAS:          o.Config.NAS(),
 		Interval:     cfg.Interval, MinInterval: cfg.MinInterval, Jitter: cfg.Jitter,
 		Checkpoint: cfg.Checkpoint,
 	})
@@ -71,11 +70,7 @@ func startQuotas(o Options, live *sessions.Registry) (stop func()) {
 // accountingClient is one that log-ins do not share, so that they never wait for a server
 // of accounting.
 func accountingClient(o Options) (*radius.Client, error) {
-	c := radius.ClientConfig{Patience: 10 * time.Second, Log: o.Log}
-	for _, s := range o.Config.Accounting.Servers {
-		c.Servers = append(c.Servers, radius.ServerConfig{
-			Address: s.Address, Secret: string(s.Secret), Priority: s.Priority, Weight: s.Weight,
-		})
-	}
-	return radius.NewClient(c)
+	return radius.NewClient(radius.ClientConfig{
+		Servers: radiusServers(o.Config.Accounting.Servers), Patience: 10 * time.Second, Log: o.Log,
+	})
 }

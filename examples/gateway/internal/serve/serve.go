@@ -70,7 +70,13 @@ func Run(o Options) error {
 		return err
 	}
 	defer database.close() // once nobody logs in any more
-	server, err := newServer(o, plane, live, database)
+	servers, err := startRADIUS(o, live)
+	if err != nil {
+		closeListeners()
+		return err
+	}
+	defer servers.stop()
+	server, err := newServer(o, plane, live, database, servers.authenticator)
 	if err != nil {
 		closeListeners()
 		return err
@@ -129,7 +135,7 @@ func closeAll(listeners []net.Listener) {
 	}
 }
 
-func newServer(o Options, plane gopptp.Dataplane, live *sessions.Registry, database *sqlUsers) (*gopptp.Server, error) {
+func newServer(o Options, plane gopptp.Dataplane, live *sessions.Registry, database *sqlUsers, remote gopptp.Authenticator) (*gopptp.Server, error) {
 	cfg := o.Config
 	pool, err := addresses.New(addresses.FromConfig(cfg, database.fixed(o)), o.Log)
 	if err != nil {
@@ -142,7 +148,7 @@ func newServer(o Options, plane gopptp.Dataplane, live *sessions.Registry, datab
 	who := policy.New(cfg, live, pool, o.Log)
 	server, err := gopptp.NewServer(gopptp.ServerConfig{
 		Dataplane:     plane,
-		Authenticator: login.New(login.Config{Local: database.lookups(o), Admit: who.Admit}),
+		Authenticator: login.New(login.Config{Local: database.lookups(o), Remote: remote, Admit: who.Admit}),
 		Pool:          pool,
 		LocalAddress:  cfg.LocalAddress,
 		DNS:           cfg.DNS,

@@ -51,7 +51,7 @@ func Load(cfg *config.Config) (*Store, diag.Problems) {
 		b.check(a)
 		b.add(a)
 	}
-	if len(b.accounts) == 0 && !cfg.Database.Enabled() && len(b.problems.Errors()) == 0 {
+	if len(b.accounts) == 0 && !cfg.Database.Enabled() && !cfg.RADIUS.Enabled() && len(b.problems.Errors()) == 0 {
 		p := cfg.At("users", "there are none, here or in a secrets_file: nobody can come in")
 		p.Warning = true
 		b.problems.Add(p)
