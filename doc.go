@@ -25,6 +25,11 @@
 // [AddressPool] for the peers' addresses. An [Observer] follows the sessions,
 // and a [TraceFunc] sees the control traffic.
 //
+// A server that runs can be given another configuration ([Server.Reconfigure]), and be
+// emptied ([Server.Drain]), while who is in stays; a session can be given other limits
+// ([Session.SetTimeouts], [Session.SetRates]), be looked at ([Session.Trace]) and be ended
+// for a reason ([Session.End]).
+//
 // The protocols are packages of their own, usable alone: pptp (RFC 2637), gre
 // (its enhanced GRE), ppp and lcp (RFC 1661), chap (RFC 1994, RFC 2433, RFC 2759),
 // pap (RFC 1334), eap (RFC 2284), mppe (RFC 3078, RFC 3079, RFC 1962) and ipcp
