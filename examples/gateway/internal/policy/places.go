@@ -45,7 +45,11 @@ type limits struct {
 // time, whatever the limit of its user.
 func (p *places) take(newcomer *place, l limits) (victims []*place, why Reason) {
 	var others []*place
-	for _, pl := range p.byUser[newcomer.user] {
+	list := p.byUser[newcomer.user]
+	if l.perUser == 0 && !newcomer.address.IsValid() {
+		list = nil // nobody of them is in the way, however many there are
+	}
+	for _, pl := range list {
 		switch {
 		case pl.leaving:
 			// Who is on the way out may have the address still.
