@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/gopptp/gopptp/examples/gateway/internal/admin"
+	"github.com/gopptp/gopptp/examples/gateway/internal/userdb"
 )
 
 // The exit codes.
@@ -18,9 +20,9 @@ const (
 	ExitOK      = 0 // done, or stopped as ordered
 	ExitFailure = 1 // something failed at run time
 	ExitUsage   = 2 // bad command line or configuration; nothing was started
-	// Of commands that ask the running gateway.
+	// Of commands that ask the running gateway, or work on the database.
 	ExitNotRunning = 3 // it does not answer
-	ExitNotFound   = 4 // there is no such session, ban or user
+	ExitNotFound   = 4 // there is no such session, ban, user or group
 )
 
 // failure is an error at run time: the command line was good.
@@ -34,8 +36,13 @@ var errReported = errors.New("reported")
 
 // Main runs the command line args and returns the exit code.
 func Main(args []string, stdout, stderr io.Writer) int {
+	return execute(args, os.Stdin, stdout, stderr)
+}
+
+func execute(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	cmd := root()
 	cmd.SetArgs(args)
+	cmd.SetIn(stdin)
 	cmd.SetOut(stdout)
 	cmd.SetErr(stderr)
 	err := cmd.Execute()
@@ -59,7 +66,7 @@ func exitCode(err error) int {
 	switch {
 	case errors.Is(err, admin.ErrNotRunning):
 		return ExitNotRunning
-	case errors.As(err, &p) && p.Status == http.StatusNotFound:
+	case errors.As(err, &p) && p.Status == http.StatusNotFound, errors.Is(err, userdb.ErrNotFound):
 		return ExitNotFound
 	}
 	return ExitFailure
@@ -84,7 +91,7 @@ Exit codes:
   1  a failure at run time
   2  a bad command line or configuration; nothing was started
   3  the running gateway was to be asked, and does not answer
-  4  it knows no such session or ban`,
+  4  there is no such session, ban, user or group`,
 		Args:          cobra.NoArgs,
 		SilenceErrors: true,
 		SilenceUsage:  true,
@@ -93,6 +100,7 @@ Exit codes:
 	cmd.CompletionOptions.HiddenDefaultCmd = true
 	cmd.AddCommand(serveCommand(), checkConfigCommand(), probeCommand())
 	cmd.AddCommand(askCommands()...)
+	cmd.AddCommand(userCommand(), groupCommand())
 	return cmd
 }
 

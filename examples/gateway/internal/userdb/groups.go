@@ -30,6 +30,18 @@ func (s *Store) Groups(ctx context.Context) (groups []*Group, users map[string]i
 	return groups, users, rows.Err()
 }
 
+// Members is how many users are in a group.
+func (s *Store) Members(ctx context.Context, group string) (n int, err error) {
+	ctx, cancel := s.db.Context(ctx)
+	defer cancel()
+	if err := s.db.QueryRowContext(ctx, members, group).Scan(&n); err != nil {
+		return 0, fmt.Errorf("user database: %w", err)
+	}
+	return n, nil
+}
+
+const members = "SELECT COUNT(*) FROM users WHERE group_name = $1"
+
 func groupQuery(more string) string {
 	var columns []string
 	for _, f := range new(Group).fields() {
@@ -91,7 +103,7 @@ func (s *Store) UpdateGroup(ctx context.Context, name string, change func(*Group
 func (s *Store) DeleteGroup(ctx context.Context, name string) error {
 	return s.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		var users int
-		if err := tx.QueryRowContext(ctx, "SELECT COUNT(*) FROM users WHERE group_name = $1", name).Scan(&users); err != nil {
+		if err := tx.QueryRowContext(ctx, members, name).Scan(&users); err != nil {
 			return fmt.Errorf("user database: %w", err)
 		}
 		if users > 0 {

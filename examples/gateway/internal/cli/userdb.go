@@ -1,0 +1,168 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/gopptp/gopptp/examples/gateway/internal/config"
+	"github.com/gopptp/gopptp/examples/gateway/internal/database"
+	"github.com/gopptp/gopptp/examples/gateway/internal/diag"
+	"github.com/gopptp/gopptp/examples/gateway/internal/userdb"
+	"github.com/gopptp/gopptp/ppp"
+)
+
+// userTask is what the commands have in common that work on the users in the database.
+type userTask struct {
+	*userdb.Store
+	cmd   *cobra.Command
+	ctx   context.Context
+	clear bool // passwords are kept in clear, too
+}
+
+// say prints one line about what has been done.
+func (t *userTask) say(format string, args ...any) error {
+	_, err := fmt.Fprintf(t.cmd.OutOrStdout(), format+"\n", args...)
+	return err
+}
+
+func (t *userTask) printJSON(v any) error {
+	e := json.NewEncoder(t.cmd.OutOrStdout())
+	e.SetIndent("", "  ")
+	return e.Encode(v)
+}
+
+// databaseCommand returns a command that works on the users. Of the configuration file, it
+// needs the database, and whether chap-md5 is there.
+func databaseCommand(cmd *cobra.Command, run func(t *userTask, args []string) error) *cobra.Command {
+	file := configFlag(cmd)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		t := &userTask{cmd: cmd, ctx: cmd.Context()}
+		db, err := t.open(*file)
+		if err != nil {
+			return err
+		}
+		defer db.Close()
+		if err := run(t, args); err != nil && !isUsage(err) {
+			return failure{err}
+		} else if err != nil {
+			return err
+		}
+		return nil
+	}
+	return cmd
+}
+
+// maxMigration is how long a database may take to be brought up to date.
+const maxMigration = time.Minute
+
+func (t *userTask) open(file string) (*database.DB, error) {
+	cfg, problems := config.Load(file)
+	if cfg != nil {
+		problems = slices.DeleteFunc(problems, func(p diag.Problem) bool { return !strings.HasPrefix(p.Key, "database") || p.Warning })
+		if len(problems) == 0 && !cfg.Database.Enabled() {
+			problems.Add(cfg.At("database.url", "is empty: there is no database of users"))
+		}
+	}
+	for _, p := range problems {
+		fmt.Fprintln(t.cmd.ErrOrStderr(), p)
+	}
+	if len(problems) > 0 {
+		return nil, errReported
+	}
+	db, err := database.Open(&cfg.Database)
+	if err != nil {
+		return nil, failure{err}
+	}
+	ctx, cancel := context.WithTimeout(t.ctx, maxMigration)
+	defer cancel()
+	if err := db.Migrate(ctx); err != nil {
+		db.Close()
+		return nil, failure{fmt.Errorf("database %v: %w", cfg.Database.URL, err)}
+	}
+	t.clear = cfg.MethodPath(ppp.AuthCHAPMD5) != ""
+	t.Store = userdb.New(db, t.clear)
+	return db, nil
+}
+
+// flagOf is the flag of a column.
+func flagOf(column string) string {
+	return strings.ReplaceAll(strings.TrimSuffix(column, "_name"), "_", "-")
+}
+
+// settingFlags adds a flag for each setting, which sets it.
+func settingFlags(flags *pflag.FlagSet, settings []userdb.Setting) {
+	for _, s := range settings {
+		flags.Var(s.Value, flagOf(s.Column), s.Help)
+	}
+}
+
+// apply copies the settings whose flags were given. It reports whether there are any.
+func apply(flags *pflag.FlagSet, settings []userdb.Setting) (any bool, err error) {
+	for _, s := range settings {
+		if f := flags.Lookup(flagOf(s.Column)); f.Changed {
+			any = true
+			if err := s.Value.Set(f.Value.String()); err != nil {
+				return false, err
+			}
+		}
+	}
+	return any, nil
+}
+
+// exactNames is for commands that take names.
+func exactNames(n int) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		switch {
+		case len(args) < 1:
+			return errors.New("a name is missing")
+		case n > 0 && len(args) > n:
+			return fmt.Errorf("%q is one name too many", args[n])
+		}
+		return nil
+	}
+}
+
+// printFields prints what is set, a line each, and where it is from.
+func printFields(w io.Writer, lines [][3]string) {
+	width := 0
+	for _, l := range lines {
+		width = max(width, len(l[0]))
+	}
+	for _, l := range lines {
+		from := ""
+		if l[2] != "" {
+			from = "  (" + l[2] + ")"
+		}
+		fmt.Fprintf(w, "%-*s  %s%s\n", width, l[0], plain(l[1]), from)
+	}
+}
+
+// jsonOf is settings as JSON: what is not set is left out.
+func jsonOf(settings []userdb.Setting, into map[string]any) {
+	for _, s := range settings {
+		column := strings.TrimSuffix(s.Column, "_name")
+		switch v := s.Value.(type) {
+		case *userdb.Networks:
+			if *v != nil {
+				into[column] = append([]string{}, strings.Fields(strings.TrimSuffix(v.String(), "none"))...)
+			}
+		case *userdb.Time:
+			if v.Valid {
+				into[column] = v.Time().UTC()
+			}
+		default:
+			if raw, err := v.Value(); err == nil && raw != nil {
+				into[column] = raw
+			}
+		}
+	}
+}
