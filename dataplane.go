@@ -109,6 +109,15 @@ type IdleCall interface {
 	Idle() (time.Duration, error)
 }
 
+// RatesCall is a Call that may be unable to keep limits. While it is attached, others are
+// asked for only if it can.
+type RatesCall interface {
+	Call
+	// CheckRates says why the call cannot have these limits; nil: it can, as far as it
+	// knows. It is called as Counters is.
+	CheckRates(r Rates) error
+}
+
 // PeerCall is the peer's side of a call, as the control connection told it.
 type PeerCall struct {
 	// ID is the peer's call ID, which goes into our GRE packets. Zero is

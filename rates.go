@@ -74,12 +74,19 @@ func (s *Session) Rates() Rates { return s.read().rates }
 // passes is interrupted. The Authenticator's limits replace what is set before the
 // peer has authenticated itself.
 //
-// The error is a *ConfigError, or net.ErrClosed when the session has ended. A data
-// plane that turns out not to keep the limits fails, which ends the session with
-// CauseDataplane: a limit is never ignored.
+// After an error the limits are as before: a *ConfigError, net.ErrClosed when the session
+// has ended, or what the data plane has against it. One that finds out too late that it
+// cannot keep the limits ends the session, with CauseDataplane: a limit is never ignored.
 func (s *Session) SetRates(r Rates) error {
 	if err := r.validate(); err != nil {
 		return err
+	}
+	if i := s.read(); i.state == StateUp {
+		if c, ok := i.call.(RatesCall); ok {
+			if err := c.CheckRates(r); err != nil {
+				return fmt.Errorf("gopptp: session %v: %w", s.id, err)
+			}
+		}
 	}
 	closed := false
 	s.update(func(i *sessionInfo) {

@@ -2,6 +2,7 @@ package gopptp_test
 
 import (
 	"context"
+	"errors"
 	"math"
 	"net"
 	"testing"
@@ -125,5 +126,39 @@ func TestBadRates(t *testing.T) {
 		w.serve(authenticateWith(func(r *gopptp.AuthResult) { r.Rates.ToPeer.Burst = -1 }))
 		_, err := w.tryDial(nil)
 		requireCause(t, err, gopptp.CauseAuthentication, gopptp.StateAuthenticate)
+	})
+}
+
+// limitless is a data plane that keeps no limits.
+type limitless struct{ gopptp.Dataplane }
+
+type limitlessCall struct{ gopptp.Call }
+
+var errLimitless = errors.New("no limits here")
+
+func (p limitless) Open(cfg gopptp.CallConfig, h gopptp.CallHandler) (gopptp.Call, error) {
+	c, err := p.Dataplane.Open(cfg, h)
+	return limitlessCall{c}, err
+}
+
+func (c limitlessCall) CheckRates(r gopptp.Rates) error {
+	if r.Limited() {
+		return errLimitless
+	}
+	return nil
+}
+
+// A session that cannot be limited goes on, and who wanted it is told.
+func TestSetRatesRefused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		server := w.serve(func(c *gopptp.ServerConfig) { c.Dataplane = limitless{c.Dataplane} })
+		s := w.dial(nil)
+		theirs := w.session(server)
+		require.ErrorIs(t, theirs.SetRates(gopptp.Rates{ToPeer: gopptp.BitRate{BitsPerSecond: 1e6}}), errLimitless)
+		require.Zero(t, theirs.Rates())
+		require.NoError(t, theirs.SetRates(gopptp.Rates{}))
+		synctest.Wait()
+		w.exchange(s, 3)
 	})
 }

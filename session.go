@@ -46,7 +46,7 @@ type sessionInfo struct {
 	encryption string
 	rates      Rates
 	upAt       time.Time
-	counters   func() Counters // nil before there is a call
+	call       Call // for what any goroutine may ask of it; nil before there is one
 	err        error
 
 	sessionTimeout, idleTimeout time.Duration
@@ -145,8 +145,8 @@ func (s *Session) Err() error { return s.read().err }
 // Counters returns the traffic so far, of which nothing is ever taken back; from the
 // event StateClosed on, the final figures.
 func (s *Session) Counters() Counters {
-	if f := s.read().counters; f != nil {
-		return f()
+	if c := s.read().call; c != nil {
+		return c.Counters()
 	}
 	return Counters{}
 }

@@ -167,7 +167,7 @@ func (s *Session) open() error {
 		return err
 	}
 	l.call = call
-	s.update(func(i *sessionInfo) { i.counters = call.Counters })
+	s.update(func(i *sessionInfo) { i.call = call })
 	return nil
 }
 

@@ -30,7 +30,10 @@ type call struct {
 	attached   bool
 }
 
-var _ gopptp.IdleCall = (*call)(nil)
+var (
+	_ gopptp.IdleCall  = (*call)(nil)
+	_ gopptp.RatesCall = (*call)(nil)
+)
 
 func (c *call) in() gopptp.Call          { return *c.current.Load() }
 func (c *call) become(inner gopptp.Call) { c.current.Store(&inner) }
@@ -96,6 +99,15 @@ func (c *call) Idle() (time.Duration, error) {
 		return in.Idle()
 	}
 	return 0, gopptp.ErrNotSupported
+}
+
+// CheckRates implements gopptp.RatesCall, for a call that has been attached: then it moves
+// no more.
+func (c *call) CheckRates(r gopptp.Rates) error {
+	if in, ok := c.in().(gopptp.RatesCall); ok {
+		return in.CheckRates(r)
+	}
+	return nil
 }
 
 // DeviceName is the name of the call's network device.

@@ -57,7 +57,10 @@ type call struct {
 	encrypted, network atomic.Uint64 // frames dropped
 }
 
-var _ driver.Handler = (*call)(nil)
+var (
+	_ driver.Handler   = (*call)(nil)
+	_ gopptp.RatesCall = (*call)(nil)
+)
 
 type operation struct {
 	run func() error

@@ -28,8 +28,8 @@ func (c *call) plan(n gopptp.Network) (attachment, error) {
 	if !n.Local.Is4() || n.Local.IsUnspecified() {
 		return attachment{}, fmt.Errorf("kernel: Network.Local: %v is not an IPv4 address", n.Local)
 	}
-	if n.Rates.Limited() && c.plane.rates.Answer == NotSupported {
-		return attachment{}, fmt.Errorf("%w: %v", ErrNoRates, c.plane.rates)
+	if err := c.CheckRates(n.Rates); err != nil {
+		return attachment{}, err
 	}
 	a := attachment{up: true, mtu: n.MTU, header: n.Header, local: n.Local, rates: n.Rates}
 	add := func(to netip.Prefix) {
@@ -178,6 +178,14 @@ func (c *call) configure(want attachment) (err error) {
 			return err
 		}
 		have.routes = append(have.routes, r)
+	}
+	return nil
+}
+
+// CheckRates implements gopptp.RatesCall.
+func (c *call) CheckRates(r gopptp.Rates) error {
+	if r.Limited() && c.plane.rates.Answer == NotSupported {
+		return fmt.Errorf("%w: %v", ErrNoRates, c.plane.rates)
 	}
 	return nil
 }

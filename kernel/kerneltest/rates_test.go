@@ -80,6 +80,8 @@ func TestNoRates(t *testing.T) {
 		passed, _ := w.passes()
 		require.True(w, passed)
 		require.ErrorIs(w, w.Attach(limits(1, 1)), kernel.ErrNoRates)
+		require.ErrorIs(w, w.Call.(gopptp.RatesCall).CheckRates(limits(1, 1).Rates), kernel.ErrNoRates)
+		require.NoError(w, w.Call.(gopptp.RatesCall).CheckRates(gopptp.Rates{}))
 	})
 	inCallWith(t, kerneltest.Options{Rates: kerneltest.Unclear}, false, func(w *callWorld) {
 		w.attach(limits(2, 2))
