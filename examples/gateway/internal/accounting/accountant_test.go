@@ -2,9 +2,11 @@ package accounting
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"net/netip"
 	"path/filepath"
+	"runtime"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -254,4 +256,48 @@ func TestAccountantCrash(t *testing.T) {
 		assert.Equal(t, On, sink.got[1].Kind)
 		assert.NotEqual(t, w.records(On)[0].Session, sink.got[1].Session)
 	})
+}
+
+// BenchmarkOpenSessions has what is kept in memory of each session that is up, and the time
+// that a checkpoint of them takes.
+func BenchmarkOpenSessions(b *testing.B) {
+	const n = 10_000
+	a := &Accountant{opts: Options{Jitter: 10}, live: make(map[gopptp.SessionID]*account)}
+	var before, after runtime.MemStats
+	ids := make([]string, n)
+	for i := range ids {
+		ids[i] = fmt.Sprintf("%016x", i) // the session has it anyway
+	}
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	now := time.Now()
+	for _, id := range ids {
+		acc := &account{interval: time.Minute}
+		a.live[gopptp.SessionID(id)] = acc
+		a.agenda.Set(gopptp.SessionID(id), now.Add(acc.interval))
+	}
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+
+	q := openQueue(b, filepath.Join(b.TempDir(), "queue"), &fakeSink{name: "sink"})
+	usage := make(map[string]Usage, n)
+	for _, id := range ids {
+		q.Put(sample(Start, id))
+		usage[id] = Usage{}
+	}
+	for q.Stats().Unwritten > 0 {
+		time.Sleep(time.Millisecond)
+	}
+	for b.Loop() {
+		commits := q.Stats().Commits
+		q.Checkpoint(now, usage)
+		for q.Stats().Commits == commits {
+			time.Sleep(time.Millisecond)
+		}
+	}
+	b.ReportMetric(float64(after.HeapAlloc-before.HeapAlloc)/n, "octets/session")
+	runtime.KeepAlive(a)
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	q.Close(ctx)
 }
