@@ -11,51 +11,59 @@ import (
 	"github.com/gopptp/gopptp/examples/gateway/internal/sessions"
 )
 
-// startAccounting has sessions accounted for, if anybody wants to know.
-func startAccounting(o Options, live *sessions.Registry) (stop func(), err error) {
+// accounts have sessions accounted for, if anybody wants to know.
+type accounts struct {
+	accountant *accounting.Accountant // nil: nobody does
+	client     *radius.Client         // nil: no RADIUS server does
+}
+
+func startAccounting(o Options, live *sessions.Registry) (*accounts, error) {
 	cfg := &o.Config.Accounting
+	a := new(accounts)
 	var sinks []accounting.Sink
-	var closers []func() error
-	closeAll := func() {
-		for _, c := range closers {
-			c()
-		}
-	}
 	if len(cfg.Servers) > 0 {
 		client, err := accountingClient(o)
 		if err != nil {
 			return nil, err
 		}
-		closers = append(closers, client.Close)
+		a.client = client
 		sinks = append(sinks, radiussink.New(client, o.Config.RADIUS.Address()))
 	}
 	if len(sinks) == 0 {
-		return func() {}, nil
+		return a, nil
 	}
-	a, err := accounting.Open(accounting.Options{
+	accountant, err := accounting.Open(accounting.Options{
 		QueueOptions: accounting.QueueOptions{File: cfg.File(), Sinks: sinks, MaxRecords: cfg.MaxRecords, Log: o.Log},
 		NAS:          o.Config.NAS(),
 		Interval:     cfg.Interval, MinInterval: cfg.MinInterval, Jitter: cfg.Jitter,
 		Checkpoint: cfg.Checkpoint,
 	})
 	if err != nil {
-		closeAll()
+		a.stop(o)
 		return nil, err
 	}
-	live.Watch(a.Observe)
-	return func() {
-		ctx, cancel := context.WithTimeout(context.Background(), cfg.StopTimeout)
+	a.accountant = accountant
+	live.Watch(accountant.Observe)
+	return a, nil
+}
+
+// stop tells that the gateway is off, and says what it could tell nobody.
+func (a *accounts) stop(o Options) {
+	if a.accountant != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), o.Config.Accounting.StopTimeout)
 		defer cancel()
-		if err := a.Close(ctx); err != nil {
+		if err := a.accountant.Close(ctx); err != nil {
 			o.Log.Error("accounting: the queue", "error", err)
 		}
-		for _, l := range a.Stats().Lines {
+		for _, l := range a.accountant.Stats().Lines {
 			if l.Waiting > 0 {
 				o.Log.Warn("accounting: these records are delivered after the next start", "sink", l.Sink, "records", l.Waiting)
 			}
 		}
-		closeAll()
-	}, nil
+	}
+	if a.client != nil {
+		a.client.Close()
+	}
 }
 
 // startQuotas has sessions end that have used up their quota.

@@ -236,6 +236,68 @@ func TestAccountingOfStoppedGateway(t *testing.T) {
 	assert.Equal(t, "Accounting-Off", records[7].Get("Acct-Status-Type"))
 }
 
+// A server that lets a user in knows its session again in accounting, and what it has
+// granted counts: here so few octets that the session is soon over.
+func TestAccountingOfRADIUSUser(t *testing.T) {
+	server := radiustest.Start(t, radiustest.Config{Users: []radiustest.User{{
+		Name: "carol", Password: "carols", Reply: []string{`Class = "gold"`, "Mikrotik-Total-Limit = 1000", `Framed-IP-Address = 10.9.1.9`},
+	}}})
+	cfg, problems := config.Parse("gw.yaml", []byte(gatewayConfig+fmt.Sprintf(
+		"radius: {servers: [{address: '%v', secret: %s}]}\naccounting: {directory: %s, servers: [{address: '%v', secret: %[2]s}]}\n",
+		server.Auth, radiustest.Secret, t.TempDir(), server.Acct)))
+	require.Empty(t, problems.Errors())
+	store, _ := users.Load(cfg)
+	network := memory.NewNetwork()
+	defer network.Close()
+	gateway, home := network.Host(netip.MustParseAddr("192.0.2.1")), network.Host(netip.MustParseAddr("198.51.100.1"))
+	signals, done, listening := make(chan os.Signal), make(chan error, 1), make(chan struct{})
+	go func() {
+		done <- Run(Options{
+			Config: cfg, Users: store, Log: slog.New(slog.NewTextHandler(t.Output(), nil)), Signals: signals,
+			OpenDataplane: func() (gopptp.Dataplane, error) { return gateway.Dataplane(), nil },
+			Listen: func(addr netip.AddrPort) (net.Listener, error) {
+				defer close(listening)
+				return gateway.Listen(addr.Port())
+			},
+		})
+	}()
+	<-listening
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	s, err := gopptp.Dial(ctx, "192.0.2.1", gopptp.ClientConfig{
+		Dataplane: home.Dataplane(), DialContext: home.DialContext, User: "carol", Password: "carols",
+	})
+	require.NoError(t, err)
+	packet := make([]byte, 1200)
+	packet[0], packet[2], packet[3], packet[8], packet[9] = 0x45, 1200>>8, 1200&0xff, 64, 17
+	copy(packet[12:], s.Local().AsSlice())
+	copy(packet[16:], s.Peer().AsSlice())
+	home.Send(packet)
+	<-s.Done()
+	signals <- syscall.SIGTERM
+	require.NoError(t, <-done)
+
+	records := server.Await(4)
+	start, stop := records[1], records[2]
+	assert.Equal(t, "Start", start.Get("Acct-Status-Type"))
+	assert.Equal(t, "Stop", stop.Get("Acct-Status-Type"))
+	assert.Equal(t, "NAS-Request", stop.Get("Acct-Terminate-Cause"))
+	assert.Equal(t, "1200", stop.Get("Acct-Input-Octets"))
+	assert.Equal(t, "1", stop.Get("Acct-Input-Packets"))
+	assert.Equal(t, "0", stop.Get("Acct-Output-Octets"))
+	login := server.Requests()[0]
+	for _, r := range []radiustest.Record{start, stop} {
+		assert.Equal(t, "0x676f6c64", r.Get("Class"))
+		assert.Equal(t, "RADIUS", r.Get("Acct-Authentic"))
+		assert.Equal(t, "10.9.1.9", r.Get("Framed-IP-Address"))
+		for _, same := range []string{"Acct-Session-Id", "User-Name", "NAS-Identifier", "NAS-IP-Address", "NAS-Port-Type",
+			"Calling-Station-Id", "Called-Station-Id", "Tunnel-Client-Endpoint:0", "Tunnel-Server-Endpoint:0"} {
+			assert.NotEmpty(t, login.Get(same), same)
+			assert.Equal(t, login.Get(same), r.Get(same), same)
+		}
+	}
+}
+
 // A queue that cannot be had is a gateway that does not start, and says why.
 func TestAccountingFails(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "file")

@@ -81,12 +81,12 @@ func Run(o Options) error {
 		closeListeners()
 		return err
 	}
-	stopAccounting, err := startAccounting(o, live)
+	accounts, err := startAccounting(o, live)
 	if err != nil {
 		closeListeners()
 		return err
 	}
-	defer stopAccounting() // once the sessions are over
+	defer accounts.stop(o) // once the sessions are over
 	defer startQuotas(o, live)()
 
 	defer operators.start(o, server, plane, live)() // tells of the end, too
