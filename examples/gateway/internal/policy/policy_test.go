@@ -251,6 +251,50 @@ func TestRaces(t *testing.T) {
 	}
 }
 
+// When a network in between has failed, everybody comes again at once, and nobody answers
+// for the sessions that were.
+func TestEverybodyComesAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const users = 200
+		w := start(t, "policy: {max_sessions: 1, on_excess: replace}\npools: [10.8.0.0/23]")
+		everybody := func(network byte) (took time.Duration) {
+			begin := time.Now()
+			var wg sync.WaitGroup
+			for i := range users {
+				wg.Go(func() {
+					host := w.net.Host(netip.AddrFrom4([4]byte{198, 51, network, byte(i)}))
+					_, err := gopptp.Dial(t.Context(), "192.0.2.1", gopptp.ClientConfig{
+						Dataplane: host.Dataplane(), DialContext: host.DialContext, User: fmt.Sprint("user", i), Password: "right",
+					})
+					assert.NoError(t, err)
+				})
+			}
+			wg.Wait()
+			took = time.Since(begin)
+			pass(time.Minute)
+			return took
+		}
+		everybody(100)
+		before := make(map[string]netip.Addr)
+		for _, s := range w.live.All() {
+			before[s.User()] = s.Peer()
+		}
+		dead := netip.MustParsePrefix("198.51.100.0/24")
+		w.net.Filter(func(p memory.Packet) bool { return !dead.Contains(p.From) && !dead.Contains(p.To) })
+		assert.LessOrEqual(t, everybody(101), 2*patience)
+		require.Equal(t, users, w.live.Len())
+		same := 0
+		for _, s := range w.live.All() {
+			assert.Equal(t, byte(101), s.RemoteAddr().Addr().As4()[2])
+			if s.Peer() == before[s.User()] {
+				same++
+			}
+		}
+		assert.GreaterOrEqual(t, same, maxWaiting, "those who wait get what they had")
+		assert.Equal(t, uint64(users), w.policy.Stats().Replaced)
+	})
+}
+
 // A session that never comes up gives its place back.
 func TestFailedSetUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
