@@ -5,7 +5,6 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
-	"runtime/debug"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -44,23 +43,14 @@ second one drops what is left.`,
 		}
 		log := newLogger(cfg.Log, cmd.ErrOrStderr())
 		serve.WarnOfHost(log, cfg.IPv6.Enabled())
-		boundGarbage()
+		stop := keepMemorySmall()
+		defer stop()
 		if err := run(cfg, store, log); err != nil {
 			return failure{err}
 		}
 		return nil
 	}
 	return cmd
-}
-
-// boundGarbage has the heap grow by half of what is in use before garbage is collected,
-// and not by all of it: what the set-up of many sessions leaves behind stays with the
-// process for as long as they are there. GOGC, if it is set, has the last word.
-func boundGarbage() {
-	const percent = 50
-	if _, set := os.LookupEnv("GOGC"); !set {
-		debug.SetGCPercent(percent)
-	}
 }
 
 func run(cfg *config.Config, store *users.Store, log *slog.Logger) error {
