@@ -3,7 +3,7 @@
 //
 // An Accountant makes Records of what a sessions.Registry tells, and of what is due by
 // time. A Queue keeps them in a file until each Sink has them; sessions never wait for it.
-// The sinks are elsewhere: package radiussink has one.
+// The sinks are elsewhere: packages radiussink and sqlsink have them.
 //
 // What is promised: each session that was up has one Start and one Stop at each sink, in
 // this order, whatever fails meanwhile, and Interims in between that are never older than

@@ -8,7 +8,6 @@ import (
 	"io"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -61,9 +60,6 @@ func databaseCommand(cmd *cobra.Command, run func(t *userTask, args []string) er
 	return cmd
 }
 
-// maxMigration is how long a database may take to be brought up to date.
-const maxMigration = time.Minute
-
 func (t *userTask) open(file string) (*database.DB, error) {
 	cfg, problems := config.Load(file)
 	if cfg != nil {
@@ -82,9 +78,7 @@ func (t *userTask) open(file string) (*database.DB, error) {
 	if err != nil {
 		return nil, failure{err}
 	}
-	ctx, cancel := context.WithTimeout(t.ctx, maxMigration)
-	defer cancel()
-	if err := db.Migrate(ctx); err != nil {
+	if err := db.Prepare(t.ctx); err != nil {
 		db.Close()
 		return nil, failure{fmt.Errorf("database %v: %w", cfg.Database.URL, err)}
 	}

@@ -8,6 +8,7 @@ import (
 // Accounting says who is told what sessions have had. It is off where nobody is.
 type Accounting struct {
 	Servers     []RADIUSServer `yaml:"servers"`
+	SQL         bool           `yaml:"sql"`
 	Directory   string         `yaml:"directory"`
 	Interval    time.Duration  `yaml:"interval"`
 	MinInterval time.Duration  `yaml:"min_interval"`
@@ -35,6 +36,9 @@ func (a *Accounting) File() string { return filepath.Join(a.Directory, "accounti
 
 func (k *checker) accounting() {
 	a := &k.cfg.Accounting
+	if d := &k.cfg.Database; a.SQL && !d.Enabled() && d.URLFile == "" && !k.cfg.Wrong("database.url") {
+		k.bad("accounting.sql", "needs a database, by database.url")
+	}
 	if !filepath.IsAbs(a.Directory) {
 		k.bad("accounting.directory", "%q is not an absolute name, like /var/lib/gopptp", a.Directory)
 	}

@@ -101,3 +101,12 @@ func TestDatabaseProblems(t *testing.T) {
 		assert.NotContains(t, problems.Error(), "secret@", text)
 	}
 }
+
+func TestAccountingSQL(t *testing.T) {
+	_, problems := Parse("gw.yaml", []byte("accounting: {sql: true}\n"))
+	require.Len(t, problems, 1)
+	assert.Equal(t, "gw.yaml:1: accounting.sql: needs a database, by database.url", problems[0].String())
+	cfg, problems := Parse("gw.yaml", []byte("accounting: {sql: true}\ndatabase: {url: /a}\n"))
+	require.Empty(t, problems)
+	assert.True(t, cfg.Accounting.SQL)
+}

@@ -14,6 +14,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -38,6 +39,7 @@ type DB struct {
 	Dialect Dialect
 
 	timeout time.Duration
+	ready   atomic.Bool // the tables are up to date
 }
 
 // Open returns the database of a configuration, which must have one. A file is created

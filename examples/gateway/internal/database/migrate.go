@@ -31,6 +31,29 @@ func (e *NewerError) Error() string {
 // to date.
 const lockKey = 0x676f70707470
 
+// maxMigration is how long a database may take to be brought up to date once it answers.
+const maxMigration = time.Minute
+
+// Prepare brings the tables up to date, once. If the database does not answer, that is
+// known as soon as with a query.
+func (db *DB) Prepare(ctx context.Context) error {
+	if db.ready.Load() {
+		return nil
+	}
+	soon, cancel := db.Context(ctx)
+	defer cancel()
+	if err := db.PingContext(soon); err != nil {
+		return err
+	}
+	ctx, cancel = context.WithTimeout(ctx, maxMigration)
+	defer cancel()
+	if err := db.Migrate(ctx); err != nil {
+		return err
+	}
+	db.ready.Store(true)
+	return nil
+}
+
 // Migrate brings the tables up to date, all steps or none. Of several gateways at a time,
 // one does it.
 func (db *DB) Migrate(ctx context.Context) error {

@@ -6,6 +6,7 @@ import (
 
 	"github.com/gopptp/gopptp/examples/gateway/internal/accounting"
 	"github.com/gopptp/gopptp/examples/gateway/internal/accounting/radiussink"
+	"github.com/gopptp/gopptp/examples/gateway/internal/accounting/sqlsink"
 	"github.com/gopptp/gopptp/examples/gateway/internal/quota"
 	"github.com/gopptp/gopptp/examples/gateway/internal/radius"
 	"github.com/gopptp/gopptp/examples/gateway/internal/sessions"
@@ -15,6 +16,7 @@ import (
 type accounts struct {
 	accountant *accounting.Accountant // nil: nobody does
 	client     *radius.Client         // nil: no RADIUS server does
+	database   *sqlsink.Sink          // nil: the database does not
 }
 
 func startAccounting(o Options, live *sessions.Registry) (*accounts, error) {
@@ -28,6 +30,15 @@ func startAccounting(o Options, live *sessions.Registry) (*accounts, error) {
 		}
 		a.client = client
 		sinks = append(sinks, radiussink.New(client, o.Config.RADIUS.Address()))
+	}
+	if cfg.SQL {
+		sink, err := sqlsink.Open(&o.Config.Database)
+		if err != nil {
+			a.stop(o)
+			return nil, err
+		}
+		a.database = sink
+		sinks = append(sinks, sink)
 	}
 	if len(sinks) == 0 {
 		return a, nil
@@ -63,6 +74,9 @@ func (a *accounts) stop(o Options) {
 	}
 	if a.client != nil {
 		a.client.Close()
+	}
+	if a.database != nil {
+		a.database.Close()
 	}
 }
 

@@ -17,7 +17,7 @@ import (
 )
 
 // Users of the database come in with what they are granted there; one who is disabled
-// does no more.
+// does no more. Accounting is in the database, too.
 func TestDatabase(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "gateway.db")
 	cfg := config.Default().Database
@@ -35,7 +35,7 @@ func TestDatabase(t *testing.T) {
 	require.NoError(t, store.Add(t.Context(), shadow))
 
 	synctest.Test(t, func(t *testing.T) {
-		w := start(t, gatewayConfig+"database: {url: 'sqlite:"+file+"'}\n")
+		w := start(t, gatewayConfig+"database: {url: 'sqlite:"+file+"'}\naccounting: {sql: true, directory: "+t.TempDir()+"}\n")
 		alice, err := w.dial("192.0.2.7", "alice", "correct horse")
 		require.NoError(t, err, "the configuration comes first")
 		assert.Equal(t, "10.9.1.2", alice.Local().String(), "10.9.1.1 is carol's")
@@ -60,5 +60,20 @@ func TestDatabase(t *testing.T) {
 		w.signals <- syscall.SIGTERM
 		w.stopped()
 		require.NoError(t, w.err)
+
+		// Both are accounted for, and the run of the gateway.
+		rows := make(map[string]string)
+		list, err := db.Query("SELECT user_name, COALESCE(cause, 'up') FROM accounting")
+		require.NoError(t, err)
+		defer list.Close()
+		for list.Next() {
+			var user, cause string
+			require.NoError(t, list.Scan(&user, &cause))
+			rows[user] = cause
+		}
+		assert.Equal(t, map[string]string{"alice": "Admin-Reboot", "carol": "Session-Timeout"}, rows)
+		var runs int
+		require.NoError(t, db.QueryRow("SELECT COUNT(*) FROM accounting_runs WHERE ended_at IS NOT NULL").Scan(&runs))
+		assert.Equal(t, 1, runs)
 	})
 }

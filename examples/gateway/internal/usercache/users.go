@@ -32,7 +32,7 @@ func Open(cfg *config.Database, clear bool, log *slog.Logger) (*Users, error) {
 	}
 	u := &Users{db: db, store: userdb.New(db, clear)}
 	s := &source{Store: u.store, db: db}
-	switch err := s.prepare(context.Background()); {
+	switch err := db.Prepare(context.Background()); {
 	case err == nil:
 	case db.Unreachable(err):
 		log.Warn("the user database does not answer; the gateway goes on without it until it does", "database", cfg.URL, "err", err)
@@ -56,35 +56,15 @@ func (u *Users) Close() {
 // source is the store of a database whose tables may not be up to date yet.
 type source struct {
 	*userdb.Store
-	db    *database.DB
-	ready bool // used by Open, and then by who looks for changes
+	db *database.DB
 }
 
 // Changes brings the tables up to date first, if that has not been done.
 func (s *source) Changes(ctx context.Context, since int64) ([]userdb.Change, bool, int64, error) {
-	if err := s.prepare(ctx); err != nil {
+	if err := s.db.Prepare(ctx); err != nil {
 		return nil, false, since, err
 	}
 	return s.Store.Changes(ctx, since)
-}
-
-// maxMigration is how long a database may take to be brought up to date once it answers.
-const maxMigration = time.Minute
-
-func (s *source) prepare(ctx context.Context) error {
-	if s.ready {
-		return nil
-	}
-	soon, cancel := s.db.Context(ctx)
-	defer cancel()
-	if err := s.db.PingContext(soon); err != nil {
-		return err
-	}
-	ctx, cancel = context.WithTimeout(ctx, maxMigration)
-	defer cancel()
-	err := s.db.Migrate(ctx)
-	s.ready = err == nil
-	return err
 }
 
 // Lookup finds a user by its very name: nil is no such user. One who is disabled or has
