@@ -69,7 +69,7 @@ func (a *attempt) turn(ctx context.Context, first bool) (*Reply, error) {
 	}
 	a.server.count.timeouts.Add(1)
 	a.server.silence(began)
-	if a.server.reliable() && a.server.isDead() && a.link.heard.Load() < began.UnixNano() {
+	if a.server.reliable() && a.server.isDead() && a.link != nil && a.link.quiet(began) {
 		a.link.close(errSilent) // a connection that leads nowhere looks like this; have another one
 	}
 	return nil, trouble

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -44,13 +45,15 @@ type DynAuthClient struct {
 // the last five minutes, and once: if it comes again it gets the same answer, and nothing
 // happens.
 type DynAuth struct {
-	cfg  DynAuthConfig
-	log  *slog.Logger
-	seen answered
-	now  func() time.Time
+	cfg DynAuthConfig
+	log *slog.Logger
+	now func() time.Time
+
+	mu     sync.Mutex // held while an order is followed
+	seen   answered
+	warned time.Time
 
 	disconnects, changes, refused, repeated, strangers, forged, stale, malformed atomic.Uint64
-	warned                                                                       time.Time
 }
 
 // DynAuthStats are the figures of a DynAuth. The counters only grow.
@@ -87,8 +90,9 @@ func (d *DynAuth) Stats() DynAuthStats {
 	}
 }
 
-// Serve answers what comes to a socket until that is closed, which is no error. It serves
-// one socket. Nothing that an order asks for takes time, so they are followed one by one.
+// Serve answers what comes to a socket until that is closed, which is no error. It may be
+// called for several. Nothing that an order asks for takes time, so they are followed one
+// by one.
 func (d *DynAuth) Serve(c net.PacketConn) error {
 	b := make([]byte, radius.MaxPacketLength+1)
 	for {
@@ -126,6 +130,8 @@ func (d *DynAuth) secret(source netip.Addr) ([]byte, bool) {
 
 // handle returns the answer to a packet; nil if it gets none.
 func (d *DynAuth) handle(wire []byte, from netip.AddrPort) []byte {
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	source := from.Addr().Unmap()
 	secret, known := d.secret(source)
 	if !known {

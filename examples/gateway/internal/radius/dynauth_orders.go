@@ -57,7 +57,7 @@ func (d *DynAuth) find(p *radius.Packet) ([]*gopptp.Session, rfc3576.ErrorCause)
 	for _, s := range list {
 		if (noUser != nil || s.User() == user) &&
 			(!hasFramed || s.Peer() == framed) &&
-			(noPort != nil || grant.Of(s).NASPort == uint32(port)) &&
+			(noPort != nil || port != 0 && grant.Of(s).NASPort == uint32(port)) && // zero is none
 			(noFrom != nil || s.RemoteAddr().Addr().Unmap().String() == from) &&
 			(!hasNAS || d.cfg.Identity.Address.IsValid() || s.LocalAddr().Addr().Unmap() == nas) {
 			found = append(found, s)

@@ -169,6 +169,7 @@ func TestOrderSelection(t *testing.T) {
 		"another user":   {func(p *radius.Packet) { rfc2865.UserName_AddString(p, "bob") }, 503},
 		"address":        {func(p *radius.Packet) { rfc2865.FramedIPAddress_Add(p, s.Peer().AsSlice()) }, 0},
 		"port":           {func(p *radius.Packet) { rfc2865.NASPort_Add(p, 77) }, 0},
+		"no port":        {func(p *radius.Packet) { rfc2865.NASPort_Add(p, 0) }, 503},
 		"another port":   {func(p *radius.Packet) { rfc2865.NASPort_Add(p, 78) }, 503},
 		"source":         {func(p *radius.Packet) { rfc2865.CallingStationID_AddString(p, "198.51.100.1") }, 0},
 		"another source": {func(p *radius.Packet) { rfc2865.CallingStationID_AddString(p, "x") }, 503},

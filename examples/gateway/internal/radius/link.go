@@ -7,7 +7,6 @@ import (
 	"io"
 	"net"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"layeh.com/radius"
@@ -23,7 +22,6 @@ type link struct {
 	server *Server
 	out    chan []byte // to the writer; what does not fit is lost
 	gone   chan struct{}
-	heard  atomic.Int64 // when the last octet came, as Unix nanoseconds; zero: never
 
 	mu      sync.Mutex
 	pending [identifiers]*waiter
@@ -34,6 +32,7 @@ type link struct {
 	next   uint8 // identifiers go round, so that a late answer finds none that waits
 	conn   net.Conn
 	closed bool
+	heard  time.Time // when the last packet came
 }
 
 // waiter is who waits for one answer.
@@ -145,13 +144,13 @@ func (l *link) readStream(conn net.Conn) error {
 // received gives an answer to who waits for it.
 func (l *link) received(wire []byte) {
 	now := time.Now()
-	l.heard.Store(now.UnixNano())
 	if len(wire) < headerSize {
 		l.server.count.malformed.Add(1)
 		return
 	}
 	id := wire[1]
 	l.mu.Lock()
+	l.heard = now
 	w, before := l.pending[id], l.before[id]
 	l.mu.Unlock()
 	if w == nil {
@@ -225,6 +224,13 @@ func (l *link) waits(w *waiter) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.pending[w.request.Identifier] == w
+}
+
+// quiet reports whether nothing has come since a time.
+func (l *link) quiet(since time.Time) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.heard.Before(since)
 }
 
 // room reports whether another request fits.

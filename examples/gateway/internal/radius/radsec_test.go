@@ -82,7 +82,9 @@ func TestRadSecCertificates(t *testing.T) {
 		require.NoError(t, err)
 		_, err = client.Exchange(context.Background(), &Request{Code: radius.CodeAccessRequest, Password: []byte("secret")})
 		require.ErrorIs(t, err, ErrNoAnswer, name)
-		assert.ErrorContains(t, err, "tls: ", name)
+		if c != stranger { // the proxy's alert may be lost, as it closes the connection at once
+			assert.ErrorContains(t, err, "tls: ", name)
+		}
 		client.Close()
 	}
 	assert.Empty(t, s.Requests())

@@ -178,7 +178,7 @@ func (s *Server) silence(sent time.Time) {
 	}
 	s.mu.Unlock()
 	if died {
-		s.log.Warn("RADIUS server is dead: it has not answered", "requests", s.client.cfg.DeadAfter)
+		s.log.Warn("RADIUS server is dead: it has not answered, as one that is down, that does not know this gateway, or that has another secret", "requests", s.client.cfg.DeadAfter)
 	}
 }
 
