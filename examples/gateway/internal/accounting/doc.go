@@ -12,9 +12,11 @@
 // makes it when it starts again, with the usage of the last checkpoint.
 //
 // What is not: a record comes twice if the gateway is killed after its delivery and before
-// the transaction that notes it, which begins at once and takes as long as the disk does,
-// or if the gateway and its disk fail together. Of two that came, Session, Kind and Time
-// are the same. While the disk fails, records are in memory only.
+// the transaction that notes it, which begins at once and takes as long as the disk does;
+// maxSend records at most, as no others are sent meanwhile. So it does if the gateway and
+// its disk fail together. Of two that came, Session, Kind and Time are the same. While the
+// disk fails, records are in memory only. A record that a sink refuses again and again is
+// overtaken by later ones of its session.
 package accounting
 
 import "errors"

@@ -16,7 +16,7 @@ import (
 
 const (
 	maxWindow = 1024 // records that a line has in memory, those apart that stand aside
-	maxSend   = 256  // of these, in one Send
+	maxSend   = 64   // of these, in one Send: as many come twice after a crash, at most
 	// A record that has failed so often while others were delivered is one that the other
 	// side cannot cope with: it stands aside, and is tried now and then, for ever. An On or
 	// Off, which goes alone, is dropped once others turn out to be delivered.
@@ -51,8 +51,10 @@ type line struct {
 	order    []waitingInterim
 
 	stats  LineStats
-	misses int  // Sends that delivered nothing, since one that did
-	down   bool // there are such, and the log has it
+	noted  uint64 // deliveries that the disk knows of
+	noting uint64 // and will know of with the transaction under way
+	misses int    // Sends that delivered nothing, since one that did
+	down   bool   // there are such, and the log has it
 }
 
 type waitingInterim struct {
@@ -200,6 +202,7 @@ func (l *line) remove(seq uint64, session string) {
 		}
 	}
 	l.gone = append(l.gone, seq)
+	l.q.signal()
 }
 
 // forget returns what is in memory, to be written again, as what is on disk is lost.
@@ -230,6 +233,10 @@ func (l *line) forget() (list []*entry) {
 func (l *line) run() {
 	wait := minRetry
 	for l.q.context.Err() == nil {
+		if !l.isNoted() {
+			l.idle(time.Time{}) // until the writer is done
+			continue
+		}
 		l.load()
 		batch, until, empty := l.pick(time.Now())
 		if len(batch) == 0 {
@@ -246,6 +253,16 @@ func (l *line) run() {
 		l.q.pause(jitter(wait))
 		wait = min(2*wait, maxRetry)
 	}
+}
+
+// deliveries is how many records have gone, whose last trace is on disk.
+func (l *line) deliveries() uint64 { return l.stats.Delivered + l.stats.Rejected }
+
+// isNoted reports whether the disk knows what has been delivered, or is no help.
+func (l *line) isNoted() bool {
+	l.q.mu.Lock()
+	defer l.q.mu.Unlock()
+	return l.q.failing || l.noted == l.deliveries()
 }
 
 // jitter keeps gateways from trying all at once.

@@ -99,6 +99,7 @@ func (q *Queue) collect() (b *batch, last bool) {
 	gone := 0
 	for i, l := range q.lines {
 		b.gone[i], l.gone = l.gone, nil
+		l.noting = l.deliveries()
 		gone += len(b.gone[i])
 	}
 	if n == 0 && gone == 0 && b.seen == nil && b.damaged == nil && !whole {
@@ -224,6 +225,9 @@ func (q *Queue) committed(b *batch, err error) {
 		q.pending = slices.DeleteFunc(q.pending, func(e *entry) bool { return e.left == 0 })
 	} else {
 		q.stats.Commits++
+		for _, l := range q.lines {
+			l.noted = l.noting
+		}
 		q.pending = slices.Delete(q.pending, 0, len(b.entries))
 		if q.failing {
 			q.failing = false

@@ -19,7 +19,7 @@ import (
 	gatewayradius "github.com/gopptp/gopptp/examples/gateway/internal/radius"
 )
 
-// maxInFlight bounds the requests at a time.
+// maxInFlight bounds the requests at a time. The queue has no more at a time, either.
 const maxInFlight = 64
 
 // Client is what asks the servers: a *radius.Client of the gateway.
