@@ -45,6 +45,7 @@ func newClient(t *testing.T, address netip.AddrPort) *gatewayradius.Client {
 
 // FreeRADIUS understands all that is sent.
 func TestFreeRADIUS(t *testing.T) {
+	t.Parallel()
 	server := radiustest.Start(t, radiustest.Config{})
 	sink := New(newClient(t, server.Acct), netip.Addr{})
 	for _, r := range []accounting.Record{
@@ -101,6 +102,7 @@ func waiting(q *accounting.Queue) int { return q.Stats().Lines[0].Waiting }
 
 // A server that is down, then slow, gets everything in the end, each session's Stop once.
 func TestOutage(t *testing.T) {
+	t.Parallel()
 	server := radiustest.Start(t, radiustest.Config{})
 	relay := radiustest.NewRelay(t, server.Acct)
 	relay.Dead.Store(true)
@@ -145,9 +147,35 @@ func TestOutage(t *testing.T) {
 
 // A caller that gives up is not kept.
 func TestCancelled(t *testing.T) {
+	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	sink := New(newClient(t, netip.MustParseAddrPort("127.0.0.1:9")), netip.Addr{})
 	err := sink.Send(ctx, []accounting.Record{sample(accounting.Stop, "s")}, func(int, error) { t.Error("delivered") })
 	assert.Error(t, err)
+}
+
+// An answer that is forged is none: the record is sent until there is a true one.
+func TestForgedAnswer(t *testing.T) {
+	t.Parallel()
+	server := radiustest.Start(t, radiustest.Config{})
+	relay := radiustest.NewRelay(t, server.Acct)
+	forge := func(answer []byte) { answer[len(answer)-1] ^= 1 }
+	relay.Mangle.Store(&forge)
+	q, err := accounting.OpenQueue(accounting.QueueOptions{
+		File: filepath.Join(t.TempDir(), "queue"), MaxRecords: 1000, Log: slog.New(slog.DiscardHandler),
+		Sinks: []accounting.Sink{New(newClient(t, relay.Addr), netip.Addr{})},
+	})
+	require.NoError(t, err)
+	q.Put(sample(accounting.Stop, "s"))
+	require.Eventually(t, func() bool { return q.Stats().Lines[0].Down }, time.Minute, 10*time.Millisecond)
+	assert.Equal(t, 1, waiting(q))
+	assert.NotEmpty(t, server.Records(), "it has come, but we cannot know")
+	relay.Mangle.Store(nil)
+	require.Eventually(t, func() bool { return waiting(q) == 0 }, time.Minute, 10*time.Millisecond)
+	require.NoError(t, q.Close(t.Context()))
+	for _, r := range server.Records() {
+		assert.Equal(t, "s", r.Get("Acct-Session-Id"))
+		assert.Equal(t, server.Records()[0].Get("Event-Timestamp"), r.Get("Event-Timestamp"))
+	}
 }
