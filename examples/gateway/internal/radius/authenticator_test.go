@@ -157,6 +157,23 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
+// Who has mistaken a password may try another one, if the server says so.
+func TestRetry(t *testing.T) {
+	t.Parallel()
+	s := radiustest.Start(t, radiustest.Config{Users: []radiustest.User{{Name: "alice", Password: "secret"}}})
+	g := startGateway(t, at(s.Auth), nil)
+	here, client, _, err := g.dial("alice", "sekret", ppp.AuthMSCHAPv2, func(c *gopptp.ClientConfig) {
+		c.Prompt = func(_ context.Context, ask chap.CredentialsNeeded) (string, bool) {
+			return "secret", ask.Failure.Retry
+		}
+	})
+	require.NoError(t, err)
+	g.passes(here, client)
+	st := g.client.Stats().Servers[0]
+	assert.EqualValues(t, 1, st.Rejects)
+	assert.EqualValues(t, 1, st.Accepts)
+}
+
 // A password that has expired can be changed by MS-CHAPv2. FreeRADIUS 3.2.1 finds the
 // request right, and then crashes, so that this server is our own.
 func TestPasswordChange(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/hmac"
 	"crypto/md5"
+	"crypto/tls"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -242,6 +243,56 @@ func TestRefused(t *testing.T) {
 		require.ErrorIs(t, err, a.refuse)
 		assert.Equal(t, 10*time.Second, time.Since(began))
 		assert.LessOrEqual(t, only.Stats().Servers[0].Retransmits, uint64(12))
+	})
+}
+
+// A connection on which nothing comes any more, though it has not ended, is replaced.
+func TestSilentConnection(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &fake{secret: "a"}
+		c := cluster(t, ClientConfig{DeadAfter: 1, Servers: []ServerConfig{{TLS: new(tls.Config)}}}, f)
+		asked(t, c)
+		f.silent.Store(true)
+		time.AfterFunc(2*time.Second, func() { f.silent.Store(false) })
+		_, took := asked(t, c)
+		assert.Equal(t, 3*time.Second, took)
+		st := c.Stats().Servers[0]
+		assert.EqualValues(t, 3, f.packets.Load(), "nothing is sent twice on a connection")
+		assert.EqualValues(t, 1, st.LinkFailures)
+		assert.Equal(t, 1, st.Links)
+		assert.True(t, st.Alive)
+	})
+}
+
+// A connection on which something comes that is no packet ends.
+func TestBrokenStream(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &fake{secret: "a", mangle: func(b []byte, _ *radius.Packet) { b[2], b[3] = 0xff, 0xff }}
+		c := cluster(t, ClientConfig{Servers: []ServerConfig{{TLS: new(tls.Config)}}}, f)
+		_, err := ask(c)
+		require.ErrorIs(t, err, ErrNoAnswer)
+		st := c.Stats().Servers[0]
+		assert.NotZero(t, st.Malformed)
+		assert.Equal(t, st.Malformed, st.LinkFailures)
+	})
+}
+
+// A server that comes and goes is probed by one.
+func TestFlapping(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &fake{secret: "a"}
+		c := cluster(t, ClientConfig{DeadAfter: 1, Patience: 4 * time.Second, StatusServer: true}, f)
+		for range 4 {
+			f.silent.Store(true)
+			ask(c)
+			f.silent.Store(false)
+			asked(t, c)
+		}
+		f.silent.Store(true)
+		ask(c)
+		before := c.Stats().Servers[0].Probes
+		time.Sleep(10 * time.Minute)
+		assert.LessOrEqual(t, c.Stats().Servers[0].Probes-before, uint64(20))
 	})
 }
 

@@ -230,7 +230,7 @@ func (l *link) waits(w *waiter) bool {
 func (l *link) quiet(since time.Time) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.heard.Before(since)
+	return !l.heard.After(since)
 }
 
 // room reports whether another request fits.

@@ -47,6 +47,7 @@ type Server struct {
 	links     []*link
 	closed    bool
 	dead      bool
+	probing   bool
 	silent    int       // requests without an answer, since the last answer
 	lastHeard time.Time // when the last answer came
 	retry     time.Time // when a dead one may be tried again
@@ -173,7 +174,8 @@ func (s *Server) silence(sent time.Time) {
 			s.retry = time.Now().Add(s.client.cfg.HoldDown)
 		}
 	}
-	if died && s.client.cfg.StatusServer && !s.closed {
+	if died && s.client.cfg.StatusServer && !s.probing && !s.closed {
+		s.probing = true
 		s.client.running.Go(s.probe)
 	}
 	s.mu.Unlock()
@@ -204,10 +206,18 @@ func (s *Server) isDead() bool {
 	return s.dead
 }
 
+// stillDead is isDead, and the end of the probes where that is not so.
+func (s *Server) stillDead() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.probing = s.dead
+	return s.dead
+}
+
 // probe asks a dead server how it is (RFC 5997), each HoldDown, until it answers that, or
 // anything else.
 func (s *Server) probe() {
-	for s.isDead() {
+	for s.stillDead() {
 		select {
 		case <-s.client.life.Done():
 			return
