@@ -16,6 +16,8 @@ type administration struct {
 	cfg     *config.Admin
 	private net.Listener // nil: there is none
 	events  admin.Events
+	// sections are what parts of the gateway say of their state; they are added before start.
+	sections []admin.Section
 }
 
 func openAdministration(cfg *config.Admin) (*administration, error) {
@@ -40,7 +42,7 @@ func (a *administration) close() {
 
 // start serves the addresses until the function that it returns.
 func (a *administration) start(o Options, server *gopptp.Server, plane gopptp.Dataplane, live *sessions.Registry) (stop func()) {
-	s := admin.New(admin.Gateway{Server: server, Dataplane: plane, Live: live, Events: &a.events, Log: o.Log})
+	s := admin.New(admin.Gateway{Server: server, Dataplane: plane, Live: live, Events: &a.events, Sections: a.sections, Log: o.Log})
 	if a.private != nil {
 		s.Serve(a.private)
 		o.Log.Info("admin address", "listen", a.cfg.Listen.String())

@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"github.com/gopptp/gopptp"
+	"github.com/gopptp/gopptp/examples/gateway/internal/admin"
 	"github.com/gopptp/gopptp/examples/gateway/internal/config"
 	"github.com/gopptp/gopptp/examples/gateway/internal/radius"
 	"github.com/gopptp/gopptp/examples/gateway/internal/sessions"
@@ -82,6 +83,17 @@ func (r *remote) stop() {
 	if r.client != nil {
 		r.client.Close()
 	}
+}
+
+// sections are what operators can see of it.
+func (r *remote) sections() (list []admin.Section) {
+	if r.client != nil {
+		list = append(list, admin.Section{Name: "radius", Snapshot: func() any { return r.client.Stats() }})
+	}
+	if len(r.sockets) > 0 {
+		list = append(list, admin.Section{Name: "dynauth", Snapshot: func() any { return r.orders.Stats() }})
+	}
+	return list
 }
 
 // radiusServers are those of a list.

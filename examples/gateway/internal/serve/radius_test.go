@@ -2,12 +2,14 @@ package serve
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/netip"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -17,6 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/gopptp/gopptp"
+	"github.com/gopptp/gopptp/examples/gateway/internal/admin"
 	"github.com/gopptp/gopptp/examples/gateway/internal/config"
 	"github.com/gopptp/gopptp/examples/gateway/internal/radius/radiustest"
 	"github.com/gopptp/gopptp/examples/gateway/internal/users"
@@ -40,7 +43,8 @@ pools: [10.9.1.0/24]
 users: [{name: alice, password: of the file}]
 radius: {nas_identifier: gw7, servers: [{address: '%v', secret: %s}]}
 dynauth: {clients: [{source: 127.0.0.1/32, secret: %s}]}
-`, s.Auth, radiustest.Secret, radiustest.Secret))
+admin: {listen: 'unix:%s'}
+`, s.Auth, radiustest.Secret, radiustest.Secret, filepath.Join(t.TempDir(), "admin.sock")))
 	require.Empty(t, problems)
 	cfg.DynAuth.Listen = []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:0")}
 	store, problems := users.Load(cfg)
@@ -80,6 +84,23 @@ dynauth: {clients: [{source: 127.0.0.1/32, secret: %s}]}
 		assert.Equal(t, "bob", r.Get("User-Name"))
 		assert.Equal(t, "gw7", r.Get("NAS-Identifier"))
 	}
+
+	figures, err := admin.NewClient(cfg.Admin.Listen).Get(t.Context(), "/api/v1/sections")
+	require.NoError(t, err)
+	var sections struct {
+		RADIUS struct {
+			Servers []struct {
+				Accepts int
+				Latency struct{ Count int }
+			}
+		}
+		DynAuth struct{ Disconnects *int }
+	}
+	require.NoError(t, json.Unmarshal(figures, &sections))
+	require.Len(t, sections.RADIUS.Servers, 1)
+	assert.Equal(t, 1, sections.RADIUS.Servers[0].Accepts)
+	assert.Equal(t, 1, sections.RADIUS.Servers[0].Latency.Count)
+	assert.NotNil(t, sections.DynAuth.Disconnects)
 
 	order := exec.Command("radclient", "-x", "-r", "3", "-t", "5", orders, "disconnect", radiustest.Secret)
 	order.Stdin = strings.NewReader(fmt.Sprintf("User-Name = \"bob\"\nNAS-Identifier = \"gw7\"\nEvent-Timestamp = %d", time.Now().Unix()))

@@ -76,6 +76,7 @@ func Run(o Options) error {
 		return err
 	}
 	defer servers.stop()
+	operators.sections = append(operators.sections, servers.sections()...)
 	server, err := newServer(o, plane, live, database, servers.authenticator)
 	if err != nil {
 		closeListeners()
