@@ -77,11 +77,12 @@ func Run(o Options) error {
 	}
 	defer servers.stop()
 	operators.sections = append(operators.sections, servers.sections()...)
-	server, err := newServer(o, plane, live, database, servers.authenticator)
+	core, err := newCore(o, plane, live, database, servers.authenticator)
 	if err != nil {
 		closeListeners()
 		return err
 	}
+	server := core.server
 	accounts, err := startAccounting(o, live)
 	if err != nil {
 		closeListeners()
@@ -136,9 +137,16 @@ func closeAll(listeners []net.Listener) {
 	}
 }
 
-func newServer(o Options, plane gopptp.Dataplane, live *sessions.Registry, database *sqlUsers, remote gopptp.Authenticator) (*gopptp.Server, error) {
+// core is the server, and what it is made of that others look at.
+type core struct {
+	server *gopptp.Server
+	pools  *addresses.Pools
+	policy *policy.Policy
+}
+
+func newCore(o Options, plane gopptp.Dataplane, live *sessions.Registry, database *sqlUsers, remote gopptp.Authenticator) (*core, error) {
 	cfg := o.Config
-	pool, err := addresses.New(addresses.FromConfig(cfg, database.fixed(o)), o.Log)
+	pools, err := addresses.New(addresses.FromConfig(cfg, database.fixed(o)), o.Log)
 	if err != nil {
 		return nil, err
 	}
@@ -146,11 +154,11 @@ func newServer(o Options, plane gopptp.Dataplane, live *sessions.Registry, datab
 	if err != nil {
 		return nil, err
 	}
-	who := policy.New(cfg, live, pool, o.Log)
+	who := policy.New(cfg, live, pools, o.Log)
 	server, err := gopptp.NewServer(gopptp.ServerConfig{
 		Dataplane:     plane,
 		Authenticator: login.New(login.Config{Local: database.lookups(o), Remote: remote, Admit: who.Admit}),
-		Pool:          pool,
+		Pool:          pools,
 		LocalAddress:  cfg.LocalAddress,
 		DNS:           cfg.DNS,
 		NBNS:          cfg.WINS,
@@ -175,7 +183,7 @@ func newServer(o Options, plane gopptp.Dataplane, live *sessions.Registry, datab
 		return nil, err
 	}
 	who.Attach(server.Session)
-	return server, nil
+	return &core{server, pools, who}, nil
 }
 
 // ipv6 is nil if sessions are to have none.
