@@ -37,6 +37,7 @@ func groupAddCommand() *cobra.Command {
 		if err := t.AddGroup(t.ctx, g); err != nil {
 			return err
 		}
+		t.checkPool(g.Pool)
 		return t.say("group %q added", g.Name)
 	})
 }
@@ -49,7 +50,8 @@ func groupSetCommand() *cobra.Command {
 with an empty value, like --quota "", unsets.`,
 		Args: exactNames(1),
 	}
-	settingFlags(cmd.Flags(), groupSettings(new(userdb.Group)))
+	scratch := new(userdb.Group)
+	settingFlags(cmd.Flags(), groupSettings(scratch))
 	return databaseCommand(cmd, func(t *userTask, args []string) error {
 		if err := t.UpdateGroup(t.ctx, args[0], func(g *userdb.Group) error {
 			given, err := apply(cmd.Flags(), groupSettings(g))
@@ -60,6 +62,7 @@ with an empty value, like --quota "", unsets.`,
 		}); err != nil {
 			return err
 		}
+		t.checkPool(scratch.Pool)
 		return t.say("group %q changed", args[0])
 	})
 }

@@ -63,6 +63,7 @@ func userAddCommand() *cobra.Command {
 		if err := t.Add(t.ctx, u); err != nil {
 			return err
 		}
+		t.checkPool(u.Pool)
 		return t.say("user %q added", u.Name)
 	})
 }
@@ -119,6 +120,7 @@ func userSetCommand() *cobra.Command {
 		}); err != nil {
 			return err
 		}
+		t.checkPool(scratch.Pool)
 		return t.say("user %q changed", args[0])
 	})
 }

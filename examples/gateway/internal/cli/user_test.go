@@ -67,7 +67,7 @@ func operators(t *testing.T, more string, test func(o operator, s *userdb.Store)
 			url = string(cfg.URL.Postgres)
 		}
 		// The rest of the file is in the middle of a change.
-		file := write(t, filepath.Join(t.TempDir(), "gw.yaml"), more+"mtu: 1\ndatabase: {url: '"+url+"', timeout: 20s}\n")
+		file := write(t, filepath.Join(t.TempDir(), "gw.yaml"), more+"mtu: 1\npools: [10.8.0.0/24, {name: vip, ranges: [10.9.0.0/24]}]\ndatabase: {url: '"+url+"', timeout: 20s}\n")
 		test(operator{t, file}, userdb.New(databasetest.Open(t, cfg), true))
 	})
 }
@@ -129,6 +129,11 @@ func TestUser(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, chap.NTPasswordHash("a"), alice.NTHash)
 		assert.Contains(t, o.good("", "user show alice"), "must change password")
+
+		code, stdout, stderr := o.run("", "user set bob --pool vpi")
+		assert.Equal(t, ExitOK, code)
+		assert.Equal(t, "user \"bob\" changed\n", stdout)
+		assert.Equal(t, "warning: the configuration has no pool \"vpi\": nobody gets an address from it\n", stderr)
 
 		assert.Equal(t, "user \"alice\" disabled\nuser \"bob\" disabled\n", o.good("", "user disable alice bob"))
 		assert.Equal(t, "user \"bob\" enabled\n", o.good("", "user enable bob"))
@@ -213,7 +218,7 @@ func TestUserClear(t *testing.T) {
 func TestUserList(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "gateway.db")
 	o := operator{t, write(t, filepath.Join(t.TempDir(), "gw.yaml"), "database: {url: 'sqlite:"+file+"'}\n")}
-	o.good("a", "user add alice --password-stdin --note '"+strings.Repeat("long ", 30)+"' --pool a-pool-with-a-name --rate-to-peer 100M --expires-at 2040-01-01")
+	o.good("a", "user add alice --password-stdin --note '"+strings.Repeat("long ", 30)+"' --rate-to-peer 100M --expires-at 2040-01-01")
 	t.Setenv("COLUMNS", "80")
 	for line := range strings.Lines(o.good("", "user list")) {
 		assert.LessOrEqual(t, len(line), 80+len("\n"), "does not fit a terminal: %s", line)

@@ -25,6 +25,7 @@ type userTask struct {
 	cmd   *cobra.Command
 	ctx   context.Context
 	clear bool // passwords are kept in clear, too
+	pools []config.Pool
 }
 
 // say prints one line about what has been done.
@@ -83,8 +84,16 @@ func (t *userTask) open(file string) (*database.DB, error) {
 		return nil, failure{fmt.Errorf("database %v: %w", cfg.Database.URL, err)}
 	}
 	t.clear = cfg.MethodPath(ppp.AuthCHAPMD5) != ""
+	t.pools = cfg.NamedPools()
 	t.Store = userdb.New(db, t.clear)
 	return db, nil
+}
+
+// checkPool warns of a pool that is not in the configuration, which may have it later.
+func (t *userTask) checkPool(pool userdb.Text) {
+	if pool.Valid && !slices.ContainsFunc(t.pools, func(p config.Pool) bool { return p.Name == pool.V }) {
+		fmt.Fprintf(t.cmd.ErrOrStderr(), "warning: the configuration has no pool %q: nobody gets an address from it\n", pool.V)
+	}
 }
 
 // flagOf is the flag of a column.
