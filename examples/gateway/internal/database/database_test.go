@@ -101,6 +101,39 @@ func TestSQLiteFile(t *testing.T) {
 	assert.Equal(t, 80, n)
 }
 
+// What is over by itself is told apart from what somebody has to do something about.
+func TestUnreachable(t *testing.T) {
+	cfg := databasetest.SQLite(t)
+	writer := databasetest.Open(t, cfg)
+	other := *cfg
+	other.Timeout = 100 * time.Millisecond
+	db, err := database.Open(&other)
+	require.NoError(t, err)
+	defer db.Close()
+	require.NoError(t, writer.Tx(t.Context(), func(*sql.Tx) error {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		err := db.Migrate(ctx)
+		assert.ErrorContains(t, err, "database is locked")
+		assert.True(t, db.Unreachable(err))
+		return nil
+	}))
+	require.NoError(t, db.Prepare(t.Context()))
+	_, err = db.Exec("SELECT nothing")
+	assert.False(t, db.Unreachable(err))
+
+	cfg = databasetest.Postgres(t)
+	db = databasetest.Open(t, cfg)
+	_, err = db.Exec("SELECT nothing")
+	assert.False(t, db.Unreachable(err))
+	_, err = db.Exec("SELECT pg_terminate_backend(pg_backend_pid())")
+	assert.True(t, db.Unreachable(err), "%v", err)
+	ctx, cancel := context.WithTimeout(t.Context(), 0)
+	defer cancel()
+	_, err = db.ExecContext(ctx, "SELECT 1")
+	assert.True(t, db.Unreachable(err), "%v", err)
+}
+
 func TestOpenFails(t *testing.T) {
 	cfg := databasetest.SQLite(t)
 	cfg.URL.File = filepath.Join(t.TempDir(), "no", "such", "dir.db")

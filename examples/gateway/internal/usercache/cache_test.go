@@ -364,3 +364,20 @@ func TestManyChanges(t *testing.T) {
 		assert.Equal(t, 2, s.asked())
 	})
 }
+
+// Who is remembered costs next to nothing.
+func BenchmarkHit(b *testing.B) {
+	s := &table{users: make(map[string]*userdb.User)}
+	s.set("alice", &userdb.User{Name: "alice"})
+	c, err := New(s, config.Default().Database.Cache, slog.New(slog.DiscardHandler))
+	require.NoError(b, err)
+	defer c.Close()
+	b.ReportAllocs()
+	b.RunParallel(func(p *testing.PB) {
+		for p.Next() {
+			if u, err := c.Get(context.Background(), "alice"); err != nil || u == nil {
+				b.Error(u, err)
+			}
+		}
+	})
+}
