@@ -59,6 +59,9 @@ var (
 	ErrNoAnswer = errors.New("radius: no server has answered")
 )
 
+// errAnother: what has begun with a server cannot go on, as the client has been replaced.
+var errAnother = errors.New("radius: the server that was asked first is not there any more")
+
 // NewClient returns a Client, which has asked nobody yet.
 func NewClient(cfg ClientConfig) (*Client, error) {
 	if len(cfg.Servers) == 0 {
@@ -118,6 +121,9 @@ func (c *Client) Stats() ClientStats {
 // that, and asks another when the time of the first is over, whose answer is welcome
 // still; and so on, round and round, for as long as Patience and the caller allow.
 func (c *Client) Exchange(caller context.Context, r *Request) (*Reply, error) {
+	if r.Server != nil && r.Server.client != c {
+		return nil, errAnother
+	}
 	ctx, cancel := context.WithTimeout(caller, c.cfg.Patience)
 	defer cancel()
 	defer context.AfterFunc(c.life, cancel)()

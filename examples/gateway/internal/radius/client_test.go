@@ -415,6 +415,9 @@ func TestExchangeEnds(t *testing.T) {
 		require.ErrorIs(t, err, ErrNoAnswer)
 		assert.Equal(t, time.Second, time.Since(began))
 
+		_, err = cluster(t, ClientConfig{}, &fake{secret: "b"}).Exchange(context.Background(), &Request{Server: c.servers[0]})
+		require.ErrorIs(t, err, errAnother)
+
 		_, err = c.Exchange(context.Background(), &Request{Code: radius.CodeAccessRequest, Password: make([]byte, 129)})
 		require.Error(t, err)
 	})
