@@ -147,7 +147,7 @@ func (a *Accountant) record(k Kind, s *gopptp.Session, at time.Time) Record {
 		User: s.User(), Group: g.Group, Backend: g.Backend, Began: s.UpAt(),
 		Local: s.LocalAddr(), Remote: s.RemoteAddr(), Serial: s.CallSerialNumber(),
 		Address: s.Peer(), IPv6Prefix: s.IPv6Prefix(), InterfaceID: s.PeerIPv6(),
-		Encryption: s.Encryption(), Class: g.Class,
+		Encryption: s.Encryption(), NASPort: g.NASPort, Class: g.Class,
 	}
 	if k != Start {
 		r.Usage = usageOf(s, at)

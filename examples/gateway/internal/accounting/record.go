@@ -70,6 +70,8 @@ type Record struct {
 	IPv6Prefix  netip.Prefix `json:"ipv6_prefix,omitzero"`
 	InterfaceID netip.Addr   `json:"interface_id,omitzero"` // link-local; the last 64 bits count
 	Encryption  string       `json:"encryption,omitzero"`
+	// NASPort is the number that the session's port had when RADIUS let it in; zero: none.
+	NASPort uint32 `json:"nas_port,omitzero"`
 	// Class is what the RADIUS server wants to have back, as it came.
 	Class [][]byte `json:"class,omitzero"`
 

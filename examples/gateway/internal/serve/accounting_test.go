@@ -290,7 +290,7 @@ func TestAccountingOfRADIUSUser(t *testing.T) {
 		assert.Equal(t, "0x676f6c64", r.Get("Class"))
 		assert.Equal(t, "RADIUS", r.Get("Acct-Authentic"))
 		assert.Equal(t, "10.9.1.9", r.Get("Framed-IP-Address"))
-		for _, same := range []string{"Acct-Session-Id", "User-Name", "NAS-Identifier", "NAS-IP-Address", "NAS-Port-Type",
+		for _, same := range []string{"Acct-Session-Id", "User-Name", "NAS-Identifier", "NAS-IP-Address", "NAS-Port", "NAS-Port-Type",
 			"Calling-Station-Id", "Called-Station-Id", "Tunnel-Client-Endpoint:0", "Tunnel-Server-Endpoint:0"} {
 			assert.NotEmpty(t, login.Get(same), same)
 			assert.Equal(t, login.Get(same), r.Get(same), same)

@@ -50,6 +50,9 @@ func (l *list) session(r *accounting.Record) {
 	l.text(rfc2865.UserName_Type, r.User)
 	l.number(rfc2865.ServiceType_Type, uint32(rfc2865.ServiceType_Value_FramedUser))
 	l.number(rfc2865.FramedProtocol_Type, uint32(rfc2865.FramedProtocol_Value_PPP))
+	if r.NASPort != 0 {
+		l.number(rfc2865.NASPort_Type, r.NASPort)
+	}
 	l.number(rfc2865.NASPortType_Type, uint32(rfc2865.NASPortType_Value_Virtual))
 	l.address(rfc2865.FramedIPAddress_Type, r.Address)
 	if p := r.IPv6Prefix; p.IsValid() {
