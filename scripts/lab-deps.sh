@@ -4,7 +4,7 @@
 # started on this machine, and nothing done where all is there already.
 set -eu
 exec "$(dirname "$0")/apt.sh" \
-	user-mode-linux \
+	user-mode-linux gcc libc6-dev \
 	pptpd ppp pptp-linux \
 	iproute2 iputils-ping util-linux nftables \
 	tcpdump tshark python3-scapy

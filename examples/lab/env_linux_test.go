@@ -149,8 +149,9 @@ func (e environment) boot(t *testing.T, j job) results {
 	defer cancel()
 	var cmd *exec.Cmd
 	if j.UML {
-		cmd = exec.CommandContext(ctx, "linux.uml", "mem=1G", "root=/dev/root", "rootfstype=hostfs", "rootflags=/", "rw", "loglevel=1",
+		uml := umlCommand(t, "mem=1G", "root=/dev/root", "rootfstype=hostfs", "rootflags=/", "rw", "loglevel=1",
 			"con=null", "con0=fd:0,fd:1", "init="+self, envRole+"=init", envDir+"="+j.Dir)
+		cmd = exec.CommandContext(ctx, uml[0], uml[1:]...)
 		cmd.Env = append(os.Environ(), "HOME="+j.Dir) // it keeps its sockets in ~/.uml
 		// It is several processes, which end with the first of their namespace.
 		cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Cloneflags: syscall.CLONE_NEWPID}

@@ -124,8 +124,9 @@ func startGuest(t *testing.T, h host, dev, test, value string) *process {
 	})
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(filepath.Join(dir, jobFile), text, 0o600))
-	return h.start(t, "guest", "linux.uml", "mem=512M", "root=/dev/root", "rootfstype=hostfs", "rootflags=/", "rw", "loglevel=1",
+	uml := umlCommand(t, "mem=512M", "root=/dev/root", "rootfstype=hostfs", "rootflags=/", "rw", "loglevel=1",
 		"con=null", "con0=fd:0,fd:1", "vec0:transport=raw,depth=128,ifname="+dev, "init="+self, envRole+"=init", envDir+"="+dir)
+	return h.start(t, "guest", uml...)
 }
 
 // pppdCalls is what the guest does.
