@@ -269,6 +269,31 @@ func TestChanges(t *testing.T) {
 	})
 }
 
+// Another program, with a role of its own and no more rights than it needs.
+func TestOtherRole(t *testing.T) {
+	db := databasetest.Open(t, databasetest.Postgres(t))
+	s := userdb.New(db, false)
+	_, _, last, err := s.Changes(t.Context(), -1)
+	require.NoError(t, err)
+	conn, err := db.Conn(t.Context())
+	require.NoError(t, err)
+	defer conn.Close()
+	for _, statement := range []string{
+		"CREATE ROLE billing", "GRANT SELECT, INSERT, UPDATE, DELETE ON users TO billing", "GRANT INSERT, UPDATE ON user_changes TO billing",
+		"SET ROLE billing",
+		"INSERT INTO users (name, created_at, updated_at) VALUES ('alice', 1, 1)",
+		"UPDATE users SET disabled = TRUE WHERE name = 'alice'",
+		"DELETE FROM users WHERE name = 'alice'",
+		"RESET ROLE", "DROP OWNED BY billing", "DROP ROLE billing", // which all databases of the server have
+	} {
+		_, err := conn.ExecContext(t.Context(), statement)
+		require.NoError(t, err, statement)
+	}
+	changes, _, _, err := s.Changes(t.Context(), last)
+	require.NoError(t, err)
+	assert.Len(t, changes, 3)
+}
+
 // Transactions that end in another order than they began in are heard of all the same,
 // and there is no deadlock between them.
 func TestChangesInOrder(t *testing.T) {

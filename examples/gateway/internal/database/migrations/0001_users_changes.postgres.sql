@@ -8,7 +8,8 @@ CREATE TABLE user_changes (
 
 -- A row with a lower number must not appear after one with a higher number has been read.
 -- So those who write take turns until they commit, from before they lock a user, as
--- there would be deadlocks otherwise. Readers do not wait.
+-- there would be deadlocks otherwise. Readers do not wait. A role that writes users needs
+-- INSERT and UPDATE on user_changes as well.
 CREATE FUNCTION user_changes_turn() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     LOCK TABLE user_changes IN EXCLUSIVE MODE;
