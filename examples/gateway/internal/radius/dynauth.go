@@ -198,16 +198,16 @@ func (d *DynAuth) follow(p *radius.Packet, source netip.Addr) ([]byte, error) {
 	case !disconnect && !change.any():
 		cause = rfc3576.ErrorCause_Value_MissingAttribute
 	}
-	if cause == 0 {
-		for _, s := range list {
-			if disconnect {
-				s.End(gopptp.CauseAdmin, errDisconnected)
-			} else {
-				change.apply(s)
-			}
-			d.log.Info("RADIUS order", "order", p.Code.String(), "source", source, "session", s.ID(), "user", s.User(), "change", change.String())
+	for i := 0; i < len(list) && cause == 0; i++ {
+		s := list[i]
+		if disconnect {
+			s.End(gopptp.CauseAdmin, errDisconnected)
+		} else if cause = change.apply(s); cause != 0 {
+			break
 		}
-	} else {
+		d.log.Info("RADIUS order", "order", p.Code.String(), "source", source, "session", s.ID(), "user", s.User(), "change", change.String())
+	}
+	if cause != 0 {
 		d.refused.Add(1)
 		d.log.Info("RADIUS order refused", "order", p.Code.String(), "source", source, "cause", cause.String())
 	}

@@ -3,6 +3,7 @@ package radius
 import (
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"strings"
 	"time"
@@ -99,8 +100,16 @@ func (c change) String() string {
 	return strings.Join(list, ", ")
 }
 
-// apply changes a session. One that has just ended has nothing to change.
-func (c change) apply(s *gopptp.Session) {
+// apply changes a session, or says why it cannot, and then nothing has changed.
+func (c change) apply(s *gopptp.Session) rfc3576.ErrorCause {
+	if c.rates != nil {
+		switch err := s.SetRates(*c.rates); {
+		case errors.Is(err, net.ErrClosed):
+			return rfc3576.ErrorCause_Value_SessionContextNotFound
+		case err != nil: // the data plane keeps no limits
+			return rfc3576.ErrorCause_Value_ResourcesUnavailable
+		}
+	}
 	if c.session != nil || c.idle != nil {
 		session, idle := s.Timeouts()
 		if c.session != nil {
@@ -111,9 +120,7 @@ func (c change) apply(s *gopptp.Session) {
 		}
 		s.SetTimeouts(session, idle)
 	}
-	if c.rates != nil {
-		s.SetRates(*c.rates)
-	}
+	return 0
 }
 
 // The numbers of the attributes that are understood, of vendors.

@@ -243,6 +243,51 @@ func TestOrderRefused(t *testing.T) {
 	assert.Equal(t, 10*time.Minute, idle)
 }
 
+// limitless is a data plane that keeps no limits.
+type limitless struct{ gopptp.Dataplane }
+
+type limitlessCall struct{ gopptp.Call }
+
+func (p limitless) Open(cfg gopptp.CallConfig, h gopptp.CallHandler) (gopptp.Call, error) {
+	c, err := p.Dataplane.Open(cfg, h)
+	if err != nil {
+		return nil, err
+	}
+	return limitlessCall{c}, nil
+}
+
+func (limitlessCall) CheckRates(r gopptp.Rates) error {
+	if r.Limited() {
+		return gopptp.ErrNotSupported
+	}
+	return nil
+}
+
+// What cannot be had is refused, and then nothing has changed.
+func TestOrderImpossible(t *testing.T) {
+	g := startGateway(t, at(netip.MustParseAddrPort("127.0.0.1:9")), func(c *gopptp.ServerConfig) {
+		c.Authenticator, c.Dataplane = anybody, limitless{c.Dataplane}
+	})
+	_, _, s, err := g.dial("alice", "secret", ppp.AuthMSCHAPv2, nil)
+	require.NoError(t, err)
+	d := NewDynAuth(DynAuthConfig{Clients: []DynAuthClient{{netip.MustParsePrefix("203.0.113.5/32"), orderSecret}}, Sessions: g.live})
+	slower := func(p *radius.Packet) {
+		rfc2865.UserName_AddString(p, "alice")
+		rfc2865.SessionTimeout_Add(p, 60)
+		mikrotik.MikrotikRateLimit_AddString(p, "1M")
+	}
+	answer := d.ask(t, radius.CodeCoARequest, slower)
+	require.NotNil(t, answer)
+	assert.Equal(t, radius.CodeCoANAK, answer.Code)
+	assert.Equal(t, rfc3576.ErrorCause_Value_ResourcesUnavailable, rfc3576.ErrorCause_Get(answer))
+	session, _ := s.Timeouts()
+	assert.Equal(t, time.Hour, session)
+
+	s.Close()
+	<-s.Done()
+	assert.Equal(t, rfc3576.ErrorCause_Value_SessionContextNotFound, change{rates: new(gopptp.Rates)}.apply(s))
+}
+
 // An order that comes again has the same answer, and is followed once.
 func TestOrderRepeated(t *testing.T) {
 	d, s, now := orders(t, nil)

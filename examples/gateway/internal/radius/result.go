@@ -3,6 +3,7 @@ package radius
 import (
 	"errors"
 	"fmt"
+	"math"
 	"net"
 	"net/netip"
 	"slices"
@@ -28,7 +29,7 @@ func (a *Authenticator) grants(req *gopptp.AuthRequest, p *radius.Packet) (*gopp
 		Filter:  rfc2865.FilterID_GetString(p),
 		Quota: uint64(mikrotik.MikrotikTotalLimitGigawords_Get(p))<<32 |
 			uint64(mikrotik.MikrotikTotalLimit_Get(p)),
-		MaxSessions:     int(rfc2865.PortLimit_Get(p)),
+		MaxSessions:     int(min(rfc2865.PortLimit_Get(p), math.MaxInt32)),
 		InterimInterval: seconds(uint32(rfc2869.AcctInterimInterval_Get(p))),
 		NASPort:         uint32(req.CallID),
 	}
