@@ -34,6 +34,7 @@ type environment struct {
 	limit time.Duration // bounds the environment's life
 	ours  bool          // the gateway and the client are wanted in it
 	alone bool          // nothing else may run meanwhile: it measures time
+	size  string        // memory of User-Mode Linux; 1G if it is empty
 }
 
 // lab runs f inside an environment. Called outside, it makes one, in which the
@@ -149,7 +150,7 @@ func (e environment) boot(t *testing.T, j job) results {
 	defer cancel()
 	var cmd *exec.Cmd
 	if j.UML {
-		uml := umlCommand(t, "mem=1G", "root=/dev/root", "rootfstype=hostfs", "rootflags=/", "rw", "loglevel=1",
+		uml := umlCommand(t, "mem="+e.memory(), "root=/dev/root", "rootfstype=hostfs", "rootflags=/", "rw", "loglevel=1",
 			"con=null", "con0=fd:0,fd:1", "init="+self, envRole+"=init", envDir+"="+j.Dir)
 		cmd = exec.CommandContext(ctx, uml[0], uml[1:]...)
 		cmd.Env = append(os.Environ(), "HOME="+j.Dir) // it keeps its sockets in ~/.uml
@@ -174,6 +175,13 @@ func (e environment) boot(t *testing.T, j job) results {
 		w.CloseWithError(cmp(err, io.EOF))
 	}()
 	return parse(r, t.Output())
+}
+
+func (e environment) memory() string {
+	if e.size != "" {
+		return e.size
+	}
+	return "1G"
 }
 
 func cmp(err, otherwise error) error {

@@ -35,6 +35,7 @@ type options struct {
 	neighbours int           // that are up while one peer floods; 0: nobody does
 	flooding   time.Duration // how long, in each way
 
+	programs string // where they are; they are built if it is empty
 	profiles string
 	progress io.Writer
 }
@@ -145,6 +146,10 @@ func (r *run) bound() error {
 
 // build builds the programs, and writes the gateway's configuration.
 func (r *run) build() error {
+	if p := r.programs; p != "" {
+		r.gateway, r.loadgen = filepath.Join(p, "gateway"), filepath.Join(p, "loadgen")
+		return r.configure()
+	}
 	r.say("building the gateway and the load generator")
 	r.gateway, r.loadgen = filepath.Join(r.dir, "gateway"), filepath.Join(r.dir, "loadgen")
 	for name, file := range map[string]string{"gateway": r.gateway, "loadgen": r.loadgen} {

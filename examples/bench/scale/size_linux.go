@@ -50,6 +50,9 @@ func (r *run) size(s size) error {
 			return err
 		}
 	}
+	if r.load == 0 {
+		return nil
+	}
 	return r.packetCost(g, s.sessions)
 }
 
