@@ -4,7 +4,7 @@
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 FUZZTIME = 10m
 
-.PHONY: demo test lint cross unit fuzz-short lab lab-kernel bench-smoke bench-scale-smoke fuzz bench-dataplane bench-kernel bench-scale
+.PHONY: demo test lint cross unit fuzz-short lab lab-kernel bench-smoke bench-scale-smoke fuzz bench-dataplane bench-kernel bench-scale bench-scale-lab
 
 demo:
 	scripts/demo.sh
@@ -82,3 +82,9 @@ bench-kernel:
 # ten minutes at the most. Writes the figures into BENCHMARKS.md.
 bench-scale:
 	cd examples && go run ./bench/scale -results bench/results -document ../BENCHMARKS.md
+
+# What a session takes of memory where there are so many, for hosts that have not enough
+# descriptors: in User-Mode Linux, which is slow.
+bench-scale-lab:
+	@scripts/lab-deps.sh
+	cd examples && LAB_SCALE=50000 go test -count=1 -v -timeout 30m -run 'TestScale$$' ./lab

@@ -26,7 +26,7 @@ func TestScale(t *testing.T) {
 	res := e.boot(t, job{
 		Dir: dir,
 		Args: []string{filepath.Join(dir, "scale"), "-programs", dir, "-sizes", sessions,
-			"-rounds", "1", "-storm", "0", "-neighbours", "0", "-load", "0", "-idle", "1m", "-limit", e.limit.String()},
+			"-rounds", "1", "-storm", "0", "-neighbours", "0", "-load", "0", "-idle", "40s", "-limit", e.limit.String()},
 		Env: []string{"TMPDIR=/run"}, // for sockets, which have no place on the host's files
 	})
 	if res.ended(t) {

@@ -35,6 +35,7 @@ const (
 
 // size measures a number of sessions, on a gateway of its own.
 func (r *run) size(s size) error {
+	r.say("%s come up", sessions(s.sessions))
 	g, err := r.start()
 	if err != nil {
 		return err
