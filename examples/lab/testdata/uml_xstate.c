@@ -3,8 +3,7 @@
 // User-Mode Linux 6.1 restores the floating-point state of a process with
 // PTRACE_SETREGSET and a buffer that has the size of the state with AVX-512. The kernel
 // of a host takes a state as large as its processor's only, and else says EFAULT, of
-// which the first process dies. Here such a state is written over the beginning of the
-// one that the process has, which has the right size.
+// which the first process dies. Here such a state becomes the beginning of a whole one.
 
 #define _GNU_SOURCE
 #include <elf.h>
@@ -29,11 +28,22 @@ static long call(long request, long pid, void *addr, void *data)
 
 static long restore(long pid, void *type, const struct iovec *state)
 {
-	static char area[1 << 16]; // User-Mode Linux has one thread for this
-	struct iovec whole = {area, sizeof area};
-	if (call(PTRACE_GETREGSET, pid, type, &whole) < 0)
+	// Nothing but the beginning is ever written, so that all else is in its initial
+	// state. User-Mode Linux has one thread for this.
+	static char area[1 << 16];
+	static struct iovec whole = {.iov_base = area};
+	if (whole.iov_len == 0) {
+		struct iovec first = {area, sizeof area};
+		if (call(PTRACE_GETREGSET, pid, type, &first) < 0)
+			return -1;
+		memset(area, 0, first.iov_len);
+		whole.iov_len = first.iov_len;
+	}
+	if (state->iov_len > whole.iov_len) {
+		errno = EFAULT;
 		return -1;
-	memcpy(area, state->iov_base, state->iov_len < whole.iov_len ? state->iov_len : whole.iov_len);
+	}
+	memcpy(area, state->iov_base, state->iov_len);
 	uint64_t components;
 	memcpy(&components, area + HEADER, sizeof components);
 	components &= known;
@@ -63,8 +73,7 @@ long ptrace(enum __ptrace_request request, ...)
 	default:
 		break;
 	}
-	long result = call(request, pid, addr, data);
-	if (result < 0 && errno == EFAULT && request == PTRACE_SETREGSET && addr == (void *)NT_X86_XSTATE)
+	if (request == PTRACE_SETREGSET && addr == (void *)NT_X86_XSTATE)
 		return restore(pid, addr, data);
-	return result;
+	return call(request, pid, addr, data);
 }
