@@ -74,6 +74,21 @@ const (
 	maxBurst         = 1 << 20
 )
 
+// String is the rate as it may be written.
+func (r Rate) String() string {
+	switch {
+	case r == Rate{}:
+		return rateAuto
+	case math.IsInf(r.PerSecond, 1):
+		return rateUnlimited
+	}
+	text := strconv.FormatFloat(r.PerSecond, 'f', -1, 64) + "/s"
+	if r.Burst > 0 {
+		text += " burst " + strconv.Itoa(r.Burst)
+	}
+	return text
+}
+
 // parseRate reads 200/s, 200/s burst 400, unlimited, or auto.
 func parseRate(text string) (Rate, error) {
 	switch text {

@@ -110,6 +110,26 @@ func parseOctets(text string) (Octets, error) {
 	return Octets(n), err
 }
 
+// String is the rate as it may be written.
+func (r BitRate) String() string {
+	return scaledText(uint64(r), []scale{{"G", 1e9}, {"M", 1e6}, {"k", 1e3}})
+}
+
+// String is the amount as it may be written.
+func (o Octets) String() string {
+	return scaledText(uint64(o), []scale{{"TiB", 1 << 40}, {"GiB", 1 << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10}})
+}
+
+// scaledText takes the first scale that leaves no rest.
+func scaledText(n uint64, scales []scale) string {
+	for _, s := range scales {
+		if n > 0 && n%s.size == 0 {
+			return strconv.FormatUint(n/s.size, 10) + s.name
+		}
+	}
+	return strconv.FormatUint(n, 10)
+}
+
 func scaled(text string, scales []scale, what string) (uint64, error) {
 	if text == "0" {
 		return 0, nil

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -34,6 +35,7 @@ type RADIUSTLS struct {
 	ServerName string `yaml:"server_name"`
 
 	client *tls.Config
+	files  [sha256.Size]byte // the certificates in them, as one hash
 }
 
 // Client is the configuration of the gateway's end; nil where there is no TLS.
@@ -85,7 +87,14 @@ func (t *RADIUSTLS) load(dir, address string) (key string, err error) {
 		}
 		c.Certificates = []tls.Certificate{pair}
 	}
-	t.client = c
+	hash := sha256.New()
+	hash.Write(pem)
+	for _, pair := range c.Certificates {
+		for _, der := range pair.Certificate {
+			hash.Write(der)
+		}
+	}
+	t.client, t.files = c, [sha256.Size]byte(hash.Sum(nil))
 	return "", nil
 }
 

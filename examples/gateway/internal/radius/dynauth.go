@@ -45,15 +45,22 @@ type DynAuthClient struct {
 // the last five minutes, and once: if it comes again it gets the same answer, and nothing
 // happens.
 type DynAuth struct {
-	cfg DynAuthConfig
-	log *slog.Logger
-	now func() time.Time
+	cfg  DynAuthConfig // but for what may change
+	from atomic.Pointer[givers]
+	log  *slog.Logger
+	now  func() time.Time
 
 	mu     sync.Mutex // held while an order is followed
 	seen   answered
 	warned time.Time
 
 	disconnects, changes, refused, repeated, strangers, forged, stale, malformed atomic.Uint64
+}
+
+// givers are who may give orders, and how.
+type givers struct {
+	clients      []DynAuthClient
+	allowUndated bool
 }
 
 // DynAuthStats are the figures of a DynAuth. The counters only grow.
@@ -79,7 +86,13 @@ func NewDynAuth(cfg DynAuthConfig) *DynAuth {
 	if d.log == nil {
 		d.log = slog.New(slog.DiscardHandler)
 	}
+	d.Reload(cfg.Clients, cfg.AllowUndated)
 	return d
+}
+
+// Reload replaces who may give orders, and whether these need a time, for orders to come.
+func (d *DynAuth) Reload(clients []DynAuthClient, allowUndated bool) {
+	d.from.Store(&givers{clients, allowUndated})
 }
 
 // Stats returns the figures.
@@ -116,16 +129,16 @@ func (d *DynAuth) Serve(c net.PacketConn) error {
 
 // secret is that of the client at an address.
 func (d *DynAuth) secret(source netip.Addr) ([]byte, bool) {
-	best := -1
-	for i, c := range d.cfg.Clients {
-		if c.Source.Contains(source) && (best < 0 || c.Source.Bits() > d.cfg.Clients[best].Source.Bits()) {
+	best, clients := -1, d.from.Load().clients
+	for i, c := range clients {
+		if c.Source.Contains(source) && (best < 0 || c.Source.Bits() > clients[best].Source.Bits()) {
 			best = i
 		}
 	}
 	if best < 0 {
 		return nil, false
 	}
-	return []byte(d.cfg.Clients[best].Secret), true
+	return []byte(clients[best].Secret), true
 }
 
 // handle returns the answer to a packet; nil if it gets none.
@@ -175,7 +188,7 @@ func (d *DynAuth) fresh(p *radius.Packet, now time.Time) (ok bool, why string) {
 	at, err := rfc2869.EventTimestamp_Lookup(p)
 	switch {
 	case errors.Is(err, radius.ErrNoAttribute):
-		return d.cfg.AllowUndated, "without Event-Timestamp, which require_event_timestamp asks for"
+		return d.from.Load().allowUndated, "without Event-Timestamp, which require_event_timestamp asks for"
 	case err != nil:
 		return false, "with an Event-Timestamp that is none"
 	}

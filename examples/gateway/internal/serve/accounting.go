@@ -2,11 +2,14 @@ package serve
 
 import (
 	"context"
+	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/gopptp/gopptp/examples/gateway/internal/accounting"
 	"github.com/gopptp/gopptp/examples/gateway/internal/accounting/radiussink"
 	"github.com/gopptp/gopptp/examples/gateway/internal/accounting/sqlsink"
+	"github.com/gopptp/gopptp/examples/gateway/internal/config"
 	"github.com/gopptp/gopptp/examples/gateway/internal/quota"
 	"github.com/gopptp/gopptp/examples/gateway/internal/radius"
 	"github.com/gopptp/gopptp/examples/gateway/internal/sessions"
@@ -15,8 +18,17 @@ import (
 // accounts have sessions accounted for, if anybody wants to know.
 type accounts struct {
 	accountant *accounting.Accountant // nil: nobody does
-	client     *radius.Client         // nil: no RADIUS server does
+	client     *exchanger             // nil: no RADIUS server does
 	database   *sqlsink.Sink          // nil: the database does not
+}
+
+// exchanger is a client that another can be put in the place of. What the last one was in
+// the middle of goes out again.
+type exchanger struct{ now atomic.Pointer[radius.Client] }
+
+// Exchange implements radiussink.Client.
+func (e *exchanger) Exchange(ctx context.Context, r *radius.Request) (*radius.Reply, error) {
+	return e.now.Load().Exchange(ctx, r)
 }
 
 func startAccounting(o Options, live *sessions.Registry) (*accounts, error) {
@@ -24,17 +36,18 @@ func startAccounting(o Options, live *sessions.Registry) (*accounts, error) {
 	a := new(accounts)
 	var sinks []accounting.Sink
 	if len(cfg.Servers) > 0 {
-		client, err := accountingClient(o)
+		client, err := accountingClient(o.Config, o.Log)
 		if err != nil {
 			return nil, err
 		}
-		a.client = client
-		sinks = append(sinks, radiussink.New(client, o.Config.RADIUS.Address()))
+		a.client = new(exchanger)
+		a.client.now.Store(client)
+		sinks = append(sinks, radiussink.New(a.client, o.Config.RADIUS.Address()))
 	}
 	if cfg.SQL {
 		sink, err := sqlsink.Open(&o.Config.Database)
 		if err != nil {
-			a.stop(o)
+			a.stop(o.Config, o.Log)
 			return nil, err
 		}
 		a.database = sink
@@ -50,7 +63,7 @@ func startAccounting(o Options, live *sessions.Registry) (*accounts, error) {
 		Checkpoint: cfg.Checkpoint,
 	})
 	if err != nil {
-		a.stop(o)
+		a.stop(o.Config, o.Log)
 		return nil, err
 	}
 	a.accountant = accountant
@@ -59,21 +72,21 @@ func startAccounting(o Options, live *sessions.Registry) (*accounts, error) {
 }
 
 // stop tells that the gateway is off, and says what it could tell nobody.
-func (a *accounts) stop(o Options) {
+func (a *accounts) stop(cfg *config.Config, log *slog.Logger) {
 	if a.accountant != nil {
-		ctx, cancel := context.WithTimeout(context.Background(), o.Config.Accounting.StopTimeout)
+		ctx, cancel := context.WithTimeout(context.Background(), cfg.Accounting.StopTimeout)
 		defer cancel()
 		if err := a.accountant.Close(ctx); err != nil {
-			o.Log.Error("accounting: the queue", "error", err)
+			log.Error("accounting: the queue", "error", err)
 		}
 		for _, l := range a.accountant.Stats().Lines {
 			if l.Waiting > 0 {
-				o.Log.Warn("accounting: these records are delivered after the next start", "sink", l.Sink, "records", l.Waiting)
+				log.Warn("accounting: these records are delivered after the next start", "sink", l.Sink, "records", l.Waiting)
 			}
 		}
 	}
 	if a.client != nil {
-		a.client.Close()
+		a.client.now.Load().Close()
 	}
 	if a.database != nil {
 		a.database.Close()
@@ -91,8 +104,24 @@ func startQuotas(o Options, live *sessions.Registry) (stop func()) {
 
 // accountingClient is one that log-ins do not share, so that they never wait for a server
 // of accounting.
-func accountingClient(o Options) (*radius.Client, error) {
+func accountingClient(cfg *config.Config, log *slog.Logger) (*radius.Client, error) {
 	return radius.NewClient(radius.ClientConfig{
-		Servers: radiusServers(o.Config.Accounting.Servers), Patience: 10 * time.Second, Log: o.Log,
+		Servers: radiusServers(cfg.Accounting.Servers), Patience: 10 * time.Second, Log: log,
 	})
+}
+
+// prepare makes what tells the servers of another configuration, if these differ.
+func (a *accounts) prepare(cfg *config.Config, differs bool, log *slog.Logger) (*asked, error) {
+	if !differs || a.client == nil {
+		return nil, nil
+	}
+	client, err := accountingClient(cfg, log)
+	return &asked{client: client}, err
+}
+
+// replace has the servers told of what was prepared.
+func (a *accounts) replace(next *asked) {
+	if next != nil {
+		a.client.now.Swap(next.client).Close()
+	}
 }

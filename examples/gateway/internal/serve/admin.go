@@ -4,10 +4,8 @@ import (
 	"fmt"
 	"net"
 
-	"github.com/gopptp/gopptp"
 	"github.com/gopptp/gopptp/examples/gateway/internal/admin"
 	"github.com/gopptp/gopptp/examples/gateway/internal/config"
-	"github.com/gopptp/gopptp/examples/gateway/internal/sessions"
 )
 
 // administration is where operators come in. Its addresses are opened before anything else,
@@ -41,11 +39,11 @@ func (a *administration) close() {
 }
 
 // start serves the addresses until the function that it returns.
-func (a *administration) start(o Options, server *gopptp.Server, plane gopptp.Dataplane, live *sessions.Registry) (stop func()) {
-	s := admin.New(admin.Gateway{Server: server, Dataplane: plane, Live: live, Events: &a.events, Sections: a.sections, Log: o.Log})
+func (a *administration) start(g *gateway) (stop func()) {
+	s := admin.New(admin.Gateway{Server: g.server, Dataplane: g.plane, Live: g.live, Events: &a.events, Sections: a.sections, Reload: g.reloadNow, Log: g.Log})
 	if a.private != nil {
 		s.Serve(a.private)
-		o.Log.Info("admin address", "listen", a.cfg.Listen.String())
+		g.Log.Info("admin address", "listen", a.cfg.Listen.String())
 	}
 	return s.Close
 }

@@ -25,6 +25,7 @@ type Store struct {
 	anyone *gopptp.LocalUser // for a name that is not known; may be nil
 	fixed  []netip.Addr
 	routes []netip.Prefix
+	file   map[string]bool // the names that are in the secrets file; empty: anyone
 }
 
 // backend is what grants of these users are marked with.
@@ -35,7 +36,7 @@ const backend = "config"
 func Load(cfg *config.Config) (*Store, diag.Problems) {
 	b := builder{
 		cfg:       cfg,
-		store:     &Store{byName: make(map[string]*gopptp.LocalUser)},
+		store:     &Store{byName: make(map[string]*gopptp.LocalUser), file: make(map[string]bool)},
 		addresses: make(map[netip.Addr]*account),
 		routes:    make(map[netip.Prefix]*account),
 	}
@@ -262,6 +263,9 @@ func (b *builder) effective() []*account {
 }
 
 func (b *builder) add(a *account) {
+	if !a.inConfig {
+		b.store.file[a.name] = true
+	}
 	if a.name == "" {
 		b.store.anyone = &a.user
 		p := a.at("", "everybody can come in who knows this secret")

@@ -1,0 +1,155 @@
+package serve
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/gopptp/gopptp/examples/gateway/internal/config"
+	"github.com/gopptp/gopptp/examples/gateway/internal/diag"
+	"github.com/gopptp/gopptp/examples/gateway/internal/users"
+	"github.com/gopptp/gopptp/ppp"
+)
+
+// fixed are the keys, and with a dot or bracket at their end all keys within, that a
+// running gateway cannot change: what they say is open, or names the gateway to others.
+var fixed = []string{
+	"listen", "name", "local_address", "ipv6.prefix", "tun", "gre_flow_control", "dataplane.", "loops",
+	"database.", "radius.nas_identifier", "radius.nas_address", "dynauth.listen",
+	"accounting.sql", "accounting.directory", "accounting.interval", "accounting.min_interval", "accounting.jitter",
+	"accounting.checkpoint", "accounting.max_records", "admin.", "log.format",
+}
+
+// maxTold bounds how many changes are told one by one.
+const maxTold = 200
+
+// reloadNow is for operators.
+func (g *gateway) reloadNow(context.Context) ([]string, error) { return g.reload() }
+
+// reload takes the configuration anew, as a whole: with an error nothing has changed. It
+// says what has, a line a change. Sessions that are up go on.
+func (g *gateway) reload() (changes []string, err error) {
+	if g.Load == nil {
+		return nil, errors.New("this gateway was started without a configuration that it could read anew")
+	}
+	g.reloading.Lock()
+	defer g.reloading.Unlock()
+	g.Manager.Reloading()
+	defer g.Manager.Ready()
+	changes, err = g.take(g.Load())
+	if err != nil {
+		g.Log.Error("the configuration is not taken, and nothing has changed")
+		var problems diag.Problems
+		if !errors.As(err, &problems) {
+			g.Log.Error("configuration", "problem", err)
+		}
+		for _, p := range problems {
+			g.Log.Error("configuration", "problem", p)
+		}
+		return nil, err
+	}
+	changes = bounded(changes)
+	for _, c := range changes {
+		g.Log.Info("configuration", "change", c)
+	}
+	g.Log.Info("configuration taken anew", "changes", len(changes))
+	return changes, nil
+}
+
+// take has the gateway go by another configuration. What may fail comes first, and is
+// undone if something after it does.
+func (g *gateway) take(cfg *config.Config, store *users.Store, problems diag.Problems) ([]string, error) {
+	if wrong := problems.Errors(); len(wrong) > 0 {
+		return nil, wrong
+	}
+	for _, p := range problems {
+		g.Log.Warn("configuration", "problem", p)
+	}
+	old := g.current // only changed here
+	differences := config.Diff(old.cfg, cfg)
+	if wrong := unchangeable(old.cfg, cfg, differences); len(wrong) > 0 {
+		return nil, wrong
+	}
+	within := func(section string) bool {
+		return slices.ContainsFunc(differences, func(c config.Change) bool { return strings.HasPrefix(c.Key, section) })
+	}
+	var undo []func()
+	fail := func(err error) ([]string, error) {
+		for _, f := range slices.Backward(undo) {
+			f()
+		}
+		return nil, err
+	}
+
+	servers, err := g.radius.prepare(cfg, within("radius.") || within("encryption"), g.Log)
+	if err != nil {
+		return fail(err)
+	}
+	undo = append(undo, servers.drop)
+	accounting, err := g.accounts.prepare(cfg, within("accounting.servers"), g.Log)
+	if err != nil {
+		return fail(err)
+	}
+	undo = append(undo, accounting.drop)
+	if err := g.pools.Reload(g.pooled(cfg, store)); err != nil {
+		return fail(err)
+	}
+	undo = append(undo, func() { _ = g.pools.Reload(g.pooled(old.cfg, old.users)) }) // was good
+	if err := g.server.Reconfigure(g.serverConfig(cfg)); err != nil {
+		return fail(err)
+	}
+
+	// Nothing fails any more.
+	g.policy.Reload(cfg)
+	closer := g.radius.replace(servers)
+	g.gate.Set(g.logins(store), closer)
+	g.radius.orders.Reload(dynAuthClients(cfg), !cfg.DynAuth.RequireTimestamp)
+	g.accounts.replace(accounting)
+	if g.Level != nil {
+		g.Level.Set(cfg.Log.Level)
+	}
+	g.mu.Lock()
+	g.current = state{cfg, store}
+	g.mu.Unlock()
+
+	var changes []string
+	for _, c := range differences {
+		changes = append(changes, c.String())
+	}
+	return append(changes, users.Diff(old.users, store)...), nil
+}
+
+// unchangeable says which changes need a restart.
+func unchangeable(old, cfg *config.Config, changes []config.Change) (wrong diag.Problems) {
+	for _, c := range changes {
+		why := ""
+		switch {
+		case slices.ContainsFunc(fixed, func(key string) bool {
+			return c.Key == key || strings.HasSuffix(key, ".") && strings.HasPrefix(c.Key, key)
+		}):
+			why = "cannot change while the gateway runs"
+		case c.Key == "auth_methods" && cfg.Database.Enabled() && (old.MethodPath(ppp.AuthCHAPMD5) != "") != (cfg.MethodPath(ppp.AuthCHAPMD5) != ""):
+			why = "cannot gain or lose chap-md5 while the gateway runs, as it means other secrets of the database"
+		case strings.HasPrefix(c.Key, "accounting.servers") && (len(old.Accounting.Servers) == 0) != (len(cfg.Accounting.Servers) == 0):
+			why = "cannot begin or end to be while the gateway runs"
+		}
+		if why != "" {
+			value := ""
+			if c.From != c.To {
+				value = fmt.Sprintf(" (%s, now %s)", c.From, c.To)
+			}
+			wrong.Add(cfg.At(c.Key, why+value+": it takes a restart"))
+		}
+	}
+	return wrong
+}
+
+// bounded leaves out of a long list what nobody would read.
+func bounded(changes []string) []string {
+	if more := len(changes) - maxTold; more > 0 {
+		changes = append(changes[:maxTold:maxTold], fmt.Sprintf("and %d more", more))
+	}
+	return changes
+}
