@@ -66,6 +66,19 @@ func needsOf(cfg *config.Config, kernel bool) capacity.Needs {
 // load reads the configuration and the users, and reports all problems to w.
 // With an error, there were some that are no warnings.
 func load(file string, w io.Writer) (*config.Config, *users.Store, error) {
+	cfg, store, problems := read(file)
+	for _, p := range problems {
+		fmt.Fprintln(w, p)
+	}
+	if len(problems.Errors()) > 0 {
+		return nil, nil, errReported
+	}
+	return cfg, store, nil
+}
+
+// read reads and checks the configuration and the users. They can be used if there are no
+// problems but warnings.
+func read(file string) (*config.Config, *users.Store, diag.Problems) {
 	cfg, problems := config.Load(file)
 	var store *users.Store
 	if cfg != nil {
@@ -74,11 +87,5 @@ func load(file string, w io.Writer) (*config.Config, *users.Store, error) {
 		problems.Add(more...)
 	}
 	problems.Sort()
-	for _, p := range problems {
-		fmt.Fprintln(w, p)
-	}
-	if len(problems.Errors()) > 0 {
-		return nil, nil, errReported
-	}
-	return cfg, store, nil
+	return cfg, store, problems
 }

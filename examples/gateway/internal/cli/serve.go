@@ -13,6 +13,7 @@ import (
 	"github.com/gopptp/gopptp/dataplane"
 	"github.com/gopptp/gopptp/examples/gateway/internal/capacity"
 	"github.com/gopptp/gopptp/examples/gateway/internal/config"
+	"github.com/gopptp/gopptp/examples/gateway/internal/diag"
 	"github.com/gopptp/gopptp/examples/gateway/internal/serve"
 	"github.com/gopptp/gopptp/examples/gateway/internal/users"
 	"github.com/gopptp/gopptp/kernel"
@@ -32,7 +33,11 @@ limits.sessions takes, whatever the limit for its user. It changes nothing else 
 translation and firewall are yours to configure.
 
 SIGTERM or SIGINT ends all sessions in order, for as long as stop_timeout says; a
-second one drops what is left.`,
+second one drops what is left.
+
+SIGHUP, like gateway reload, has it read its configuration anew. If that is good, it
+counts for whatever begins afterwards, and sessions that are up go on; if not, or if it
+changes what takes a restart, the log says so and nothing has changed.`,
 		Args: cobra.NoArgs,
 	}
 	file := configFlag(cmd)
@@ -41,11 +46,29 @@ second one drops what is left.`,
 		if err != nil {
 			return err
 		}
-		log := newLogger(cfg.Log, cmd.ErrOrStderr())
+		level := new(slog.LevelVar)
+		level.Set(cfg.Log.Level)
+		log := newLogger(cfg.Log.Format, level, cmd.ErrOrStderr())
 		serve.WarnOfHost(log, cfg.IPv6.Enabled())
 		stop := keepMemorySmall()
 		defer stop()
-		if err := run(cfg, store, log); err != nil {
+		err = serve.Run(serve.Options{
+			Config:        cfg,
+			Users:         store,
+			Log:           log,
+			Signals:       twoSignals(),
+			OpenDataplane: func() (gopptp.Dataplane, error) { return openDataplane(cfg, log) },
+			Load: func() (*config.Config, *users.Store, diag.Problems) {
+				cfg, store, problems := read(*file)
+				if len(problems.Errors()) == 0 {
+					problems.Add(shortages(cfg)...)
+				}
+				return cfg, store, problems
+			},
+			Hangups: hangups(),
+			Level:   level,
+		})
+		if err != nil {
 			return failure{err}
 		}
 		return nil
@@ -53,25 +76,17 @@ second one drops what is left.`,
 	return cmd
 }
 
-func run(cfg *config.Config, store *users.Store, log *slog.Logger) error {
-	return serve.Run(serve.Options{
-		Config:  cfg,
-		Users:   store,
-		Log:     log,
-		Signals: twoSignals(),
-		OpenDataplane: func() (gopptp.Dataplane, error) {
-			plane, err := dataplane.Open(planeOptions(cfg, log))
-			if err != nil {
-				return nil, err
-			}
-			logPlane(log, cfg, plane)
-			needs := needsOf(cfg, plane.Mode() == dataplane.Kernel)
-			for _, text := range needs.Short(capacity.Raise(needs)) {
-				log.Warn(text, "key", "limits.sessions")
-			}
-			return plane, nil
-		},
-	})
+func openDataplane(cfg *config.Config, log *slog.Logger) (gopptp.Dataplane, error) {
+	plane, err := dataplane.Open(planeOptions(cfg, log))
+	if err != nil {
+		return nil, err
+	}
+	logPlane(log, cfg, plane)
+	needs := needsOf(cfg, plane.Mode() == dataplane.Kernel)
+	for _, text := range needs.Short(capacity.Raise(needs)) {
+		log.Warn(text, "key", "limits.sessions")
+	}
+	return plane, nil
 }
 
 func logPlane(log *slog.Logger, cfg *config.Config, plane *dataplane.Plane) {
@@ -138,9 +153,17 @@ func twoSignals() <-chan os.Signal {
 	return out
 }
 
-func newLogger(cfg config.Log, w io.Writer) *slog.Logger {
-	opts := &slog.HandlerOptions{Level: cfg.Level}
-	if cfg.Format == config.LogJSON {
+// hangups are orders to take the configuration anew. While that is done, another one waits,
+// and any number of them are one.
+func hangups() <-chan os.Signal {
+	c := make(chan os.Signal, 1)
+	signal.Notify(c, syscall.SIGHUP)
+	return c
+}
+
+func newLogger(format config.LogFormat, level *slog.LevelVar, w io.Writer) *slog.Logger {
+	opts := &slog.HandlerOptions{Level: level}
+	if format == config.LogJSON {
 		return slog.New(slog.NewJSONHandler(w, opts))
 	}
 	return slog.New(slog.NewTextHandler(w, opts))

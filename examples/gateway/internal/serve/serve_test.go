@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -47,7 +48,11 @@ type world struct {
 	network *memory.Network
 	gateway *memory.Host
 	signals chan os.Signal
+	hangups chan os.Signal
+	file    string // which is read anew
+	manager manager
 	log     logBuffer
+	told    int // records of the log that changes has returned
 	done    chan struct{}
 	err     error // of Run, when done
 }
@@ -68,7 +73,8 @@ func startOn(t *testing.T, text string, n *memory.Network, gateway *memory.Host,
 	store, problems := users.Load(cfg)
 	require.Empty(t, problems)
 
-	w := &world{t: t, network: n, gateway: gateway, signals: make(chan os.Signal), done: make(chan struct{})}
+	w := &world{t: t, network: n, gateway: gateway, signals: make(chan os.Signal), done: make(chan struct{}),
+		hangups: make(chan os.Signal), file: filepath.Join(t.TempDir(), "gw.yaml")}
 	go func() {
 		defer close(w.done)
 		w.err = Run(Options{
@@ -78,6 +84,9 @@ func startOn(t *testing.T, text string, n *memory.Network, gateway *memory.Host,
 			Signals:       w.signals,
 			OpenDataplane: func() (gopptp.Dataplane, error) { return plane, nil },
 			Listen:        func(addr netip.AddrPort) (net.Listener, error) { return w.gateway.Listen(addr.Port()) },
+			Load:          w.load,
+			Hangups:       w.hangups,
+			Manager:       &w.manager,
 		})
 	}()
 	synctest.Wait()
