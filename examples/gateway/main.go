@@ -5,6 +5,7 @@
 //	gateway probe                        say whether the kernel can move the packets
 //	gateway sessions, show, disconnect, drain, undrain, reload, bans, ban, unban, events, trace, stats
 //	                                     ask the running gateway, or have it do something
+//	gateway token NAME --config FILE     make a token for its web page and its API
 //
 // gateway.example.yaml has every key of the file with its default. The exit code
 // is 0 after an order to stop, 1 after a failure, 2 for a bad command line or

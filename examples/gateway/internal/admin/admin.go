@@ -5,10 +5,11 @@
 //	GET /stats         what it counts, and what it takes of the host, as [Stats]
 //	    /api/v1/       sessions, bans, draining and the like; /api/v1/openapi.json has all of it
 //	GET /debug/pprof/  profiles of net/http/pprof, for go tool pprof
+//	GET /              a page for browsers, over the API
 //
 // [Listen] opens an address, [Server] serves it, and [Client] asks it. Who may do what is a
 // [Role]: whoever can open the Unix socket may do everything, and on the loopback interface
-// one may look. No answer holds a secret, but for the packets of users in traces: profiles
+// one may look. [ListenWeb] opens one for the network, where it takes a token. No answer holds a secret, but for the packets of users in traces: profiles
 // have the names of functions, and no contents of memory.
 //
 // It is on the side. Nothing here holds up a session, and when an address fails, the

@@ -72,7 +72,7 @@ func newServer(t *testing.T, plane gopptp.Dataplane, o gopptp.Observer) *gopptp.
 // serve starts the address on a free port of the loopback interface.
 func serve(t *testing.T, g Gateway) (config.AdminAddr, *Server) {
 	t.Helper()
-	l, err := Listen(config.AdminAddr{Network: "tcp", Address: "127.0.0.1:0"})
+	l, err := Listen(config.AdminAddr{Network: "tcp", Address: "127.0.0.1:0"}, "")
 	require.NoError(t, err)
 	s := New(g)
 	s.Serve(l)
@@ -154,7 +154,7 @@ func init() {
 // The address has nothing but what is meant to be there.
 func TestNothingElse(t *testing.T) {
 	addr, _ := serve(t, newGateway(t))
-	for _, path := range []string{"/", "/of-the-default-mux", "/stats/x", "/debug/pprof/nothing"} {
+	for _, path := range []string{"/index.html", "/web/app.js", "/login", "/of-the-default-mux", "/stats/x", "/debug/pprof/nothing"} {
 		_, err := NewClient(addr).Get(t.Context(), path)
 		assert.ErrorContains(t, err, "404 Not Found", path)
 	}
@@ -250,7 +250,7 @@ func (b *lockedBuffer) String() string {
 
 func TestSocket(t *testing.T) {
 	addr := config.AdminAddr{Network: "unix", Address: filepath.Join(t.TempDir(), "run", "admin.sock")}
-	l, err := Listen(addr)
+	l, err := Listen(addr, "")
 	require.NoError(t, err, "its directory is made")
 	info, err := os.Lstat(addr.Address)
 	require.NoError(t, err)
@@ -259,7 +259,7 @@ func TestSocket(t *testing.T) {
 	s.Serve(l)
 	assert.Equal(t, "ok\n", string(get(t, addr, "/healthz")))
 
-	_, err = Listen(addr)
+	_, err = Listen(addr, "")
 	assert.EqualError(t, err, addr.Address+" is the socket of another process, which is running")
 	assert.Equal(t, "ok\n", string(get(t, addr, "/healthz")), "and it still runs")
 
@@ -275,7 +275,7 @@ func TestStaleSocket(t *testing.T) {
 	stale.SetUnlinkOnClose(false)
 	stale.Close()
 	require.FileExists(t, addr.Address)
-	l, err := Listen(addr)
+	l, err := Listen(addr, "")
 	require.NoError(t, err)
 
 	// Somebody put another one there: it is not ours to remove.
@@ -283,12 +283,12 @@ func TestStaleSocket(t *testing.T) {
 	require.NoError(t, os.WriteFile(addr.Address, []byte("precious"), 0o600))
 	l.Close()
 	require.FileExists(t, addr.Address)
-	_, err = Listen(addr)
+	_, err = Listen(addr, "")
 	assert.EqualError(t, err, addr.Address+" is there already, and not a socket")
 
 	link := config.AdminAddr{Network: "unix", Address: addr.Address + ".link"}
 	require.NoError(t, os.Symlink(addr.Address, link.Address))
-	_, err = Listen(link)
+	_, err = Listen(link, "")
 	assert.ErrorContains(t, err, "not a socket")
 	text, err := os.ReadFile(addr.Address)
 	require.NoError(t, err)

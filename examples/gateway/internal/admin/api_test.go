@@ -286,7 +286,7 @@ func TestBadBodies(t *testing.T) {
 func TestLoopback(t *testing.T) {
 	w := start(t, nil)
 	w.dial("192.0.2.2", "alice")
-	l, err := Listen(config.AdminAddr{Network: "tcp", Address: "127.0.0.1:0"})
+	l, err := Listen(config.AdminAddr{Network: "tcp", Address: "127.0.0.1:0"}, "")
 	require.NoError(t, err)
 	w.server.Serve(l)
 	w.client = NewClient(config.AdminAddr{Network: "tcp", Address: l.Addr().String()})

@@ -6,19 +6,45 @@ import (
 	"io/fs"
 	"net"
 	"os"
+	"os/user"
 	"path/filepath"
+	"strconv"
 	"syscall"
 
 	"github.com/gopptp/gopptp/examples/gateway/internal/config"
 )
 
-// Listen opens an address. A Unix socket is for the process's own user alone; its
-// directory is made if that is missing, and Close removes the socket.
-func Listen(addr config.AdminAddr) (net.Listener, error) {
-	if addr.Network == "unix" {
-		return listenUnix(addr.Address)
+// Listen opens an address. A Unix socket is for the process's own user and, unless it is
+// empty, a group; its directory is made if that is missing, and Close removes the socket.
+func Listen(addr config.AdminAddr, group string) (net.Listener, error) {
+	if addr.Network != "unix" {
+		return net.Listen(addr.Network, addr.Address)
 	}
-	return net.Listen(addr.Network, addr.Address)
+	l, err := listenUnix(addr.Address)
+	if err != nil || group == "" {
+		return l, err
+	}
+	if err := shareWith(addr.Address, group); err != nil {
+		l.Close()
+		return nil, err
+	}
+	return l, nil
+}
+
+// shareWith lets the members of a group use a socket.
+func shareWith(path, name string) error {
+	group, err := user.LookupGroup(name)
+	if err != nil {
+		return fmt.Errorf("admin.group: %w", err)
+	}
+	id, err := strconv.Atoi(group.Gid)
+	if err != nil {
+		return fmt.Errorf("admin.group: %w", err)
+	}
+	if err := os.Lchown(path, -1, id); err != nil {
+		return err
+	}
+	return os.Chmod(path, 0o660)
 }
 
 func listenUnix(path string) (net.Listener, error) {

@@ -34,7 +34,7 @@ func start(t *testing.T, change func(g *Gateway)) *world {
 		change(&w.gateway)
 	}
 	addr := config.AdminAddr{Network: "unix", Address: t.TempDir() + "/admin.sock"}
-	l, err := Listen(addr)
+	l, err := Listen(addr, "")
 	require.NoError(t, err)
 	w.server = New(w.gateway)
 	w.server.Serve(l)

@@ -62,7 +62,7 @@ func startGateway(t *testing.T, change func(g *admin.Gateway)) *running {
 	if change != nil {
 		change(&g)
 	}
-	private, err := admin.Listen(addr)
+	private, err := admin.Listen(addr, "")
 	require.NoError(t, err)
 	s := admin.New(g)
 	s.Serve(private)

@@ -10,6 +10,7 @@ import (
 	"github.com/gopptp/gopptp/examples/gateway/internal/capacity"
 	"github.com/gopptp/gopptp/examples/gateway/internal/config"
 	"github.com/gopptp/gopptp/examples/gateway/internal/diag"
+	"github.com/gopptp/gopptp/examples/gateway/internal/tokens"
 	"github.com/gopptp/gopptp/examples/gateway/internal/users"
 )
 
@@ -85,6 +86,10 @@ func read(file string) (*config.Config, *users.Store, diag.Problems) {
 		s, more := users.Load(cfg)
 		store = s
 		problems.Add(more...)
+		if web := &cfg.Admin.Web; web.Listen.IsValid() && web.TokensFile != "" {
+			_, more := tokens.Load(web.TokensFile)
+			problems.Add(more...)
+		}
 	}
 	problems.Sort()
 	return cfg, store, problems

@@ -99,6 +99,7 @@ Exit codes:
 	}
 	cmd.CompletionOptions.HiddenDefaultCmd = true
 	cmd.AddCommand(serveCommand(), checkConfigCommand(), probeCommand())
+	cmd.AddCommand(tokenCommand())
 	cmd.AddCommand(askCommands()...)
 	cmd.AddCommand(userCommand(), groupCommand())
 	return cmd

@@ -42,7 +42,7 @@ func TestStats(t *testing.T) {
 	live := sessions.New()
 	server := newServer(t, plane, live)
 	defer server.Close()
-	l, err := admin.Listen(addr)
+	l, err := admin.Listen(addr, "")
 	require.NoError(t, err)
 	s := admin.New(admin.Gateway{Server: server, Dataplane: plane, Live: live, Log: slog.New(slog.DiscardHandler)})
 	s.Serve(l)

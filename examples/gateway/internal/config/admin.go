@@ -11,6 +11,8 @@ import (
 // Admin says where the operator can look into the running gateway.
 type Admin struct {
 	Listen AdminAddr `yaml:"listen"`
+	Group  string    `yaml:"group"`
+	Web    AdminWeb  `yaml:"web"`
 }
 
 // AdminAddr is an address as packages net takes it. The zero value is none.
@@ -53,22 +55,31 @@ func parseAdminAddr(text string) (AdminAddr, error) {
 	case err != nil || addr.Port() == 0:
 		return AdminAddr{}, fmt.Errorf("%q is neither a Unix socket, like unix:/run/gopptp/admin.sock, nor a loopback address and port, like 127.0.0.1:9180", text)
 	case !addr.Addr().Unmap().IsLoopback():
-		return AdminAddr{}, fmt.Errorf("%v can be reached from elsewhere, and whoever reaches this address may ask anything, as it knows no tokens yet: "+
-			"take a Unix socket, or a loopback address like 127.0.0.1:9180", addr)
+		return AdminAddr{}, fmt.Errorf("%v can be reached from elsewhere, and whoever reaches this address may look at everything: "+
+			"take a Unix socket, a loopback address like 127.0.0.1:9180, or admin.web.listen", addr)
 	}
 	return AdminAddr{"tcp", netip.AddrPortFrom(addr.Addr().Unmap(), addr.Port()).String()}, nil
 }
 
-// admin looks whether the address is free of the gateway's own.
+// admin looks whether the addresses are free of the gateway's own.
 func (k *checker) admin() {
-	a := k.cfg.Admin.Listen
-	if a.Network != "tcp" {
-		return
+	a := &k.cfg.Admin
+	if a.Group != "" && a.Listen.Network != "unix" {
+		k.bad("admin.group", "is for a Unix socket, which admin.listen is not")
 	}
-	addr, _ := netip.ParseAddrPort(a.Address)
+	if a.Listen.Network == "tcp" {
+		addr, _ := netip.ParseAddrPort(a.Listen.Address)
+		k.taken("admin.listen", addr)
+	}
+	k.adminWeb()
+}
+
+// taken looks whether an address is one that clients connect to.
+func (k *checker) taken(key string, addr netip.AddrPort) {
 	for _, l := range k.cfg.Listen {
-		if l.IsValid() && l.Port() == addr.Port() && addr.Addr().Is4() && (l.Addr().IsUnspecified() || l.Addr() == addr.Addr()) {
-			k.bad("admin.listen", "%v is where clients connect, by listen", a)
+		if l.IsValid() && l.Port() == addr.Port() && addr.Addr().Is4() &&
+			(l.Addr().IsUnspecified() || addr.Addr().IsUnspecified() || l.Addr() == addr.Addr()) {
+			k.bad(key, "%v is where clients connect, by listen", addr)
 		}
 	}
 }

@@ -35,7 +35,7 @@ func TestAdminAddr(t *testing.T) {
 func TestAdminProblems(t *testing.T) {
 	const (
 		neither  = " is neither a Unix socket, like unix:/run/gopptp/admin.sock, nor a loopback address and port, like 127.0.0.1:9180"
-		public   = " can be reached from elsewhere, and whoever reaches this address may ask anything, as it knows no tokens yet: take a Unix socket, or a loopback address like 127.0.0.1:9180"
+		public   = " can be reached from elsewhere, and whoever reaches this address may look at everything: take a Unix socket, a loopback address like 127.0.0.1:9180, or admin.web.listen"
 		relative = " is not a Unix socket: it needs an absolute name, like unix:/run/gopptp/admin.sock"
 	)
 	for text, want := range map[string]string{

@@ -38,8 +38,11 @@ func Parse(file string, text []byte) (*Config, diag.Problems) {
 	d.problems.Add(cfg.readURLs(filepath.Dir(file))...)
 	d.problems.Add(cfg.readRADIUS(filepath.Dir(file))...)
 	d.problems.Sort()
-	if f := cfg.SecretsFile; f != "" && !filepath.IsAbs(f) {
-		cfg.SecretsFile = filepath.Join(filepath.Dir(file), f)
+	web := &cfg.Admin.Web
+	for _, f := range []*string{&cfg.SecretsFile, &web.TokensFile, &web.Certificate, &web.Key} {
+		if *f != "" && !filepath.IsAbs(*f) {
+			*f = filepath.Join(filepath.Dir(file), *f)
+		}
 	}
 	return cfg, d.problems
 }

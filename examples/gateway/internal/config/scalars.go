@@ -41,6 +41,7 @@ var scalars = map[reflect.Type]func(text string) (any, error){
 	reflect.TypeFor[Rate]():                    func(text string) (any, error) { return parseRate(text) },
 	reflect.TypeFor[Size]():                    func(text string) (any, error) { return parseSize(text) },
 	reflect.TypeFor[AdminAddr]():               func(text string) (any, error) { return parseAdminAddr(text) },
+	reflect.TypeFor[WebAddr]():                 func(text string) (any, error) { return parseWebAddr(text) },
 	reflect.TypeFor[slog.Level]():              func(text string) (any, error) { return parseLevel(text) },
 	reflect.TypeFor[LogFormat]():               func(text string) (any, error) { return parseFormat(text) },
 	reflect.TypeFor[Excess]():                  func(text string) (any, error) { return parseExcess(text) },

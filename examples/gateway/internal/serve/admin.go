@@ -2,6 +2,7 @@ package serve
 
 import (
 	"fmt"
+	"log/slog"
 	"net"
 
 	"github.com/gopptp/gopptp/examples/gateway/internal/admin"
@@ -13,21 +14,25 @@ import (
 type administration struct {
 	cfg     *config.Admin
 	private net.Listener // nil: there is none
+	web     *admin.Web   // nil: there is none
 	events  admin.Events
 	// sections are what parts of the gateway say of their state; they are added before start.
 	sections []admin.Section
 }
 
-func openAdministration(cfg *config.Admin) (*administration, error) {
-	a := &administration{cfg: cfg}
-	if cfg.Listen.IsZero() {
-		return a, nil
+func openAdministration(cfg *config.Admin, log *slog.Logger) (a *administration, err error) {
+	a = &administration{cfg: cfg}
+	if !cfg.Listen.IsZero() {
+		if a.private, err = admin.Listen(cfg.Listen, cfg.Group); err != nil {
+			return nil, fmt.Errorf("admin address: %w", err)
+		}
 	}
-	l, err := admin.Listen(cfg.Listen)
-	if err != nil {
-		return nil, fmt.Errorf("admin address: %w", err)
+	if cfg.Web.Listen.IsValid() {
+		if a.web, err = admin.ListenWeb(&cfg.Web, log); err != nil {
+			a.close()
+			return nil, fmt.Errorf("admin.web: %w", err)
+		}
 	}
-	a.private = l
 	return a, nil
 }
 
@@ -35,6 +40,9 @@ func openAdministration(cfg *config.Admin) (*administration, error) {
 func (a *administration) close() {
 	if a.private != nil {
 		a.private.Close()
+	}
+	if a.web != nil {
+		a.web.Close()
 	}
 }
 
@@ -44,6 +52,10 @@ func (a *administration) start(g *gateway) (stop func()) {
 	if a.private != nil {
 		s.Serve(a.private)
 		g.Log.Info("admin address", "listen", a.cfg.Listen.String())
+	}
+	if a.web != nil {
+		s.ServeWeb(a.web)
+		g.Log.Info("admin page", "listen", a.web.Addr().String(), "tls", a.cfg.Web.Certificate != "")
 	}
 	return s.Close
 }

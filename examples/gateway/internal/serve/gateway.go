@@ -55,7 +55,7 @@ func open(o Options) (*gateway, error) {
 	if err = g.listen(); err != nil {
 		return g, err
 	}
-	if g.operators, err = openAdministration(&cfg.Admin); err != nil {
+	if g.operators, err = openAdministration(&cfg.Admin, g.Log); err != nil {
 		return g, err
 	}
 	g.onClose(g.operators.close)
