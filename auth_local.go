@@ -23,6 +23,11 @@ type LocalUser struct {
 	// Expired refuses the password. A peer that uses an MS-CHAP and knows it may
 	// set a new one, where ChangePassword is not nil. By EAP it cannot.
 	Expired bool
+	// Refusal refuses a user whose password was right, as one who is disabled, by
+	// every method and whatever else is here; who guesses is told nothing of it.
+	// By EAP the peer gets its Code and Message, and those are all it may have
+	// there. Nil refuses nobody.
+	Refusal *AuthError
 	// ChangePassword stores a new password, or says why not. It must not keep
 	// new.Password, which is wiped.
 	ChangePassword func(ctx context.Context, new *chap.NewPassword) error
@@ -80,6 +85,8 @@ func (lookup localAuthenticator) Authenticate(ctx context.Context, req *AuthRequ
 		return nil, err
 	case !ok || !known:
 		return nil, ErrBadCredentials
+	case user.Refusal != nil:
+		return nil, user.Refusal
 	case user.Expired:
 		return nil, &AuthError{Code: 648, Message: passwordExpired, ChangePassword: user.ChangePassword != nil}
 	}
@@ -99,7 +106,13 @@ func localEAP(req *AuthRequest, user *LocalUser, known bool) (*AuthResult, error
 	var account *eap.User
 	if known {
 		account = &eap.User{NTHash: user.NTHash, Secret: user.Secret}
-		if user.Expired { // and there is no changing it by EAP
+		switch {
+		case user.Refusal != nil:
+			account.Refusal, account.Message = chap.ErrorCode(user.Refusal.Code), user.Refusal.Message
+			if account.Refusal == 0 {
+				account.Refusal = chap.AuthenticationFailure
+			}
+		case user.Expired: // and there is no changing it by EAP
 			account.Refusal, account.Message = chap.PasswordExpired, passwordExpired
 		}
 	}
@@ -161,6 +174,9 @@ func changePassword(ctx context.Context, req *AuthRequest, user *LocalUser, know
 	result := user.Result
 	if ok, err := verifyLocal(&req.AuthRequest, change.NTHash, nil, &result); err != nil || !ok {
 		return nil, ErrBadCredentials
+	}
+	if user.Refusal != nil {
+		return nil, user.Refusal
 	}
 	if err := user.ChangePassword(ctx, change); err != nil {
 		return nil, fmt.Errorf("gopptp: change of password: %w", err)

@@ -432,6 +432,52 @@ func TestEAPNakInASession(t *testing.T) {
 	})
 }
 
+// One who is disabled hears so by every method, if it knows the password; one who guesses
+// does not.
+func TestLocalRefusal(t *testing.T) {
+	for _, method := range []ppp.AuthMethod{ppp.AuthPAP, ppp.AuthCHAPMD5, ppp.AuthMSCHAPv1, ppp.AuthMSCHAPv2, ppp.AuthEAP} {
+		t.Run(method.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				server := w.serve(func(c *gopptp.ServerConfig) {
+					c.AuthMethods, c.Encryption = []ppp.AuthMethod{method}, gopptp.EncryptionPrefer
+				})
+				refusal := &gopptp.AuthError{Code: 647, Message: "Account disabled"}
+				for _, name := range []string{"disabled", "both"} {
+					w.users[name] = &gopptp.LocalUser{
+						NTHash: chap.NTPasswordHash(password), Secret: ppp.Secret(password), Refusal: refusal, Expired: name == "both",
+					}
+				}
+				dial := func(user, password string) error {
+					_, err := w.tryDial(func(c *gopptp.ClientConfig) {
+						c.AuthMethods, c.Encryption = []ppp.AuthMethod{method}, gopptp.EncryptionPrefer
+						c.User, c.Password = user, password
+					})
+					requireCause(t, err, gopptp.CauseAuthentication, gopptp.StateAuthenticate)
+					return err
+				}
+				for _, user := range []string{"disabled", "both"} {
+					right, wrong := dial(user, password), dial(user, "guess")
+					var failure *chap.FailureError
+					switch method {
+					case ppp.AuthPAP, ppp.AuthCHAPMD5: // have words, and no codes
+						require.ErrorContains(t, right, "Account disabled")
+						require.NotContains(t, wrong.Error(), "disabled")
+					default:
+						require.ErrorAs(t, right, &failure)
+						require.Equal(t, chap.AccountDisabled, failure.Code)
+						require.ErrorAs(t, wrong, &failure)
+						require.Equal(t, chap.AuthenticationFailure, failure.Code)
+					}
+				}
+				synctest.Wait()
+				require.EqualValues(t, 4, server.Stats().FailedAuthentication)
+				require.Equal(t, w.poolSize, w.pool.Free())
+			})
+		})
+	}
+}
+
 // The local authenticator does MD5-Challenge with a peer that has nothing else,
 // for a user whose password it knows.
 func TestLocalAuthenticatorDoesEAPMD5(t *testing.T) {

@@ -56,7 +56,7 @@ type Outcome uint8
 const (
 	Accepted    Outcome = iota
 	Continued           // there is more to ask, as with EAP
-	Refused             // wrong name or password
+	Refused             // wrong name or password, or a user who is disabled or whose password has expired
 	NotAdmitted         // refused by policy
 	Banned              // nobody was asked
 	Undecided           // who was to decide could not

@@ -67,6 +67,9 @@ var errDown = errors.New("database is down")
 func TestDecide(t *testing.T) {
 	down := func(context.Context, string) (*gopptp.LocalUser, error) { return nil, errDown }
 	local := []Lookup{store(map[string]string{"alice": "one", "bob": "two"}), store(map[string]string{"alice": "other", "carol": "three"})}
+	disabled := func(context.Context, string) (*gopptp.LocalUser, error) {
+		return &gopptp.LocalUser{NTHash: chap.NTPasswordHash("one"), Refusal: &gopptp.AuthError{Code: 647}}, nil
+	}
 	admit := func(_ context.Context, req *gopptp.AuthRequest, _ *gopptp.AuthResult) error {
 		if req.Name == "bob" {
 			return &gopptp.AuthError{Code: 649}
@@ -92,6 +95,8 @@ func TestDecide(t *testing.T) {
 		{"wrong there", Config{Remote: remote}, "dave", "four", nil, Refused, true, "failed dave"},
 		{"policy", Config{Local: local, Admit: admit}, "bob", "two", nil, NotAdmitted, false, "succeeded bob"},
 		{"policy of the remote", Config{Remote: remote, Admit: admit}, "bob", "remote", nil, NotAdmitted, true, "succeeded bob"},
+		{"disabled, and no guess", Config{Local: []Lookup{disabled}}, "erin", "one", nil, Refused, false, ""},
+		{"disabled, and a guess", Config{Local: []Lookup{disabled}}, "erin", "two", nil, Refused, false, "failed erin"},
 		{"nobody knows", Config{Local: []Lookup{down, local[0]}, Remote: remote}, "alice", "one", nil, Undecided, false, ""},
 		{"banned", Config{Local: local}, "mallory", "one", nil, Banned, false, ""},
 	} {

@@ -49,7 +49,7 @@ func TestDatabase(t *testing.T) {
 		time.Sleep(2 * time.Second) // cache.poll
 		synctest.Wait()
 		_, err = w.dial("192.0.2.8", "carol", "staple battery")
-		assert.Error(t, err)
+		assert.ErrorContains(t, err, "disabled")
 
 		time.Sleep(time.Hour)
 		synctest.Wait()

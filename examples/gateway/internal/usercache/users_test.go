@@ -81,7 +81,14 @@ func TestLogIn(t *testing.T) {
 		// Disabled by somebody else: known, so that no other back end is asked, and
 		// let in no more.
 		databasetest.Exec(t, u.db.DB, "UPDATE users SET disabled = TRUE WHERE name = 'alice'")
-		require.Eventually(t, func() bool { _, err := logIn(u, "alice", "a"); return errors.Is(err, gopptp.ErrBadCredentials) }, time.Minute, time.Millisecond)
+		disabled := func() bool {
+			var refusal *gopptp.AuthError
+			_, err := logIn(u, "alice", "a")
+			return errors.As(err, &refusal) && refusal.Code == int(chap.AccountDisabled)
+		}
+		require.Eventually(t, disabled, time.Minute, time.Millisecond)
+		_, err = logIn(u, "alice", "b")
+		assert.ErrorIs(t, err, gopptp.ErrBadCredentials, "who guesses is not told")
 		l, err := u.Lookup(t.Context(), "alice")
 		require.NoError(t, err)
 		assert.NotNil(t, l)

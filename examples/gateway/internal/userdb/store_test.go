@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/gopptp/gopptp"
 	"github.com/gopptp/gopptp/chap"
 	"github.com/gopptp/gopptp/examples/gateway/internal/config"
 	"github.com/gopptp/gopptp/examples/gateway/internal/database"
@@ -371,14 +372,16 @@ func TestLocalUser(t *testing.T) {
 	now := time.Date(2039, 1, 1, 0, 0, 0, 0, time.UTC)
 	u := all(t)
 	l := u.LocalUser(now)
-	assert.Zero(t, l.NTHash, "disabled")
-	assert.Nil(t, l.Secret)
+	assert.Equal(t, &gopptp.AuthError{Code: 647, Message: "Account disabled"}, l.Refusal)
+	assert.Equal(t, u.NTHash, l.NTHash, "or nobody would hear why")
+	assert.Nil(t, l.Result.Attributes)
 
 	u.Disabled = false
 	l = u.LocalUser(now)
 	assert.Equal(t, u.NTHash, l.NTHash)
 	assert.Equal(t, u.Name, l.Result.User)
 	assert.False(t, l.Expired)
+	assert.Nil(t, l.Refusal)
 	assert.Equal(t, netip.MustParseAddr("10.8.0.20"), l.Address)
 	assert.Len(t, l.Result.Routes, 2)
 	assert.Equal(t, 8*time.Hour, l.Result.SessionTimeout)
@@ -394,5 +397,5 @@ func TestLocalUser(t *testing.T) {
 	assert.True(t, u.LocalUser(u.PasswordExpiresAt.Time()).Expired)
 	end := u.ExpiresAt.Time()
 	assert.Equal(t, time.Hour, u.LocalUser(end.Add(-time.Hour)).Result.SessionTimeout, "a session does not outlive its user")
-	assert.Zero(t, u.LocalUser(end).NTHash)
+	assert.Equal(t, &gopptp.AuthError{Code: 647, Message: "Account expired"}, u.LocalUser(end).Refusal)
 }

@@ -132,14 +132,14 @@ func (g *Group) fields() []field {
 }
 
 // LocalUser is the user as the library checks and admits it, with its group's settings
-// merged in. Who is disabled or has expired is known, and has no password that is right,
-// so that no one else is asked about the name.
+// merged in. Who is disabled or has expired is known, so that no one else is asked about
+// the name, and is told so by the right password only.
 func (u *User) LocalUser(now time.Time) *gopptp.LocalUser {
-	l := &gopptp.LocalUser{Result: gopptp.AuthResult{User: u.Name}}
-	if u.Disabled || u.ExpiresAt.Past(now) {
+	l := &gopptp.LocalUser{NTHash: u.NTHash, Secret: u.Password, Result: gopptp.AuthResult{User: u.Name}}
+	if l.Refusal = u.refusal(now); l.Refusal != nil {
 		return l
 	}
-	l.NTHash, l.Secret, l.Address = u.NTHash, u.Password, u.Address.Addr
+	l.Address = u.Address.Addr
 	l.Expired = u.PasswordExpiresAt.Past(now)
 	l.Result.Routes = u.Routes
 	l.Result.IdleTimeout = u.IdleTimeout.Duration()
@@ -165,4 +165,15 @@ func (u *User) LocalUser(now time.Time) *gopptp.LocalUser {
 	g.Hours = u.Hours.Windows()
 	l.Result.Attributes = g
 	return l
+}
+
+// refusal is why the user cannot come in even by the right password, or nil.
+func (u *User) refusal(now time.Time) *gopptp.AuthError {
+	switch {
+	case u.Disabled:
+		return &gopptp.AuthError{Code: int(chap.AccountDisabled), Message: "Account disabled"}
+	case u.ExpiresAt.Past(now):
+		return &gopptp.AuthError{Code: int(chap.AccountDisabled), Message: "Account expired"}
+	}
+	return nil
 }
