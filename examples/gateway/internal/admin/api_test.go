@@ -189,15 +189,32 @@ func TestBans(t *testing.T) {
 }
 
 func TestSections(t *testing.T) {
+	type server struct {
+		Address netip.Addr
+		Latency time.Duration
+		Down    *time.Time
+		hidden  int
+	}
 	w := start(t, func(g *Gateway) {
-		g.Sections = []Section{{"pools", func() any { return []int{1, 2} }}, {"radius", func() any { return nil }}}
+		g.Sections = []Section{
+			{"pools", func() any { return []struct{ Size, InUse int }{{254, 7}} }},
+			{"radius", func() any {
+				return struct{ Servers []server }{[]server{{Address: netip.MustParseAddr("192.0.2.53"), Latency: 20 * time.Millisecond, hidden: 1}}}
+			}},
+			{"nothing", func() any { return nil }},
+		}
 	})
 	var all map[string]any
 	w.get("/sections", &all)
-	assert.Equal(t, map[string]any{"pools": []any{1.0, 2.0}, "radius": nil}, all)
-	var one []int
+	pools := []any{map[string]any{"size": 254.0, "in_use": 7.0}}
+	assert.Equal(t, map[string]any{
+		"pools":   pools,
+		"radius":  map[string]any{"servers": []any{map[string]any{"address": "192.0.2.53", "latency": 0.02, "down": nil}}},
+		"nothing": nil,
+	}, all)
+	var one []any
 	w.get("/sections/pools", &one)
-	assert.Equal(t, []int{1, 2}, one)
+	assert.Equal(t, pools, one)
 }
 
 // Whatever is wrong with a request, one line says so, and nothing is changed.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/gopptp/gopptp"
 	"github.com/gopptp/gopptp/examples/gateway/internal/addresses"
+	"github.com/gopptp/gopptp/examples/gateway/internal/admin"
 	"github.com/gopptp/gopptp/examples/gateway/internal/config"
 	"github.com/gopptp/gopptp/examples/gateway/internal/login"
 	"github.com/gopptp/gopptp/examples/gateway/internal/policy"
@@ -73,6 +74,7 @@ func open(o Options) (*gateway, error) {
 		return g, err
 	}
 	g.onClose(g.radius.stop)
+	g.operators.sections = append(g.operators.sections, admin.Section{Name: "pools", Snapshot: func() any { return g.pools.Stats() }})
 	g.operators.sections = append(g.operators.sections, g.radius.sections()...)
 	if err = g.newServer(); err != nil {
 		return g, err
