@@ -22,7 +22,7 @@ func TestScale(t *testing.T) {
 	for _, program := range []string{"bench/scale", "gateway", "loadgen"} {
 		goCommand(t, "..", "build", "-o", filepath.Join(dir, filepath.Base(program)), "./"+program)
 	}
-	e := environment{kind: umlKernel, limit: 20 * time.Minute, size: "3G"}
+	e := environment{kind: umlKernel, limit: 40 * time.Minute, size: "6G"}
 	res := e.boot(t, job{
 		Dir: dir,
 		Args: []string{filepath.Join(dir, "scale"), "-programs", dir, "-sizes", sessions,
