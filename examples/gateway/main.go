@@ -13,7 +13,7 @@
 //
 // The code is below internal: cli has the commands, config the configuration
 // file, secrets the secrets file, users what both say of users, serve the running
-// gateway, admin its private address, and diag the lines that say what is wrong with a file.
+// gateway, admin its addresses for operators, capture traces, and diag the lines that say what is wrong with a file.
 package main
 
 import (

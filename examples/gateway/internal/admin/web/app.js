@@ -153,7 +153,8 @@ const words = name => name.replaceAll("_", " ");
 const plain = value => value !== null && typeof value === "object" ? JSON.stringify(value) : String(value ?? "—");
 
 function tableOf(list) {
-  const names = [...new Set(list.flatMap(Object.keys))];
+  const nested = value => value !== null && typeof value === "object"; // such as histograms: the API has them
+  const names = [...new Set(list.flatMap(Object.keys))].filter(name => !list.some(one => nested(one[name])));
   const numeric = name => list.every(one => typeof (one[name] ?? 0) === "number");
   const table = element("table"), head = element("tr"), body = element("tbody");
   for (const name of names) head.append(element("th", words(name), { scope: "col", class: numeric(name) ? "number" : "" }));
