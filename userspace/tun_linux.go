@@ -298,7 +298,10 @@ func (q *tunQueue) writePending(fd int) {
 		}
 		return
 	}
-	for _, packet := range out.pending {
+	for i, packet := range out.pending {
+		if i+1 < len(out.pending) {
+			offload.Prefetch(out.pending[i+1])
+		}
 		if !out.coalescer.Add(packet) {
 			q.writeJoined(fd)
 			out.coalescer.Add(packet)

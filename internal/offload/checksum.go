@@ -16,13 +16,13 @@ func Sum(b []byte, initial uint16) uint16 {
 // functions below take it little-endian in words of 64 bits, whose carries come
 // around at the end.
 
-// sum returns the sum of b, in little-endian order.
+// sumGeneric returns the sum of b and s, in little-endian order.
 //
 // An addition with carry waits for the one before it, so the first loop adds up
 // two sums side by side. To copy the octets on the way, in the same loop, is slower
 // than copy and a sum of the source after it.
-func sum(b []byte) uint64 {
-	var s, c, t, d uint64
+func sumGeneric(b []byte, s uint64) uint64 {
+	var c, t, d uint64
 	for ; len(b) >= 128; b = b[128:] {
 		p := (*[128]byte)(b)
 		s, c = bits.Add64(s, binary.LittleEndian.Uint64(p[0:]), c)

@@ -15,6 +15,22 @@ func TestSum(t *testing.T) {
 	require.Equal(t, uint16(0x0100), Sum([]byte{1}, 0))
 	require.Equal(t, uint16(2), Sum([]byte{0, 1}, 0xFFFF)+1, "the carry comes around")
 
+	bothWays(t, testSums)
+}
+
+// bothWays tests with the assembly, where there is some, and without.
+func bothWays(t *testing.T, f func(t *testing.T)) {
+	t.Run("Go", func(t *testing.T) {
+		defer func(was bool) { assembly = was }(assembly)
+		assembly = false
+		f(t)
+	})
+	if assembly {
+		t.Run("assembly", f)
+	}
+}
+
+func testSums(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(1, 2))
 	memory := make([]byte, 512)
 	for _, kind := range []string{"random", "ones", "zeros", "carry"} {
@@ -47,6 +63,8 @@ func FuzzSum(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte, initial uint16) {
 		want := uint32(naive(b)) + uint32(initial)
 		require.Equal(t, uint16(want+want>>16), Sum(b, initial))
+		require.Equal(t, fold(sumGeneric(b, 0)), fold(sum(b)), "with assembly and without")
+		Prefetch(b)
 	})
 }
 

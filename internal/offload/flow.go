@@ -201,11 +201,11 @@ func (s *segment) valid() bool {
 // pseudoHeader returns the sum of the one of a packet of the flow with n octets
 // (RFC 9293 §3.1, RFC 8200 §8.1).
 func (s *segment) pseudoHeader(n int) uint16 {
-	addresses := s.packet[addresses4:headerLen4]
-	if s.ipv6 {
-		addresses = s.packet[addresses6:headerLen6]
+	sum := uint64(n-s.transport) + uint64(s.protocol)
+	for _, a := range s.flow.addresses {
+		sum += a>>32 + a&0xFFFFFFFF
 	}
-	return Sum(addresses, fold(uint64(n-s.transport)+uint64(s.protocol)))
+	return fold(sum)
 }
 
 // alike reports whether the headers of two packets of a flow differ only where
