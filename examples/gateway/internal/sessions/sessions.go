@@ -187,6 +187,13 @@ func (r *Registry) BySource(source netip.Addr) []*gopptp.Session {
 	return slices.Clone(r.bySource[source])
 }
 
+// HasSource reports whether a session is up from a source address.
+func (r *Registry) HasSource(source netip.Addr) bool {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return len(r.bySource[source]) > 0
+}
+
 // ByAddress finds the session whose peer has the address in the tunnel; nil if none has.
 func (r *Registry) ByAddress(addr netip.Addr) *gopptp.Session {
 	r.mu.RLock()
