@@ -28,6 +28,7 @@ func (c *Config) check() diag.Problems {
 	k.database()
 	k.radius()
 	k.accounting()
+	k.bans()
 	return k.problems
 }
 

@@ -43,6 +43,7 @@ type Config struct {
 	RADIUS      RADIUS        `yaml:"radius"`
 	DynAuth     DynAuth       `yaml:"dynauth"`
 	Accounting  Accounting    `yaml:"accounting"`
+	Bans        Bans          `yaml:"bans"`
 	Echo        Echo          `yaml:"echo"`
 	Limits      Limits        `yaml:"limits"`
 	TUN         string        `yaml:"tun"`

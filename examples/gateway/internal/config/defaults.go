@@ -37,6 +37,7 @@ func Default() *Config {
 		RADIUS:      defaultRADIUS(),
 		DynAuth:     defaultDynAuth(),
 		Accounting:  defaultAccounting(),
+		Bans:        defaultBans(),
 		Echo:        Echo{Interval: 30 * time.Second, Failures: 4},
 		Limits:      defaultLimits(),
 		TUN:         "pptp0",

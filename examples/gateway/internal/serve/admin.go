@@ -48,7 +48,7 @@ func (a *administration) close() {
 
 // start serves the addresses until the function that it returns.
 func (a *administration) start(g *gateway) (stop func()) {
-	s := admin.New(admin.Gateway{Server: g.server, Dataplane: g.plane, Live: g.live, Events: &a.events, Sections: a.sections, Reload: g.reloadNow, Log: g.Log})
+	s := admin.New(admin.Gateway{Server: g.server, Dataplane: g.plane, Live: g.live, Events: &a.events, Sections: a.sections, Bans: g.bans, Reload: g.reloadNow, Log: g.Log})
 	if a.private != nil {
 		s.Serve(a.private)
 		g.Log.Info("admin address", "listen", a.cfg.Listen.String())

@@ -10,6 +10,7 @@ import (
 	"github.com/gopptp/gopptp"
 	"github.com/gopptp/gopptp/examples/gateway/internal/addresses"
 	"github.com/gopptp/gopptp/examples/gateway/internal/admin"
+	"github.com/gopptp/gopptp/examples/gateway/internal/bans"
 	"github.com/gopptp/gopptp/examples/gateway/internal/config"
 	"github.com/gopptp/gopptp/examples/gateway/internal/login"
 	"github.com/gopptp/gopptp/examples/gateway/internal/policy"
@@ -25,6 +26,7 @@ type gateway struct {
 	operators *administration
 	plane     gopptp.Dataplane
 	live      *sessions.Registry
+	bans      *bans.Bans
 	database  *sqlUsers
 	radius    *remote
 	accounts  *accounts
@@ -66,6 +68,9 @@ func open(o Options) (*gateway, error) {
 	g.onClose(func() { g.plane.Close() })
 	g.live.Watch(logSessions(o.Log))
 	g.live.Watch(g.operators.events.SessionEvent)
+	if err = g.openBans(nil); err != nil {
+		return g, err
+	}
 	if g.database, err = openDatabase(o); err != nil {
 		return g, err
 	}
@@ -146,7 +151,7 @@ func (g *gateway) pooled(cfg *config.Config, store *users.Store) addresses.Confi
 
 // logins decides about users of a store, and of all others.
 func (g *gateway) logins(store *users.Store) gopptp.Authenticator {
-	return login.New(login.Config{Local: g.database.lookups(store), Remote: g.radius.now.Load().authenticator, Admit: g.policy.Admit})
+	return login.New(login.Config{Local: g.database.lookups(store), Remote: g.radius.now.Load().authenticator, Guard: g.bans, Admit: g.policy.Admit})
 }
 
 // serverConfig is what the server is by a configuration. What it asks stays the same.

@@ -19,7 +19,7 @@ var fixed = []string{
 	"listen", "name", "local_address", "ipv6.prefix", "tun", "gre_flow_control", "dataplane.", "loops",
 	"database.", "radius.nas_identifier", "radius.nas_address", "dynauth.listen",
 	"accounting.sql", "accounting.directory", "accounting.interval", "accounting.min_interval", "accounting.jitter",
-	"accounting.checkpoint", "accounting.max_records", "admin.", "log.format",
+	"accounting.checkpoint", "accounting.max_records", "bans.size", "bans.file", "admin.", "log.format",
 }
 
 // maxTold bounds how many changes are told one by one.
@@ -103,6 +103,7 @@ func (g *gateway) take(cfg *config.Config, store *users.Store, problems diag.Pro
 
 	// Nothing fails any more.
 	g.policy.Reload(cfg)
+	g.bans.Reload(banRules(&cfg.Bans))
 	closer := g.radius.replace(servers)
 	g.gate.Set(g.logins(store), closer)
 	g.radius.orders.Reload(dynAuthClients(cfg), !cfg.DynAuth.RequireTimestamp)

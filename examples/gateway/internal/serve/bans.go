@@ -1,0 +1,36 @@
+package serve
+
+import (
+	"fmt"
+	"net/netip"
+	"time"
+
+	"github.com/gopptp/gopptp/examples/gateway/internal/admin"
+	"github.com/gopptp/gopptp/examples/gateway/internal/bans"
+	"github.com/gopptp/gopptp/examples/gateway/internal/config"
+)
+
+// openBans has the listeners keep banned sources out. changed is told of these; it may be nil.
+func (g *gateway) openBans(changed func(netip.Prefix, time.Time)) (err error) {
+	cfg := &g.Config.Bans
+	g.bans, err = bans.New(bans.Config{
+		Rules: banRules(cfg), Size: cfg.Size, File: cfg.File,
+		HasSessions: g.live.HasSource, Changed: changed, Log: g.Log,
+	})
+	if err != nil {
+		return fmt.Errorf("bans: %w", err)
+	}
+	g.onClose(g.bans.Close)
+	for i, l := range g.listeners {
+		g.listeners[i] = g.bans.Listener(l)
+	}
+	g.operators.sections = append(g.operators.sections, admin.Section{Name: "bans", Snapshot: func() any { return g.bans.Stats() }})
+	return nil
+}
+
+func banRules(cfg *config.Bans) bans.Rules {
+	return bans.Rules{
+		Automatic: cfg.Automatic, Failures: cfg.Failures, SourceFailures: cfg.SourceFailures, Patience: cfg.Patience,
+		Window: cfg.Window, Duration: cfg.Duration, MaxDuration: cfg.MaxDuration, Allow: cfg.Allow,
+	}
+}
