@@ -29,6 +29,7 @@ cross:
 # The tests that need no real peers, some of them as root, in namespaces.
 unit:
 	@scripts/apt.sh gcc libc6-dev iproute2 iputils-ping freeradius freeradius-utils radsecproxy postgresql redis-server tshark chromium fail2ban nftables
+	@scripts/apt.sh systemd iproute2 lintian
 	@echo "==> tests"
 	go test -race -shuffle=on -timeout 10m ./...
 	cd examples && go test -race -shuffle=on -short -timeout 10m ./...

@@ -15,6 +15,7 @@ import (
 	"github.com/gopptp/gopptp/examples/gateway/internal/config"
 	"github.com/gopptp/gopptp/examples/gateway/internal/diag"
 	"github.com/gopptp/gopptp/examples/gateway/internal/serve"
+	"github.com/gopptp/gopptp/examples/gateway/internal/systemd"
 	"github.com/gopptp/gopptp/examples/gateway/internal/users"
 	"github.com/gopptp/gopptp/kernel"
 	"github.com/gopptp/gopptp/userspace"
@@ -52,11 +53,17 @@ changes what takes a restart, the log says so and nothing has changed.`,
 		serve.WarnOfHost(log, cfg.IPv6.Enabled())
 		stop := keepMemorySmall()
 		defer stop()
+		listen, err := systemd.Listener(cfg.Listen)
+		if err != nil {
+			return failure{err}
+		}
 		err = serve.Run(serve.Options{
 			Config:        cfg,
 			Users:         store,
 			Log:           log,
 			Signals:       twoSignals(),
+			Listen:        listen,
+			Manager:       systemd.Manager{Log: log},
 			OpenDataplane: func() (gopptp.Dataplane, error) { return openDataplane(cfg, log) },
 			Load: func() (*config.Config, *users.Store, diag.Problems) {
 				cfg, store, problems := read(*file)

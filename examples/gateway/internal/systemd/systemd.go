@@ -1,0 +1,99 @@
+// Package systemd is the gateway's end of what systemd has for its services: it takes
+// sockets that are open already, so that nobody is refused while the gateway starts anew,
+// and tells how it is. Without systemd all of it does nothing.
+package systemd
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/coreos/go-systemd/v22/activation"
+	"github.com/coreos/go-systemd/v22/daemon"
+)
+
+// Listener returns what opens the addresses of listen: the sockets that systemd passes
+// are open already. Each of these must be one of listen.
+func Listener(listen []netip.AddrPort) (func(netip.AddrPort) (net.Listener, error), error) {
+	passed, err := activation.Listeners()
+	if err != nil {
+		return nil, fmt.Errorf("sockets of systemd: %w", err)
+	}
+	sockets := make(map[netip.AddrPort]net.Listener)
+	for _, l := range passed {
+		if l == nil { // is no socket for connections
+			continue
+		}
+		addr, ok := local(l.Addr())
+		if !ok || !slices.Contains(listen, addr) {
+			return nil, fmt.Errorf("systemd passes a socket of %v, which is not one of listen", l.Addr())
+		}
+		sockets[addr] = l
+	}
+	return func(addr netip.AddrPort) (net.Listener, error) {
+		if l := sockets[addr]; l != nil {
+			return l, nil
+		}
+		return net.Listen("tcp4", addr.String())
+	}, nil
+}
+
+// local is an address as listen has it. A socket for IPv6 takes connections of IPv4, too.
+func local(a net.Addr) (netip.AddrPort, bool) {
+	tcp, ok := a.(*net.TCPAddr)
+	if !ok {
+		return netip.AddrPort{}, false
+	}
+	addr := tcp.AddrPort().Addr().Unmap()
+	if addr == netip.IPv6Unspecified() {
+		addr = netip.IPv4Unspecified()
+	}
+	return netip.AddrPortFrom(addr, tcp.AddrPort().Port()), true
+}
+
+// Manager tells systemd how the gateway is. It implements serve.Manager.
+type Manager struct{ Log *slog.Logger }
+
+func (m Manager) tell(state string) {
+	if _, err := daemon.SdNotify(false, state); err != nil {
+		m.Log.Warn("systemd cannot be told how the gateway is", "state", state, "error", err)
+	}
+}
+
+// Ready is when the gateway serves, or goes on serving after Reloading.
+func (m Manager) Ready() { m.tell(daemon.SdNotifyReady) }
+
+// Reloading is when the configuration is being taken anew.
+func (m Manager) Reloading() {
+	m.tell(daemon.SdNotifyReloading + "\n" + daemon.SdNotifyMonotonicUsec())
+}
+
+// Stopping is when the gateway begins to end its sessions.
+func (m Manager) Stopping() { m.tell(daemon.SdNotifyStopping) }
+
+// Watch tells systemd that the gateway lives as long as check returns, until ctx ends. It
+// does so twice as often as the unit has WatchdogSec.
+func (m Manager) Watch(ctx context.Context, check func()) {
+	interval, err := daemon.SdWatchdogEnabled(false)
+	if err != nil {
+		m.Log.Warn("the watchdog of systemd", "error", err)
+	}
+	if interval <= 0 {
+		return
+	}
+	ticker := time.NewTicker(interval / 2)
+	defer ticker.Stop()
+	for {
+		check()
+		m.tell(daemon.SdNotifyWatchdog)
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
