@@ -183,6 +183,7 @@ type client struct {
 	worker  *worker
 	session *Session
 	events  dispatcher
+	resets  resetCounters
 	ready   chan struct{} // closed when the session is up; nil if nobody waits
 	dialer  *Dialer       // nil if the worker is for this session alone
 
@@ -218,6 +219,7 @@ func (c *client) start(nc net.Conn, events *eventQueue) {
 		trace:        cfg.Trace,
 		logger:       cfg.Logger,
 		events:       &c.events,
+		resets:       &c.resets,
 		role:         c,
 	}
 	local, remote := addrPort(nc.LocalAddr()), addrPort(nc.RemoteAddr())

@@ -96,5 +96,8 @@ func TestStatefulEncryptionRecovers(t *testing.T) {
 		}
 		w.exchange(s, 10)
 		require.NotZero(t, s.Counters().DroppedEncrypted+theirs.Counters().DroppedEncrypted)
+		st := server.Stats()
+		require.NotZero(t, st.ResetsSent)
+		require.NotZero(t, st.ResetsReceived)
 	})
 }

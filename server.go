@@ -105,7 +105,8 @@ type Server struct {
 	auths    authGate
 	report   reporter
 
-	next atomic.Uint32 // round robin over the workers
+	next   atomic.Uint32 // round robin over the workers
+	resets resetCounters
 
 	mu        sync.Mutex
 	listeners map[*net.Listener]struct{} // by address, as one may be of a type that is no key
@@ -396,5 +397,6 @@ func (s *Server) Stats() ServerStats {
 	st := s.stats
 	st.Connections, st.Sessions = len(s.conns), len(s.sessions)
 	st.Authentications, st.AuthenticationsWaiting = s.auths.figures()
+	st.ResetsSent, st.ResetsReceived = s.resets.sent.Load(), s.resets.received.Load()
 	return st
 }

@@ -129,4 +129,8 @@ type ServerStats struct {
 	FailedAuthWait       uint64 // sessions that ended since their authentication could not wait, or waited in vain
 	FailedFlood          uint64 // sessions and control connections that ended as their peer flooded
 	AcceptErrors         uint64 // such as for want of descriptors
+
+	// CCP Reset-Requests, by which the end that has lost packets in stateful mode has
+	// encryption begin anew.
+	ResetsSent, ResetsReceived uint64
 }

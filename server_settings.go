@@ -48,6 +48,7 @@ func newServerSettings(s *Server, cfg ServerConfig) *serverSettings {
 		trace:        cfg.Trace,
 		logger:       cfg.Logger,
 		events:       &dispatcher{cfg.Observer, s.events},
+		resets:       &s.resets,
 		role:         (*serverRole)(t),
 	}
 	for _, w := range s.workers {

@@ -2,6 +2,7 @@ package gopptp
 
 import (
 	"errors"
+	"sync/atomic"
 	"time"
 
 	"github.com/gopptp/gopptp/mppe"
@@ -64,11 +65,18 @@ func (s *Session) encrypt(now time.Time) {
 	s.update(func(i *sessionInfo) { i.encryption = description })
 }
 
+// resetCounters are the Reset-Requests of all sessions of a server.
+type resetCounters struct{ sent, received atomic.Uint64 }
+
 // requestReset asks the peer to begin its encryption anew.
 func (s *Session) requestReset(now time.Time) {
 	l := &s.link
 	if l.ccp != nil && !l.over {
-		s.run(now, func(out *ppp.Output) { l.ccp.RequestReset(now, out) })
+		s.run(now, func(out *ppp.Output) {
+			if l.ccp.RequestReset(now, out) {
+				l.cfg.resets.sent.Add(1)
+			}
+		})
 	}
 }
 

@@ -70,6 +70,7 @@ type sessionConfig struct {
 	setupTimeout time.Duration
 	greTimeout   time.Duration
 	events       *dispatcher
+	resets       *resetCounters
 	trace        TraceFunc
 	logger       *slog.Logger // see Session.log
 
@@ -353,6 +354,7 @@ func (s *Session) event(e ppp.Event, now time.Time, out *ppp.Output) {
 	case mppe.PrepareReceive:
 		s.prepareReceive(e, now)
 	case mppe.ResetRequested:
+		l.cfg.resets.received.Add(1)
 		if err := l.call.ResetSend(); err != nil && !l.over {
 			s.log(slog.LevelDebug, "encryption not reset", "error", err)
 		}
@@ -429,5 +431,6 @@ func (s *Session) enter(state State, now time.Time) {
 			}
 		}
 	})
+	s.log(slog.LevelDebug, "session", "state", state)
 	s.link.cfg.events.send(SessionEvent{Session: s, State: state, Time: now, Again: again, Err: s.Err()})
 }

@@ -26,23 +26,24 @@ type reset struct {
 // Decryptor.Open says ErrReset, and again while it goes on saying so: there is
 // no other sign that the request or what answers it was lost. Requests are sent
 // no faster than makes sense; the calls between are ignored, as are those in
-// stateless mode.
-func (c *CCP) RequestReset(now time.Time, out *ppp.Output) {
+// stateless mode. It reports whether one was sent.
+func (c *CCP) RequestReset(now time.Time, out *ppp.Output) bool {
 	if a, ok := c.Recv(); !ok || !a.Stateful {
-		return
+		return false
 	}
 	r, wait := &c.reset, resetSpacing
 	if r.open {
 		wait = resetRepeat
 	}
 	if !r.sent.IsZero() && now.Sub(r.sent) < wait {
-		return
+		return false
 	}
 	if !r.open { // a repetition keeps its identifier (RFC 1962 §3.1)
 		r.id, r.open = c.NextID(), true
 	}
 	r.sent = now
 	out.Send(ppp.ProtocolCCP, ppp.Packet{Code: ppp.ResetRequest, ID: r.id})
+	return true
 }
 
 // extension handles CCP's own codes (RFC 1962 §3).
