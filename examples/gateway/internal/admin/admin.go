@@ -2,6 +2,8 @@
 // HTTP:
 //
 //	GET /healthz       "ok" while the gateway lives
+//	GET /readyz        "ready" while new clients are welcome
+//	GET /metrics       what it counts, for Prometheus
 //	GET /stats         what it counts, and what it takes of the host, as [Stats]
 //	    /api/v1/       sessions, bans, draining and the like; /api/v1/openapi.json has all of it
 //	GET /debug/pprof/  profiles of net/http/pprof, for go tool pprof
@@ -48,6 +50,8 @@ type Gateway struct {
 	Reload   ReloadFunc
 	Bans     Bans
 	Sections []Section
+	Metrics  http.Handler // for Prometheus
+	Ready    http.Handler // answers with 503 while new clients are not welcome
 }
 
 const (

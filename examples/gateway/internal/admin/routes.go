@@ -50,12 +50,12 @@ func (s *Server) routes() routes {
 	for i := range list {
 		list[i].path = api + list[i].path
 	}
+	list = append(list, s.monitoring()...)
 	return append(list,
 		route{"GET", "/{$}", RoleNone, file("index.html", "text/html; charset=utf-8")},
 		route{"GET", "/app.js", RoleNone, file("app.js", "text/javascript; charset=utf-8")},
 		route{"GET", "/icon.svg", RoleNone, file("icon.svg", "image/svg+xml")},
 		route{"GET", "/style.css", RoleNone, file("style.css", "text/css; charset=utf-8")},
-		route{"GET", "/healthz", RoleNone, http.HandlerFunc(s.healthz)},
 		route{"GET", "/stats", RoleRead, handler(s.stats)},
 		route{"GET", "/debug/pprof/", RoleRead, http.HandlerFunc(pprof.Index)}, // has the profiles by name
 		route{"GET", "/debug/pprof/goroutine", RoleRead, http.HandlerFunc(goroutines)},

@@ -25,6 +25,7 @@ func (c *Config) check() diag.Problems {
 	k.dataplane()
 	k.security()
 	k.admin()
+	k.metrics()
 	k.database()
 	k.radius()
 	k.accounting()

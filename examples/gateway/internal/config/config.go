@@ -52,6 +52,7 @@ type Config struct {
 	Loops       int           `yaml:"loops"`
 	StopTimeout time.Duration `yaml:"stop_timeout"`
 	Admin       Admin         `yaml:"admin"`
+	Metrics     Metrics       `yaml:"metrics"`
 	Log         Log           `yaml:"log"`
 
 	// source knows where in the file each key is.

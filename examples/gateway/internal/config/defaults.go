@@ -56,6 +56,7 @@ func Default() *Config {
 		Loops:       0,
 		StopTimeout: 10 * time.Second,
 		Admin:       Admin{},
+		Metrics:     Metrics{Listen: []netip.AddrPort{}},
 		Log:         Log{Level: slog.LevelInfo, Format: LogText},
 	}
 }

@@ -15,15 +15,26 @@ type administration struct {
 	cfg     *config.Admin
 	private net.Listener // nil: there is none
 	web     *admin.Web   // nil: there is none
+	metrics []net.Listener
 	events  admin.Events
 	// sections are what parts of the gateway say of their state; they are added before start.
 	sections []admin.Section
 }
 
-func openAdministration(cfg *config.Admin, log *slog.Logger) (a *administration, err error) {
+func openAdministration(all *config.Config, log *slog.Logger) (a *administration, err error) {
+	cfg := &all.Admin
 	a = &administration{cfg: cfg}
+	for _, addr := range all.Metrics.Listen {
+		l, err := net.Listen("tcp4", addr.String())
+		if err != nil {
+			a.close()
+			return nil, fmt.Errorf("metrics.listen: %w", err)
+		}
+		a.metrics = append(a.metrics, l)
+	}
 	if !cfg.Listen.IsZero() {
 		if a.private, err = admin.Listen(cfg.Listen, cfg.Group); err != nil {
+			a.close()
 			return nil, fmt.Errorf("admin address: %w", err)
 		}
 	}
@@ -44,11 +55,17 @@ func (a *administration) close() {
 	if a.web != nil {
 		a.web.Close()
 	}
+	for _, l := range a.metrics {
+		l.Close()
+	}
 }
 
 // start serves the addresses until the function that it returns.
 func (a *administration) start(g *gateway) (stop func()) {
-	s := admin.New(admin.Gateway{Server: g.server, Dataplane: g.plane, Live: g.live, Events: &a.events, Sections: a.sections, Bans: g.bans, Reload: g.reloadNow, Log: g.Log})
+	s := admin.New(admin.Gateway{
+		Server: g.server, Dataplane: g.plane, Live: g.live, Events: &a.events, Sections: a.sections, Bans: g.bans, Reload: g.reloadNow,
+		Metrics: g.metrics.Handler(), Ready: g.ready, Log: g.Log,
+	})
 	if a.private != nil {
 		s.Serve(a.private)
 		g.Log.Info("admin address", "listen", a.cfg.Listen.String())
@@ -56,6 +73,10 @@ func (a *administration) start(g *gateway) (stop func()) {
 	if a.web != nil {
 		s.ServeWeb(a.web)
 		g.Log.Info("admin page", "listen", a.web.Addr().String(), "tls", a.cfg.Web.Certificate != "")
+	}
+	for _, l := range a.metrics {
+		s.ServeMonitoring(l)
+		g.Log.Info("metrics", "listen", l.Addr().String())
 	}
 	return s.Close
 }

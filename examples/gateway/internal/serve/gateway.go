@@ -13,7 +13,9 @@ import (
 	"github.com/gopptp/gopptp/examples/gateway/internal/bans"
 	"github.com/gopptp/gopptp/examples/gateway/internal/config"
 	"github.com/gopptp/gopptp/examples/gateway/internal/login"
+	"github.com/gopptp/gopptp/examples/gateway/internal/metrics"
 	"github.com/gopptp/gopptp/examples/gateway/internal/policy"
+	"github.com/gopptp/gopptp/examples/gateway/internal/readiness"
 	"github.com/gopptp/gopptp/examples/gateway/internal/sessions"
 	"github.com/gopptp/gopptp/examples/gateway/internal/users"
 )
@@ -24,6 +26,9 @@ type gateway struct {
 
 	listeners []net.Listener
 	operators *administration
+	metrics   *metrics.Metrics
+	observer  gopptp.Observer // of metrics, and then of live
+	ready     *readiness.Gate
 	plane     gopptp.Dataplane
 	live      *sessions.Registry
 	bans      *bans.Bans
@@ -51,14 +56,15 @@ type state struct {
 
 // open makes a gateway that does not serve yet. It is to be closed, with an error, too.
 func open(o Options) (*gateway, error) {
-	g := &gateway{Options: o, current: state{o.Config, o.Users}, live: sessions.New()}
+	g := &gateway{Options: o, current: state{o.Config, o.Users}, live: sessions.New(), metrics: metrics.New(o.Log), ready: readiness.New()}
+	g.observer = g.metrics.Observer(g.live)
 	cfg := o.Config
 	var err error
 	// Ports are the first thing, as another gateway that runs already holds them.
 	if err = g.listen(); err != nil {
 		return g, err
 	}
-	if g.operators, err = openAdministration(&cfg.Admin, g.Log); err != nil {
+	if g.operators, err = openAdministration(cfg, g.Log); err != nil {
 		return g, err
 	}
 	g.onClose(g.operators.close)
@@ -68,6 +74,7 @@ func open(o Options) (*gateway, error) {
 	g.onClose(func() { g.plane.Close() })
 	g.live.Watch(logSessions(o.Log))
 	g.live.Watch(g.operators.events.SessionEvent)
+	g.live.Watch(g.metrics.SessionEvent)
 	if err = g.openBans(nil); err != nil {
 		return g, err
 	}
@@ -89,6 +96,7 @@ func open(o Options) (*gateway, error) {
 	}
 	g.onClose(func() { g.accounts.stop(g.now(), o.Log) }) // once the sessions are over
 	g.onClose(startQuotas(o, g.live))
+	g.measure()
 	g.onClose(g.operators.start(g)) // tells of the end, too
 	return g, nil
 }
@@ -151,7 +159,7 @@ func (g *gateway) pooled(cfg *config.Config, store *users.Store) addresses.Confi
 
 // logins decides about users of a store, and of all others.
 func (g *gateway) logins(store *users.Store) gopptp.Authenticator {
-	return login.New(login.Config{Local: g.database.lookups(store), Remote: g.radius.now.Load().authenticator, Guard: g.bans, Admit: g.policy.Admit})
+	return login.New(login.Config{Local: g.database.lookups(store), Remote: g.radius.now.Load().authenticator, Guard: g.bans, Admit: g.policy.Admit, Observe: g.loggedIn})
 }
 
 // serverConfig is what the server is by a configuration. What it asks stays the same.
@@ -175,7 +183,7 @@ func (g *gateway) serverConfig(cfg *config.Config) gopptp.ServerConfig {
 		Limits:       cfg.Limits.Server(),
 		EchoInterval: cfg.Echo.Interval,
 		EchoFailures: cfg.Echo.Failures,
-		Observer:     g.live,
+		Observer:     g.observer,
 		Logger:       g.Log,
 		Loops:        cfg.Loops,
 	}

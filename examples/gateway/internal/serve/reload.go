@@ -19,7 +19,7 @@ var fixed = []string{
 	"listen", "name", "local_address", "ipv6.prefix", "tun", "gre_flow_control", "dataplane.", "loops",
 	"database.", "radius.nas_identifier", "radius.nas_address", "dynauth.listen",
 	"accounting.sql", "accounting.directory", "accounting.interval", "accounting.min_interval", "accounting.jitter",
-	"accounting.checkpoint", "accounting.max_records", "bans.size", "bans.file", "admin.", "log.format",
+	"accounting.checkpoint", "accounting.max_records", "bans.size", "bans.file", "admin.", "metrics.listen", "log.format",
 }
 
 // maxTold bounds how many changes are told one by one.

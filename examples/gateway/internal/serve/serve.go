@@ -87,6 +87,7 @@ func (g *gateway) run() error {
 	cfg := g.Config
 	g.Log.Info("ready", "listen", join(addrs), "local", cfg.LocalAddress,
 		"pools", join(cfg.Pools), "auth_methods", join(cfg.AuthMethods), "encryption", cfg.Encryption, "users", g.Users.Len())
+	g.ready.Open(g.draining, g.full)
 	g.Manager.Ready()
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
@@ -97,6 +98,7 @@ func (g *gateway) run() error {
 		case <-g.Hangups:
 			_, _ = g.reload() // has said in the log what there is to say
 		case sig := <-g.Signals:
+			g.ready.Close("stopping")
 			g.Manager.Stopping()
 			g.shutdown(sig)
 			return nil
