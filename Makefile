@@ -28,7 +28,7 @@ cross:
 
 # The tests that need no real peers, some of them as root, in namespaces.
 unit:
-	@scripts/apt.sh gcc libc6-dev iproute2 iputils-ping freeradius freeradius-utils radsecproxy postgresql redis-server tshark chromium fail2ban nftables
+	@scripts/apt.sh gcc libc6-dev iproute2 iputils-ping freeradius freeradius-utils prometheus radsecproxy postgresql redis-server tshark chromium fail2ban nftables
 	@scripts/apt.sh systemd iproute2 lintian
 	@echo "==> tests"
 	go test -race -shuffle=on -timeout 10m ./...

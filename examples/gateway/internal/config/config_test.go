@@ -203,6 +203,7 @@ dataplane:
 loops: 3
 stop_timeout: 0s
 admin: {listen: "unix:/run/gopptp/admin.sock"}
+metrics: {listen: ['192.0.2.1:9723'], full_is_ready: true}
 log: {level: debug, format: json}
 `)
 	password, hash := Secret("0123"), chap.NTHash{0x01, 0x23, 0x45, 0x67, 0x89, 0xab, 0xcd, 0xef, 0x01, 0x23, 0x45, 0x67, 0x89, 0xab, 0xcd, 0xef}
@@ -260,6 +261,7 @@ log: {level: debug, format: json}
 		Dataplane:   Dataplane{Mode: dataplane.Userspace, Device: "vpn%d", Workers: 2, XDP: XDPOff, Batch: 16, Ring: 256, ReceiveBuffer: 512 << 10, SendBuffer: 1 << 30},
 		Loops:       3,
 		Admin:       Admin{Listen: AdminAddr{"unix", "/run/gopptp/admin.sock"}},
+		Metrics:     Metrics{Listen: []netip.AddrPort{netip.MustParseAddrPort("192.0.2.1:9723")}, FullIsReady: true},
 		Log:         Log{Level: slog.LevelDebug, Format: LogJSON},
 	}
 	cfg.source = want.source

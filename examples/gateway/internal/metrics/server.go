@@ -4,6 +4,10 @@ import "github.com/gopptp/gopptp"
 
 // Server adds what the PPTP server counts.
 func (m *Metrics) Server(stats func() gopptp.ServerStats) {
+	m.registry.MustRegister(serverTable(stats))
+}
+
+func serverTable(stats func() gopptp.ServerStats) *table[gopptp.ServerStats] {
 	type S = gopptp.ServerStats
 	t := one(stats)
 	t.gauge("gopptp_connections", "Control connections.", func(s *S) float64 { return float64(s.Connections) })
@@ -41,7 +45,7 @@ func (m *Metrics) Server(stats func() gopptp.ServerStats) {
 	const resets = "CCP Reset-Requests, by which the end that has lost packets in stateful mode has encryption begin anew; sent by the gateway, or received from clients."
 	t.counter("gopptp_mppe_resets_total", resets, func(s *S) uint64 { return s.ResetsSent }, "direction", "sent")
 	t.counter("gopptp_mppe_resets_total", resets, func(s *S) uint64 { return s.ResetsReceived }, "direction", "received")
-	m.registry.MustRegister(t)
+	return t
 }
 
 // Ready adds whether new clients are welcome.
