@@ -15,6 +15,7 @@ import (
 	"github.com/gopptp/gopptp/dataplane"
 	"github.com/gopptp/gopptp/examples/gateway/internal/accounting"
 	"github.com/gopptp/gopptp/examples/gateway/internal/addresses"
+	"github.com/gopptp/gopptp/examples/gateway/internal/bans"
 	"github.com/gopptp/gopptp/examples/gateway/internal/latency"
 	"github.com/gopptp/gopptp/examples/gateway/internal/radius"
 	"github.com/gopptp/gopptp/examples/gateway/internal/usercache"
@@ -118,6 +119,8 @@ func TestEveryFigureIsAMetric(t *testing.T) {
 	check("accounting queue", queue, queueTable(func() accounting.QueueStats { return *queue }))
 	line := new(accounting.LineStats)
 	check("accounting line", line, lineTable(func() []accounting.LineStats { return []accounting.LineStats{*line} }))
+	banned := new(bans.Stats)
+	check("bans", banned, banTable(func() bans.Stats { return *banned }))
 	pool := new(addresses.Stats)
 	check("pool", pool, poolTable(func() []addresses.Stats { return []addresses.Stats{*pool} }))
 }

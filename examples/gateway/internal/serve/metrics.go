@@ -18,6 +18,7 @@ func (g *gateway) measure() {
 	m.Dataplane(g.plane)
 	m.Pools(g.pools.Stats)
 	m.Policy(g.policy.Stats)
+	m.Bans(g.bans.Stats)
 	m.DynAuth(g.radius.orders.Stats)
 	m.RADIUS(map[string]func() *radius.Client{
 		"login":      func() *radius.Client { return g.radius.now.Load().client },
