@@ -68,6 +68,7 @@ const (
 type Server struct {
 	gateway Gateway
 	sampler *sampler
+	drainer drainer
 	traces  atomic.Int32 // under way
 	started time.Time
 	mux     http.Handler

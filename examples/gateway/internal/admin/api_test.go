@@ -109,6 +109,42 @@ func TestDrain(t *testing.T) {
 	w.dial("192.0.2.3", "bob")
 }
 
+// Who is left at the deadline is told that it is over, and undrain takes the deadline back.
+func TestDrainDeadline(t *testing.T) {
+	w := start(t, nil)
+	alice, bob := w.dial("192.0.2.2", "alice"), w.dial("192.0.2.3", "bob")
+	var s State
+	require.NoError(t, w.client.Do(t.Context(), "POST", "/drain?deadline=1h", nil, &s))
+	require.NotNil(t, s.Deadline)
+	assert.WithinDuration(t, time.Now().Add(time.Hour), *s.Deadline, time.Minute)
+	s = State{}
+	require.NoError(t, w.client.Do(t.Context(), "POST", "/undrain", nil, &s))
+	assert.Nil(t, s.Deadline)
+	require.NoError(t, w.client.Do(t.Context(), "POST", "/drain?deadline=1s", nil, &s))
+	for _, one := range []*gopptp.Session{alice, bob} {
+		<-one.Done()
+		var end *gopptp.SessionError
+		require.ErrorAs(t, one.Err(), &end)
+		assert.Equal(t, gopptp.CausePeer, end.Cause, "was told")
+	}
+	assert.True(t, w.gateway.Server.Draining())
+}
+
+// With very many sessions they go some at a time, and undrain keeps the rest.
+func TestDrainStops(t *testing.T) {
+	var d drainer
+	ended := make(chan error)
+	d.set(t.Context(), time.Millisecond, func(ctx context.Context) {
+		ended <- nil
+		<-ctx.Done()
+		ended <- ctx.Err()
+	})
+	<-ended
+	d.set(t.Context(), 0, nil)
+	assert.ErrorIs(t, <-ended, context.Canceled)
+	assert.Nil(t, d.at())
+}
+
 func TestReload(t *testing.T) {
 	var answer error
 	w := start(t, func(g *Gateway) {

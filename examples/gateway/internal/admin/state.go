@@ -17,14 +17,16 @@ type State struct {
 	Started  time.Time `json:"started"`
 	Uptime   float64   `json:"uptime_seconds"`
 	Draining bool      `json:"draining"` // newcomers are refused
-	Sessions int       `json:"sessions"` // that are up
-	Role     string    `json:"role"`     // of who asks
+	// Deadline is when the sessions that are left are ended, while Draining.
+	Deadline *time.Time `json:"deadline,omitempty"`
+	Sessions int        `json:"sessions"` // that are up
+	Role     string     `json:"role"`     // of who asks
 }
 
 func (s *Server) stateOf(r *http.Request) State {
 	return State{
 		Version: version(), PID: os.Getpid(), Started: s.started.Round(0), Uptime: seconds(time.Since(s.started)),
-		Draining: s.gateway.Server.Draining(), Sessions: s.gateway.Live.Len(), Role: clientOf(r).role.String(),
+		Draining: s.gateway.Server.Draining(), Deadline: s.drainer.at(), Sessions: s.gateway.Live.Len(), Role: clientOf(r).role.String(),
 	}
 }
 
@@ -32,31 +34,6 @@ func (s *Server) state(w http.ResponseWriter, r *http.Request) error {
 	if err := paramsOf(r).end(); err != nil {
 		return err
 	}
-	writeJSON(w, s.stateOf(r))
-	return nil
-}
-
-func (s *Server) drain(w http.ResponseWriter, r *http.Request) error {
-	return s.setDraining(w, r, true)
-}
-
-func (s *Server) undrain(w http.ResponseWriter, r *http.Request) error {
-	return s.setDraining(w, r, false)
-}
-
-func (s *Server) setDraining(w http.ResponseWriter, r *http.Request, drain bool) error {
-	if err := paramsOf(r).end(); err != nil {
-		return err
-	}
-	kind := EventUndrain
-	if drain {
-		kind = EventDrain
-		s.gateway.Server.Drain()
-	} else {
-		s.gateway.Server.Undrain()
-	}
-	s.gateway.Log.Info("draining", "on", drain, "by", clientOf(r).name)
-	s.gateway.Events.Publish(Event{Kind: kind, Text: "by " + clientOf(r).name})
 	writeJSON(w, s.stateOf(r))
 	return nil
 }

@@ -142,6 +142,7 @@ func TestDrainCommands(t *testing.T) {
 	r := startGateway(t, nil)
 	assert.Equal(t, "the gateway refuses newcomers; sessions: 0\n", r.good("drain"))
 	assert.Contains(t, r.good("drain", "--json"), `"draining": true`)
+	assert.Regexp(t, `^the gateway refuses newcomers, and ends at \d{4}-\d\d-\d\d \d\d:\d\d:\d\d who is left; sessions: 0\n$`, r.good("drain", "--deadline", "90m"))
 	assert.Equal(t, "the gateway lets users in; sessions: 0\n", r.good("undrain"))
 }
 
@@ -267,6 +268,9 @@ func TestAskFailures(t *testing.T) {
 		"ban --user a --for 1":             {ExitUsage, `invalid argument "1" for "--for" flag: time: missing unit in duration "1"; see gateway --help`},
 		"unban --user a":                   {ExitNotFound, "there is no such ban"},
 		"bans --limit 0":                   {ExitFailure, `limit: "0" is not a number from 1 to 10000`},
+		"drain --deadline soon":            {ExitUsage, `invalid argument "soon" for "--deadline" flag: time: invalid duration "soon"; see gateway --help`},
+		"drain --deadline -5m":             {ExitUsage, "--deadline: -5m0s is not a time to come; see gateway --help"},
+		"drain --deadline 1000h":           {ExitFailure, "deadline: \"1000h0m0s\" is not a duration from 1s to 720h0m0s"},
 		"drain now":                        {ExitUsage, `unknown command "now" for "gateway drain"; see gateway --help`},
 	} {
 		code, stdout, stderr := gateway(append(strings.Fields(args), "-c", r.file)...)

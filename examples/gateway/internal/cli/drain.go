@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -11,29 +12,48 @@ import (
 )
 
 func drainCommand() *cobra.Command {
-	return stateCommand("drain", &cobra.Command{
+	cmd := &cobra.Command{
 		Use:   "drain",
 		Short: "Let nobody in any more",
 		Long: `Has the gateway refuse newcomers in order. Sessions that are up go on until they end by
-themselves. gateway undrain takes it back.`,
+themselves, or until the deadline, when those that are left are ended in order, some at a
+time. gateway undrain takes it back.`,
+	}
+	deadline := cmd.Flags().Duration("deadline", 0, "end the sessions that are left after `TIME`, such as 10m (1s to 720h)")
+	return stateCommand(cmd, func() (string, error) {
+		switch {
+		case !cmd.Flags().Changed("deadline"):
+			return "/drain", nil
+		case *deadline <= 0:
+			return "", usagef("--deadline: %v is not a time to come", *deadline)
+		}
+		return "/drain?deadline=" + deadline.String(), nil
 	})
 }
 
 func undrainCommand() *cobra.Command {
-	return stateCommand("undrain", &cobra.Command{
+	return stateCommand(&cobra.Command{
 		Use:   "undrain",
 		Short: "Let users in again",
-	})
+	}, func() (string, error) { return "/undrain", nil })
 }
 
-func stateCommand(order string, cmd *cobra.Command) *cobra.Command {
+// stateCommand gives an order and shows the state after it.
+func stateCommand(cmd *cobra.Command, order func() (path string, err error)) *cobra.Command {
 	cmd.Args = cobra.NoArgs
 	return askCommand(cmd, func(a *asker, _ []string) error {
+		path, err := order()
+		if err != nil {
+			return err
+		}
 		var s admin.State
-		return a.do("POST", "/"+order, nil, &s, func(w io.Writer) {
+		return a.do("POST", path, nil, &s, func(w io.Writer) {
 			state := "lets users in"
 			if s.Draining {
 				state = "refuses newcomers"
+			}
+			if s.Deadline != nil {
+				state += ", and ends at " + s.Deadline.Local().Format(time.DateTime) + " who is left"
 			}
 			fmt.Fprintf(w, "the gateway %s; sessions: %d\n", state, s.Sessions)
 		})

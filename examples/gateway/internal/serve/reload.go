@@ -13,13 +13,23 @@ import (
 	"github.com/gopptp/gopptp/ppp"
 )
 
-// fixed are the keys, and with a dot or bracket at their end all keys within, that a
-// running gateway cannot change: what they say is open, or names the gateway to others.
-var fixed = []string{
-	"listen", "name", "local_address", "ipv6.prefix", "tun", "gre_flow_control", "dataplane.", "loops",
-	"database.", "radius.nas_identifier", "radius.nas_address", "dynauth.listen",
-	"accounting.sql", "accounting.directory", "accounting.interval", "accounting.min_interval", "accounting.jitter",
-	"accounting.checkpoint", "accounting.max_records", "bans.size", "bans.file", "admin.", "metrics.listen", "log.format",
+// taken are the keys, with all that is within them, that a running gateway can change.
+// Others take a restart: what they say is open, or names the gateway to others.
+var taken = []string{
+	"pools", "dns", "wins", "ipv6.dns", "auth_methods", "reauthenticate", "encryption", "mppe_key_lengths",
+	"mppe_modes", "mtu", "secrets_file", "users", "groups", "policy", "radius.servers", "radius.patience",
+	"radius.in_flight", "radius.require_message_authenticator", "radius.dead_after", "radius.hold_down",
+	"radius.status_server", "dynauth.clients", "dynauth.require_event_timestamp", "accounting.servers",
+	"accounting.stop_timeout", "bans.automatic", "bans.failures", "bans.source_failures", "bans.patience",
+	"bans.window", "bans.duration", "bans.max_duration", "bans.allow", "echo", "limits", "stop_timeout", "log.level",
+}
+
+// isTaken reports whether a key is one of taken, or within one.
+func isTaken(key string) bool {
+	return slices.ContainsFunc(taken, func(t string) bool {
+		rest, within := strings.CutPrefix(key, t)
+		return within && (rest == "" || rest[0] == '.' || rest[0] == '[')
+	})
 }
 
 // maxTold bounds how many changes are told one by one.
@@ -127,9 +137,7 @@ func unchangeable(old, cfg *config.Config, changes []config.Change) (wrong diag.
 	for _, c := range changes {
 		why := ""
 		switch {
-		case slices.ContainsFunc(fixed, func(key string) bool {
-			return c.Key == key || strings.HasSuffix(key, ".") && strings.HasPrefix(c.Key, key)
-		}):
+		case !isTaken(c.Key):
 			why = "cannot change while the gateway runs"
 		case c.Key == "auth_methods" && cfg.Database.Enabled() && (old.MethodPath(ppp.AuthCHAPMD5) != "") != (cfg.MethodPath(ppp.AuthCHAPMD5) != ""):
 			why = "cannot gain or lose chap-md5 while the gateway runs, as it means other secrets of the database"
