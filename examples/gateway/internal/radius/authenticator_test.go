@@ -18,7 +18,7 @@ import (
 	"github.com/gopptp/gopptp"
 	"github.com/gopptp/gopptp/chap"
 	"github.com/gopptp/gopptp/examples/gateway/internal/grant"
-	"github.com/gopptp/gopptp/examples/gateway/internal/radius/radiustest"
+	"github.com/gopptp/gopptp/examples/internal/radiustest"
 	"github.com/gopptp/gopptp/mppe"
 	"github.com/gopptp/gopptp/ppp"
 )

@@ -8,7 +8,7 @@ import (
 	"layeh.com/radius"
 	"layeh.com/radius/rfc2865"
 
-	"github.com/gopptp/gopptp/examples/gateway/internal/radius/radiustest"
+	"github.com/gopptp/gopptp/examples/internal/radiustest"
 )
 
 // BenchmarkExchange has 256 requests under way at a time, to a server that answers at once.

@@ -15,7 +15,7 @@ import (
 	"layeh.com/radius/rfc4818"
 
 	"github.com/gopptp/gopptp"
-	"github.com/gopptp/gopptp/examples/gateway/internal/radius/radiustest"
+	"github.com/gopptp/gopptp/examples/internal/radiustest"
 	"github.com/gopptp/gopptp/ppp"
 )
 

@@ -16,8 +16,8 @@ import (
 	"layeh.com/radius/rfc2869"
 
 	"github.com/gopptp/gopptp"
-	"github.com/gopptp/gopptp/examples/gateway/internal/radius/radiustest"
 	"github.com/gopptp/gopptp/examples/gateway/internal/sessions"
+	"github.com/gopptp/gopptp/examples/internal/radiustest"
 	"github.com/gopptp/gopptp/memory"
 	"github.com/gopptp/gopptp/mppe"
 	"github.com/gopptp/gopptp/ppp"

@@ -13,7 +13,7 @@ import (
 	"layeh.com/radius/rfc2865"
 	"layeh.com/radius/rfc2866"
 
-	"github.com/gopptp/gopptp/examples/gateway/internal/radius/radiustest"
+	"github.com/gopptp/gopptp/examples/internal/radiustest"
 	"github.com/gopptp/gopptp/ppp"
 )
 

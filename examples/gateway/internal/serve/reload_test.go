@@ -22,8 +22,8 @@ import (
 	"github.com/gopptp/gopptp"
 	"github.com/gopptp/gopptp/examples/gateway/internal/config"
 	"github.com/gopptp/gopptp/examples/gateway/internal/diag"
-	"github.com/gopptp/gopptp/examples/gateway/internal/radius/radiustest"
 	"github.com/gopptp/gopptp/examples/gateway/internal/users"
+	"github.com/gopptp/gopptp/examples/internal/radiustest"
 	"github.com/gopptp/gopptp/memory"
 )
 

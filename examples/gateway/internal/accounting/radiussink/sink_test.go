@@ -16,7 +16,7 @@ import (
 
 	"github.com/gopptp/gopptp/examples/gateway/internal/accounting"
 	gatewayradius "github.com/gopptp/gopptp/examples/gateway/internal/radius"
-	"github.com/gopptp/gopptp/examples/gateway/internal/radius/radiustest"
+	"github.com/gopptp/gopptp/examples/internal/radiustest"
 )
 
 var began = time.Date(2026, 2, 3, 4, 5, 6, 0, time.UTC)
