@@ -6,5 +6,6 @@ set -eu
 exec "$(dirname "$0")/apt.sh" \
 	user-mode-linux gcc libc6-dev \
 	pptpd ppp pptp-linux \
+	freeradius postgresql \
 	iproute2 iputils-ping util-linux nftables \
 	tcpdump tshark python3-scapy

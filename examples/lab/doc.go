@@ -17,6 +17,9 @@
 // need root and the Debian packages named in scripts/lab-deps.sh; where those
 // are missing they skip and say so, but fail if the environment has CI=true.
 //
+// TestDrills has what is behind the gateway fail, RADIUS servers, database and disk, while
+// sessions are up.
+//
 // Every packet capture that a test makes is decoded by tshark and by the package
 // layers, which have to agree. scapy builds packets for our codecs to parse, and
 // parses those that they have built.

@@ -2,6 +2,7 @@ package lab
 
 import (
 	"fmt"
+	"os"
 	"os/exec"
 	"regexp"
 	"strings"
@@ -25,9 +26,29 @@ const serverAddr = "10.0.0.1"
 //	server 10.0.0.1 on lo, 10.0.N.1 on cN ── 10.0.N.2 on eth0, client N
 func network(t *testing.T, n int) (server host, clients []host) {
 	t.Helper()
+	return networkOf(t, "netns add server", n)
+}
+
+// networkHere is network with the server in the namespace of the test itself, whose
+// daemons on loopback addresses it reaches.
+func networkHere(t *testing.T, n int) (server host, clients []host) {
+	t.Helper()
+	server, clients = networkOf(t, fmt.Sprintf("netns attach server %d", os.Getpid()), n)
+	t.Cleanup(func() { // it stays, and the next test makes them anew
+		undo := []string{"addr del " + serverAddr + "/32 dev lo"}
+		for i := range clients {
+			undo = append(undo, fmt.Sprintf("link del c%d", i+1))
+		}
+		batch(t, server.name, undo...)
+	})
+	return server, clients
+}
+
+func networkOf(t *testing.T, makeServer string, n int) (server host, clients []host) {
+	t.Helper()
 	// Programs start slowly in User-Mode Linux: one ip(8) does all it can.
 	server = host{"server", serverAddr}
-	names := []string{"netns add server"}
+	names := []string{makeServer}
 	atServer := []string{"link set lo up", "addr add " + serverAddr + "/32 dev lo"}
 	for i := 1; i <= n; i++ {
 		c := host{fmt.Sprintf("client%d", i), fmt.Sprintf("10.0.%d.2", i)}

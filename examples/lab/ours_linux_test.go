@@ -168,6 +168,7 @@ type diallerConfig struct {
 	name     string // of the log; "dial" if empty
 	plane    plane
 	mppe     string
+	user     string // alice if empty
 	password string // the right one if empty
 	more     []string
 }
@@ -185,12 +186,15 @@ func startDial(t *testing.T, h host, c diallerConfig) *dialler {
 	if c.name == "" {
 		c.name = "dial"
 	}
+	if c.user == "" {
+		c.user = user
+	}
 	if c.password == "" {
 		c.password = password
 	}
 	secret := filepath.Join(logDir(t), c.name+".password")
 	require.NoError(t, os.WriteFile(secret, []byte(c.password+"\n"), 0o600))
-	argv := append([]string{program("dial"), "--user", user, "--password-file", secret, "--dataplane", string(c.plane), "--encryption", policy(c.mppe), "--verbose"}, c.more...)
+	argv := append([]string{program("dial"), "--user", c.user, "--password-file", secret, "--dataplane", string(c.plane), "--encryption", policy(c.mppe), "--verbose"}, c.more...)
 	return &dialler{process: h.start(t, c.name, append(argv, serverAddr)...), host: h, plane: c.plane}
 }
 
