@@ -108,10 +108,12 @@ func (k *checker) radiusServers(path string, servers []RADIUSServer, port string
 	seen := make(map[string]bool)
 	for i, s := range servers {
 		path := index(path, i)
-		if host, p, err := net.SplitHostPort(s.Address); err != nil || host == "" || !portNumber(p) {
+		host, p, err := net.SplitHostPort(s.Address)
+		switch {
+		case k.cfg.Wrong(path + ".address"):
+		case err != nil || host == "" || !portNumber(p):
 			k.bad(path+".address", "%q is not a host and a port, like 192.0.2.10:%s", s.Address, port)
-		}
-		if seen[s.Address] {
+		case seen[s.Address]:
 			k.bad(path+".address", "%s is listed twice", s.Address)
 		}
 		seen[s.Address] = true
