@@ -67,6 +67,23 @@ func (p *postgres) kill(t *testing.T) {
 	require.True(t, p.ends(10*time.Second), "PostgreSQL has not ended")
 }
 
+// hang has the server neither answer nor end until resume is called, which is safe to do
+// twice.
+func (p *postgres) hang(t *testing.T) (resume func()) {
+	t.Helper()
+	pids := append(descendants(p.cmd.Process.Pid, "postgres"), p.cmd.Process.Pid)
+	require.Greater(t, len(pids), 3)
+	tell := func(s syscall.Signal) {
+		for _, pid := range pids {
+			_ = syscall.Kill(pid, s) // a connection's may have ended
+		}
+	}
+	tell(syscall.SIGSTOP)
+	resume = func() { tell(syscall.SIGCONT) }
+	t.Cleanup(resume)
+	return resume
+}
+
 func openPostgres(t *testing.T) *sql.DB {
 	t.Helper()
 	db, err := sql.Open("pgx", postgresURL)

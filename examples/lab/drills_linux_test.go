@@ -29,6 +29,7 @@ func TestDrills(t *testing.T) {
 			{"all RADIUS servers killed", allServersKilled},
 			{"RADIUS slow", serversSlow},
 			{"RADIUS lying", serversLie},
+			{"SQL hangs", databaseHangs},
 			{"SQL killed", databaseKilled},
 			{"disk full", diskFull},
 		} {
@@ -51,6 +52,7 @@ const (
 	radiusUser, radiusPassword = "rita", "lovely-meter-maid"
 	sqlUser, sqlPassword       = "saul", "better-call-him"
 	newUser, newPassword       = "sven", "never-seen-here"
+	lateUser, latePassword     = "sara", "last-of-them-all"
 )
 
 // Bounds of the gateway's configuration.
@@ -110,7 +112,7 @@ func newDrills(t *testing.T) *drills {
 		"log: {level: debug}",
 	)
 	d.config = filepath.Join(logDir(t), "gateway.yaml")
-	for user, password := range map[string]string{sqlUser: sqlPassword, newUser: newPassword} {
+	for user, password := range map[string]string{sqlUser: sqlPassword, newUser: newPassword, lateUser: latePassword} {
 		add := exec.Command(program("gateway"), "user", "add", user, "--password-stdin", "--config", d.config)
 		add.Stdin = strings.NewReader(password + "\n")
 		out, err := add.CombinedOutput()
@@ -232,17 +234,40 @@ func serversLie(t *testing.T, d *drills) {
 	d.comesAndGoes(t, radiusUser, radiusPassword, radiusPatience)
 }
 
+func databaseHangs(t *testing.T, d *drills) {
+	resume := d.database.hang(t)
+	d.withoutDatabase(t, newUser, newPassword)
+	resume()
+	d.databaseIsBack(t, newUser, newPassword)
+}
+
 func databaseKilled(t *testing.T, d *drills) {
 	d.database.kill(t)
-	d.comesAndGoes(t, user, password, 0)       // is asked for in the file first
-	d.comesAndGoes(t, sqlUser, sqlPassword, 0) // is remembered
-	for range 4 {                              // is not, and after three the database is not asked any more
-		d.isRefused(t, newUser, newPassword, sqlTimeout)
-	}
-	require.Len(t, d.find(`level=ERROR msg="the user database is down`), 1)
+	d.withoutDatabase(t, lateUser, latePassword)
 	d.database.restart()
-	eventually(t, grace, "who is not remembered comes in", func() bool { return d.tryToCome(t, newUser, newPassword, sqlTimeout) == nil })
-	require.Len(t, d.find(`msg="the user database answers again"`), 1)
+	d.databaseIsBack(t, lateUser, latePassword)
+}
+
+// withoutDatabase has users come while the database does not answer, one of whom is not
+// remembered.
+func (d *drills) withoutDatabase(t *testing.T, unknown, itsPassword string) {
+	t.Helper()
+	down := func() int { return len(d.find(`level=ERROR msg="the user database is down`)) }
+	before := down()
+	d.comesAndGoes(t, user, password, 0) // is asked for in the file first
+	d.comesAndGoes(t, sqlUser, sqlPassword, 0)
+	for range 4 { // after three, the database is not asked any more
+		d.isRefused(t, unknown, itsPassword, sqlTimeout)
+	}
+	require.Equal(t, before+1, down())
+}
+
+func (d *drills) databaseIsBack(t *testing.T, unknown, itsPassword string) {
+	t.Helper()
+	answers := func() int { return len(d.find(`msg="the user database answers again"`)) }
+	before := answers()
+	eventually(t, grace, "who is not remembered comes in", func() bool { return d.tryToCome(t, unknown, itsPassword, sqlTimeout) == nil })
+	require.Equal(t, before+1, answers())
 }
 
 func diskFull(t *testing.T, d *drills) {
@@ -339,7 +364,7 @@ func (d *drills) keepsSecrets(t *testing.T) {
 	lines, _, _ := d.snapshot()
 	require.NotEmpty(t, lines)
 	for _, l := range lines {
-		for _, secret := range []string{password, radiusPassword, sqlPassword, newPassword, radiustest.Secret, postgresPassword} {
+		for _, secret := range []string{password, radiusPassword, sqlPassword, newPassword, latePassword, radiustest.Secret, postgresPassword} {
 			require.NotContains(t, l.text, secret)
 		}
 		require.NotRegexp(t, `^panic:|DATA RACE`, l.text)

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"fmt"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -14,6 +13,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/gopptp/gopptp/chap"
 	"github.com/gopptp/gopptp/examples/gateway/internal/config"
 )
 
@@ -40,7 +40,7 @@ type place struct {
 // inKey is the place of a value, or of what is in it.
 func (p place) inKey(key string) place {
 	below := place{key: strings.TrimPrefix(p.key+"."+key, "."), file: p.file, last: p.indent() + key + ": "}
-	if p.last != "" && !strings.HasSuffix(p.last, "- ") {
+	if p.last != "" {
 		below.file = append(p.file[:len(p.file):len(p.file)], strings.TrimSuffix(p.last, " "))
 	}
 	return below
@@ -109,11 +109,10 @@ func TestBadValues(t *testing.T) {
 		}
 		keys, _ := keysOf(typ)
 		switch {
-		case typ.Kind() == reflect.Slice && typ != reflect.TypeFor[netip.Addr]():
+		case typ.Kind() == reflect.Slice:
 			reject(p, p.key, "hunter2")
 			reject(p, p.key, "{a: hunter2}")
-			first := p.inEntry("")
-			first.file, first.last = p.file, p.last+"["
+			first := place{key: p.key + "[0]", file: p.file, last: p.last + "["}
 			element := typ.Elem()
 			if elements, _ := keysOf(element); elements != nil {
 				require.NotEmpty(t, entries[p.key], "add what an entry of %s needs", p.key)
@@ -136,7 +135,7 @@ func TestBadValues(t *testing.T) {
 			reject(p, p.key, "")
 			reject(p, p.key, "&hunter2 x")
 			if !anyText(typ) {
-				reject(p, p.key, secretly(typ, unlikely))
+				reject(p, p.key, wrongValue(typ))
 			}
 		}
 	}
@@ -177,11 +176,13 @@ func anyText(typ reflect.Type) bool {
 	return typ == reflect.TypeFor[string]() || typ == reflect.TypeFor[config.Secret]()
 }
 
-// secretly is a wrong value, which has a secret in it where that must not be repeated.
-func secretly(typ reflect.Type, value string) string {
+// wrongValue is no value of a type, with a secret in it where that must not be repeated.
+func wrongValue(typ reflect.Type) string {
 	switch typ {
 	case reflect.TypeFor[config.DatabaseURL](), reflect.TypeFor[config.RedisURL]():
 		return "ftp://user:hunter2@host/"
+	case reflect.TypeFor[chap.NTHash]():
+		return "hunter2"
 	}
-	return value
+	return unlikely
 }
