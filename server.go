@@ -243,7 +243,9 @@ func validateCommon(bad func(field, format string, args ...any), name string, mt
 
 // Serve accepts clients on l until ctx ends, which closes the server, or until
 // Shutdown or Close, after which it returns ErrServerClosed. It may be called
-// for several listeners. It closes l.
+// for several listeners. It closes l. A connection of l that wraps a *net.TCPConn is read
+// as cheaply as that is, if a method PlainTCP() *net.TCPConn says that the wrapping leaves
+// Read alone.
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	defer l.Close()
 	if !s.addListener(&l) {

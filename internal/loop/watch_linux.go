@@ -23,11 +23,17 @@ type Watch struct {
 	f      func()
 }
 
+// plainTCP is a connection that wraps another and leaves its Read alone.
+type plainTCP interface{ PlainTCP() *net.TCPConn }
+
 // Watch has f run on the loop when nc can be read, or has come to an end, and again
 // after each Read that there is more for. It reports false where that cannot be had.
 // The loop must not be closed before Stop was called.
 func (l *Loop) Watch(nc net.Conn, f func()) (*Watch, bool) {
 	tcp, ok := nc.(*net.TCPConn) // and nothing that may do more in its Read
+	if w, wraps := nc.(plainTCP); wraps {
+		tcp, ok = w.PlainTCP(), true
+	}
 	if !ok || l.single {
 		return nil, false
 	}

@@ -170,3 +170,22 @@ func TestWatchOnlyTCP(t *testing.T) {
 	_, ok = l.Watch(c, func() {})
 	require.False(t, ok, "nobody would close its poller")
 }
+
+type wrapped struct{ net.Conn }
+
+type wrappedPlainly struct{ *net.TCPConn }
+
+func (w wrappedPlainly) PlainTCP() *net.TCPConn { return w.TCPConn }
+
+// A connection that wraps another may do more in its Read, unless it says that it does not.
+func TestWatchWrapped(t *testing.T) {
+	l := New()
+	c, _ := tcpPair(t)
+	_, ok := l.Watch(wrapped{c}, func() {})
+	require.False(t, ok)
+	w, ok := l.Watch(wrappedPlainly{c}, func() {})
+	require.True(t, ok)
+	w.Stop()
+	l.Close()
+	<-l.Done()
+}

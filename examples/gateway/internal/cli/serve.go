@@ -50,7 +50,9 @@ changes what takes a restart, the log says so and nothing has changed.`,
 		level := new(slog.LevelVar)
 		level.Set(cfg.Log.Level)
 		log := newLogger(cfg.Log.Format, level, cmd.ErrOrStderr())
-		serve.WarnOfHost(log, cfg.IPv6.Enabled())
+		if !cfg.Firewall.Forwarding {
+			serve.WarnOfHost(log, cfg.IPv6.Enabled())
+		}
 		stop := keepMemorySmall()
 		defer stop()
 		listen, err := systemd.Listener(cfg.Listen)

@@ -30,6 +30,7 @@ func (c *Config) check() diag.Problems {
 	k.radius()
 	k.accounting()
 	k.bans()
+	k.firewall()
 	return k.problems
 }
 
@@ -131,9 +132,8 @@ func (k *checker) names() {
 	case strings.ContainsFunc(c.Name, func(r rune) bool { return r <= ' ' || r > '~' }):
 		k.bad("name", "%q has other characters than printable ASCII ones", c.Name)
 	}
-	// What Linux takes as the name of a network device.
-	if t := c.TUN; t == "" || len(t) > 15 || t == "." || t == ".." || strings.ContainsAny(t, "/: \t\n%") {
-		k.bad("tun", "%q cannot be the name of a network device", t)
+	if !deviceName(c.TUN) {
+		k.bad("tun", "%q cannot be the name of a network device", c.TUN)
 	}
 }
 

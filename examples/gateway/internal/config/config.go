@@ -44,6 +44,7 @@ type Config struct {
 	DynAuth     DynAuth       `yaml:"dynauth"`
 	Accounting  Accounting    `yaml:"accounting"`
 	Bans        Bans          `yaml:"bans"`
+	Firewall    Firewall      `yaml:"firewall"`
 	Echo        Echo          `yaml:"echo"`
 	Limits      Limits        `yaml:"limits"`
 	TUN         string        `yaml:"tun"`

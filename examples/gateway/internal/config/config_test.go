@@ -255,6 +255,7 @@ log: {level: debug, format: json}
 		DynAuth:     defaultDynAuth(),
 		Accounting:  defaultAccounting(), // so does this
 		Bans:        defaultBans(),       // and this
+		Firewall:    defaultFirewall(),   // and this
 		Limits:      Limits{10, 20, 30, 5, Rate{60, 70}, Rate{PerSecond: math.Inf(1)}, 40, 50, 4 * time.Second, time.Second, 2 * time.Second, 1500 * time.Millisecond},
 		TUN:         "vpn",
 		FlowControl: true,

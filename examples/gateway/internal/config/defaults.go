@@ -38,6 +38,7 @@ func Default() *Config {
 		DynAuth:     defaultDynAuth(),
 		Accounting:  defaultAccounting(),
 		Bans:        defaultBans(),
+		Firewall:    defaultFirewall(),
 		Echo:        Echo{Interval: 30 * time.Second, Failures: 4},
 		Limits:      defaultLimits(),
 		TUN:         "pptp0",

@@ -12,6 +12,7 @@ import (
 	"github.com/gopptp/gopptp/examples/gateway/internal/admin"
 	"github.com/gopptp/gopptp/examples/gateway/internal/bans"
 	"github.com/gopptp/gopptp/examples/gateway/internal/config"
+	"github.com/gopptp/gopptp/examples/gateway/internal/firewall"
 	"github.com/gopptp/gopptp/examples/gateway/internal/login"
 	"github.com/gopptp/gopptp/examples/gateway/internal/metrics"
 	"github.com/gopptp/gopptp/examples/gateway/internal/policy"
@@ -31,6 +32,7 @@ type gateway struct {
 	ready     *readiness.Gate
 	plane     gopptp.Dataplane
 	live      *sessions.Registry
+	firewall  *firewall.Firewall // nil: it is left alone
 	bans      *bans.Bans
 	database  *sqlUsers
 	radius    *remote
@@ -75,9 +77,14 @@ func open(o Options) (*gateway, error) {
 	g.live.Watch(logSessions(o.Log))
 	g.live.Watch(g.operators.events.SessionEvent)
 	g.live.Watch(g.metrics.SessionEvent)
-	if err = g.openBans(nil); err != nil {
+	banned, err := g.openFirewall()
+	if err != nil {
 		return g, err
 	}
+	if err = g.openBans(banned); err != nil {
+		return g, err
+	}
+	g.letPeersIn()
 	if g.database, err = openDatabase(o); err != nil {
 		return g, err
 	}

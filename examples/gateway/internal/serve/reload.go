@@ -21,7 +21,8 @@ var taken = []string{
 	"radius.in_flight", "radius.require_message_authenticator", "radius.dead_after", "radius.hold_down",
 	"radius.status_server", "dynauth.clients", "dynauth.require_event_timestamp", "accounting.servers",
 	"accounting.stop_timeout", "bans.automatic", "bans.failures", "bans.source_failures", "bans.patience",
-	"bans.window", "bans.duration", "bans.max_duration", "bans.allow", "echo", "limits", "stop_timeout", "log.level",
+	"bans.window", "bans.duration", "bans.max_duration", "bans.allow",
+	"firewall.table", "firewall.gre_from_peers_only", "firewall.mss_clamp", "firewall.nat", "echo", "limits", "stop_timeout", "log.level",
 }
 
 // isTaken reports whether a key is one of taken, or within one.
@@ -107,6 +108,10 @@ func (g *gateway) take(cfg *config.Config, store *users.Store, problems diag.Pro
 		return fail(err)
 	}
 	undo = append(undo, func() { _ = g.pools.Reload(g.pooled(old.cfg, old.users)) }) // was good
+	if err := g.reloadFirewall(old.cfg, cfg); err != nil {
+		return fail(err)
+	}
+	undo = append(undo, func() { _ = g.reloadFirewall(cfg, old.cfg) }) // was good
 	if err := g.server.Reconfigure(g.serverConfig(cfg)); err != nil {
 		return fail(err)
 	}

@@ -44,6 +44,8 @@ type Options struct {
 	Level *slog.LevelVar
 	// Manager is told what the gateway is doing. Nil: nobody is.
 	Manager Manager
+
+	firewallNamespace int // for tests; see firewall.Config
 }
 
 // Manager is what runs the gateway as a service, and wants to know how it is.

@@ -58,15 +58,15 @@ type world struct {
 }
 
 // start runs the gateway of a configuration.
-func start(t *testing.T, text string) *world {
+func start(t *testing.T, text string, options ...func(*Options)) *world {
 	t.Helper()
 	n := memory.NewNetwork()
 	gateway := n.Host(netip.MustParseAddr("192.0.2.1"))
-	return startOn(t, text, n, gateway, gateway.Dataplane())
+	return startOn(t, text, n, gateway, gateway.Dataplane(), options...)
 }
 
 // startOn runs it on a host of n, with a data plane there.
-func startOn(t *testing.T, text string, n *memory.Network, gateway *memory.Host, plane gopptp.Dataplane) *world {
+func startOn(t *testing.T, text string, n *memory.Network, gateway *memory.Host, plane gopptp.Dataplane, options ...func(*Options)) *world {
 	t.Helper()
 	cfg, problems := config.Parse("gw.yaml", []byte(text))
 	require.Empty(t, problems)
@@ -77,7 +77,7 @@ func startOn(t *testing.T, text string, n *memory.Network, gateway *memory.Host,
 		hangups: make(chan os.Signal), file: filepath.Join(t.TempDir(), "gw.yaml")}
 	go func() {
 		defer close(w.done)
-		w.err = Run(Options{
+		o := Options{
 			Config:        cfg,
 			Users:         store,
 			Log:           slog.New(slog.NewJSONHandler(&w.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
@@ -87,7 +87,11 @@ func startOn(t *testing.T, text string, n *memory.Network, gateway *memory.Host,
 			Load:          w.load,
 			Hangups:       w.hangups,
 			Manager:       &w.manager,
-		})
+		}
+		for _, option := range options {
+			option(&o)
+		}
+		w.err = Run(o)
 	}()
 	synctest.Wait()
 	require.Len(t, w.log.records("ready"), 1)

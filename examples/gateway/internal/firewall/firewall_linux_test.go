@@ -1,0 +1,405 @@
+package firewall
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/google/nftables"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"github.com/gopptp/gopptp/internal/nstest"
+)
+
+// world is a gateway between clients and the Internet: ppp0 is to the clients, who have
+// 10.0.0.2, 10.0.0.3 and, as in a tunnel, 10.8.0.5; inet0 is to 192.0.2.2, which knows
+// no way to 10.8.0.0/24.
+type world struct {
+	t                          *testing.T
+	gateway, clients, internet *nstest.Namespace
+}
+
+func newWorld(t *testing.T) *world {
+	w := &world{t, nstest.New(t), nstest.New(t), nstest.New(t)}
+	w.link("ppp0", w.clients, "10.0.0.1/24", "10.0.0.2/24", "10.0.0.3/24", "10.8.0.5/32")
+	w.link("inet0", w.internet, "192.0.2.1/24", "192.0.2.2/24")
+	w.route(w.clients, "0.0.0.0/0", "10.0.0.1")
+	w.route(w.gateway, "10.8.0.0/24", "10.0.0.2")
+	w.gateway.Do(func() { require.NoError(t, os.WriteFile("/proc/sys/net/ipv4/ip_forward", []byte("1"), 0)) })
+	return w
+}
+
+// link joins the gateway with another namespace.
+func (w *world) link(name string, other *nstest.Namespace, own string, theirs ...string) {
+	require.NoError(w.t, w.gateway.NL.LinkAdd(&netlink.Veth{
+		LinkAttrs: netlink.LinkAttrs{Name: name}, PeerName: "eth0", PeerNamespace: netlink.NsFd(other.FD),
+	}))
+	set := func(ns *nstest.Namespace, device string, addrs ...string) {
+		l, err := ns.NL.LinkByName(device)
+		require.NoError(w.t, err)
+		for _, a := range addrs {
+			addr, err := netlink.ParseAddr(a)
+			require.NoError(w.t, err)
+			require.NoError(w.t, ns.NL.AddrAdd(l, addr))
+		}
+		require.NoError(w.t, ns.NL.LinkSetUp(l))
+	}
+	set(w.gateway, name, own)
+	set(other, "eth0", theirs...)
+}
+
+func (w *world) route(ns *nstest.Namespace, network, via string) {
+	_, dst, err := net.ParseCIDR(network)
+	require.NoError(w.t, err)
+	require.NoError(w.t, ns.NL.RouteAdd(&netlink.Route{Dst: dst, Gw: net.ParseIP(via)}))
+}
+
+// open opens a firewall at the gateway.
+func (w *world) open(s Settings) *Firewall {
+	w.t.Helper()
+	f, err := Open(Config{Settings: s, Namespace: w.gateway.FD, Log: slog.New(slog.DiscardHandler)})
+	if err != nil && os.IsPermission(err) {
+		nstest.Missing(w.t, "%v", err)
+	}
+	require.NoError(w.t, err)
+	return f
+}
+
+func (w *world) listen(ns *nstest.Namespace, addr string) (l net.Listener) {
+	ns.Do(func() {
+		var err error
+		l, err = net.Listen("tcp4", addr)
+		require.NoError(w.t, err)
+	})
+	w.t.Cleanup(func() { l.Close() })
+	return l
+}
+
+// dial connects from an address of the clients.
+func (w *world) dial(from, to string, patience time.Duration) (nc net.Conn, err error) {
+	w.clients.Do(func() {
+		d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}, Timeout: patience}
+		nc, err = d.DialContext(context.Background(), "tcp4", to)
+	})
+	if err == nil {
+		w.t.Cleanup(func() { nc.Close() })
+	}
+	return nc, err
+}
+
+// tables are the names of those of the gateway.
+func (w *world) tables() (names []string) {
+	list, err := (&nftables.Conn{NetNS: w.gateway.FD}).ListTables()
+	require.NoError(w.t, err)
+	for _, t := range list {
+		names = append(names, fmt.Sprint(t.Family, " ", t.Name))
+	}
+	return names
+}
+
+const patience = 30 * time.Second
+
+// gre is what the gateway's raw socket gets.
+type gre struct {
+	w        *world
+	senders  map[string]*net.IPConn
+	received func() (from, payload string)
+}
+
+func (w *world) gre() *gre {
+	g := &gre{w: w, senders: make(map[string]*net.IPConn)}
+	var receiver net.PacketConn
+	w.gateway.Do(func() {
+		var err error
+		receiver, err = net.ListenPacket("ip4:47", "10.0.0.1")
+		require.NoError(w.t, err)
+	})
+	w.t.Cleanup(func() { receiver.Close() })
+	for _, from := range []string{"10.0.0.2", "10.0.0.3"} {
+		w.clients.Do(func() {
+			c, err := net.DialIP("ip4:47", &net.IPAddr{IP: net.ParseIP(from)}, &net.IPAddr{IP: net.IPv4(10, 0, 0, 1)})
+			require.NoError(w.t, err)
+			g.senders[from] = c
+		})
+		w.t.Cleanup(func() { g.senders[from].Close() })
+	}
+	g.received = func() (string, string) {
+		b := make([]byte, 100)
+		require.NoError(w.t, receiver.SetReadDeadline(time.Now().Add(patience)))
+		n, from, err := receiver.ReadFrom(b)
+		require.NoError(w.t, err)
+		return from.String(), string(b[:n])
+	}
+	return g
+}
+
+const (
+	pptpHeader  = "\x30\x81\x88\x0b\x00\x00\x00\x01"
+	plainHeader = "\x00\x00\x08\x00" // of GRE that is not PPTP's
+)
+
+// passes reports whether PPTP's GRE from an address is let in. A packet that always is comes
+// after it, so that nothing is to be waited for.
+func (g *gre) passes(from string) bool {
+	for _, header := range []string{pptpHeader, plainHeader} {
+		_, err := g.senders[from].Write([]byte(header))
+		require.NoError(g.w.t, err)
+	}
+	passed := false
+	for {
+		source, payload := g.received()
+		assert.Equal(g.w.t, from, source)
+		if payload == plainHeader {
+			return passed
+		}
+		assert.Equal(g.w.t, pptpHeader, payload)
+		passed = true
+	}
+}
+
+var gatewayRules = Settings{
+	Table: "gopptp", Ports: []uint16{1723}, PeersOnly: true,
+	Masquerade: []netip.Prefix{netip.MustParsePrefix("10.8.0.0/24"), netip.MustParsePrefix("2001:db8:1::/48")},
+	Tunnels:    []string{"pptp0", "ppp*"}, ClampMSS: []string{"ppp*"},
+}
+
+// GRE of those who have a control connection passes from its beginning, and nobody else's.
+func TestStrangers(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	f := w.open(gatewayRules)
+	g := w.gre()
+	assert.False(t, g.passes("10.0.0.2"))
+	l := f.Listener(w.listen(w.gateway, "10.0.0.1:1723"))
+	_, err := w.dial("10.0.0.2", "10.0.0.1:1723", patience)
+	require.NoError(t, err)
+	in, err := l.Accept()
+	require.NoError(t, err)
+	assert.True(t, g.passes("10.0.0.2"), "at once")
+	assert.False(t, g.passes("10.0.0.3"))
+	s, err := f.Snapshot()
+	require.NoError(t, err)
+	assert.Equal(t, Snapshot{Peers: 1, StrangersPackets: 2, StrangersOctets: 2 * (20 + 8)}, s)
+
+	in.Close()
+	assert.True(t, g.passes("10.0.0.2"), "it lingers")
+	f.wanted.sweep(time.Now().Add(linger))
+	nstest.Eventually(t, "is a stranger", func() bool { return !g.passes("10.0.0.2") })
+
+	// Whatever others do to the table, it comes back with all that is in it.
+	_, err = w.dial("10.0.0.2", "10.0.0.1:1723", patience)
+	require.NoError(t, err)
+	_, err = l.Accept()
+	require.NoError(t, err)
+	c := &nftables.Conn{NetNS: w.gateway.FD}
+	c.FlushRuleset()
+	require.NoError(t, c.Flush())
+	assert.True(t, g.passes("10.0.0.3"), "nothing is left")
+	f.restore()
+	assert.False(t, g.passes("10.0.0.3"))
+	assert.True(t, g.passes("10.0.0.2"))
+	c.FlushRuleset()
+	require.NoError(t, c.Flush())
+	_, err = w.dial("10.0.0.3", "10.0.0.1:1723", patience)
+	require.NoError(t, err)
+	_, err = l.Accept()
+	require.NoError(t, err)
+	assert.True(t, g.passes("10.0.0.3"), "a change finds it missing, and makes all of it")
+	assert.True(t, g.passes("10.0.0.2"))
+	s, err = f.Snapshot()
+	require.NoError(t, err)
+	assert.EqualValues(t, 2, s.Restored)
+
+	require.NoError(t, l.Close())
+	require.NoError(t, f.Close())
+	assert.Empty(t, w.tables())
+}
+
+// Those who are banned get no connection, and those who are in go on.
+func TestBannedSources(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	s := gatewayRules
+	s.PeersOnly = false
+	f := w.open(s)
+	defer f.Close()
+	g := w.gre()
+	l := f.Listener(w.listen(w.gateway, "10.0.0.1:1723"))
+	defer l.Close()
+	go func() {
+		for {
+			nc, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer nc.Close()
+				_, _ = io.Copy(nc, nc)
+			}()
+		}
+	}()
+	other := w.listen(w.gateway, "10.0.0.1:22")
+	early, err := w.dial("10.0.0.2", "10.0.0.1:1723", patience)
+	require.NoError(t, err)
+	assert.True(t, g.passes("10.0.0.3"), "whoever it is")
+
+	banned := func(from string) bool {
+		nc, err := w.dial(from, "10.0.0.1:1723", 300*time.Millisecond)
+		if err == nil {
+			nc.Close()
+		}
+		return err != nil
+	}
+	for _, source := range []string{"10.0.0.3/32", "10.0.0.0/24"} {
+		p := netip.MustParsePrefix(source)
+		f.Ban(p, time.Now().Add(time.Hour))
+		nstest.Eventually(t, "banned", func() bool { return banned("10.0.0.3") })
+		nstest.Eventually(t, "no peer", func() bool {
+			f.wanted.sweep(time.Now().Add(linger)) // it may have come in just before
+			return !g.passes("10.0.0.3")
+		})
+		if source == "10.0.0.0/24" {
+			assert.True(t, banned("10.0.0.2"))
+		} else {
+			_, err = w.dial("10.0.0.2", "10.0.0.1:1723", patience)
+			require.NoError(t, err)
+		}
+		assert.True(t, g.passes("10.0.0.2"), "has a control connection")
+		_, err = w.dial("10.0.0.3", other.Addr().String(), patience)
+		require.NoError(t, err, "to another port")
+		_, err = early.Write([]byte("x"))
+		require.NoError(t, err)
+		require.NoError(t, early.SetReadDeadline(time.Now().Add(patience)))
+		_, err = early.Read(make([]byte, 1))
+		require.NoError(t, err)
+		f.Ban(p, time.Now().Add(2*time.Hour)) // another end
+		f.Ban(p, time.Time{})
+		nstest.Eventually(t, "over", func() bool { return !banned("10.0.0.3") })
+	}
+	// The table ends bans by itself.
+	f.Ban(netip.MustParsePrefix("10.0.0.3/32"), time.Now().Add(2*time.Second))
+	nstest.Eventually(t, "banned", func() bool { return banned("10.0.0.3") })
+	nstest.Eventually(t, "over", func() bool { return !banned("10.0.0.3") })
+	counted, err := f.Snapshot()
+	require.NoError(t, err)
+	assert.Positive(t, counted.BannedPackets)
+	assert.Zero(t, counted.Restored, "all of it by the changes alone")
+}
+
+// More than fits one transaction.
+func TestManyElements(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	f := w.open(gatewayRules)
+	defer f.Close()
+	const many = 5000
+	address := func(i int) netip.Addr { return netip.AddrFrom4([4]byte{100, 64, byte(i >> 8), byte(i)}) }
+	for i := range many {
+		f.Ban(netip.PrefixFrom(address(i), 32), time.Now().Add(time.Hour))
+	}
+	for i := range many {
+		if ready := f.wanted.join(address(i)); i == many-1 && ready != nil {
+			<-ready
+		}
+	}
+	count := func() []int {
+		var n []int
+		for _, set := range []*nftables.Set{f.table.banned, f.table.peers} {
+			list, err := (&nftables.Conn{NetNS: w.gateway.FD}).GetSetElements(set)
+			require.NoError(t, err)
+			n = append(n, len(list))
+		}
+		return n
+	}
+	nstest.Eventually(t, "all of them", func() bool { return assert.ObjectsAreEqual([]int{many, many}, count()) })
+	require.NoError(t, f.Reload(gatewayRules))
+	assert.Equal(t, []int{many, many}, count())
+	s, err := f.Snapshot()
+	require.NoError(t, err)
+	assert.Zero(t, s.Restored)
+}
+
+// What clients send has the gateway's address on its way out, and segments that fit.
+func TestMasquerade(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	tunnel, err := w.gateway.NL.LinkByName("ppp0")
+	require.NoError(t, err)
+	require.NoError(t, w.gateway.NL.LinkSetMTU(tunnel, 1400))
+	s := gatewayRules
+	f := w.open(s)
+	server := w.listen(w.internet, "192.0.2.2:80")
+	connect := func() (from string, segment int) {
+		_, err := w.dial("10.8.0.5", "192.0.2.2:80", patience)
+		require.NoError(t, err)
+		nc, err := server.Accept()
+		require.NoError(t, err)
+		defer nc.Close()
+		raw, err := nc.(*net.TCPConn).SyscallConn()
+		require.NoError(t, err)
+		require.NoError(t, raw.Control(func(fd uintptr) {
+			segment, err = unix.GetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_MAXSEG)
+		}))
+		require.NoError(t, err)
+		return nc.RemoteAddr().(*net.TCPAddr).IP.String(), segment
+	}
+	from, segment := connect()
+	assert.Equal(t, "192.0.2.1", from)
+	assert.LessOrEqual(t, segment, 1400-40)
+
+	s.ClampMSS, s.Interfaces = nil, []string{"inet0"}
+	require.NoError(t, f.Reload(s))
+	from, segment = connect()
+	assert.Equal(t, "192.0.2.1", from)
+	assert.Greater(t, segment, 1400-40)
+
+	s.Interfaces, s.Table = []string{"other0"}, "elsewhere"
+	require.NoError(t, f.Reload(s))
+	assert.Equal(t, []string{"1 elsewhere"}, w.tables())
+	_, err = w.dial("10.8.0.5", "192.0.2.2:80", 300*time.Millisecond)
+	require.Error(t, err, "who has that address, nobody there knows")
+	require.NoError(t, f.Close())
+	assert.Empty(t, w.tables())
+}
+
+// What a crash has left goes in the transaction that makes the table, and what cannot be made
+// leaves what there is.
+func TestLeftOver(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	crashed := w.open(gatewayRules)
+	crashed.Ban(netip.MustParsePrefix("10.0.0.2/32"), time.Now().Add(time.Hour))
+	crashed.update()
+	close(crashed.stop)
+	<-crashed.done
+	f := w.open(gatewayRules)
+	defer f.Close()
+	assert.Equal(t, []string{"1 gopptp"}, w.tables())
+	list, err := (&nftables.Conn{NetNS: w.gateway.FD}).GetSetElements(f.table.banned)
+	require.NoError(t, err)
+	assert.Empty(t, list)
+
+	bad := gatewayRules
+	bad.Table = string(make([]byte, 300))
+	require.Error(t, f.Reload(bad))
+	assert.Equal(t, []string{"1 gopptp"}, w.tables())
+	_, err = Open(Config{Settings: bad, Namespace: w.gateway.FD})
+	require.Error(t, err)
+}
+
+// What a host lacks is said.
+func TestExplain(t *testing.T) {
+	assert.ErrorContains(t, explain(syscall.EPERM), "CAP_NET_ADMIN")
+	assert.ErrorContains(t, explain(unix.EOPNOTSUPP), "this kernel has no nftables")
+	assert.EqualError(t, explain(io.ErrUnexpectedEOF), "firewall: unexpected EOF")
+}
