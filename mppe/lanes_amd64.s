@@ -7,17 +7,28 @@
 // An octet that is added to the low octet of a register leaves the rest of it
 // zero, so that it remains an index.
 
-// MIX is one step of a key set-up: m of 16, with the state at s from the element
-// CX on counted, its key at k, and x loaded by the step before. next is loaded
-// before anything is stored, and is x if that is where x is about to go. (After
-// element 255 comes what follows the state. Nothing uses it.)
-#define MIX(m, s, k, j, x, next) \
-	ADDB m(k), j; \
-	ADDB x, j; \
-	MOVBLZX (m+1)(s)(CX*1), next; \
+// MIX is one step of both key set-ups, from the element m after CX on: x and y are
+// loaded by the step before. nextX and nextY are loaded before anything is stored,
+// for a processor may not load while it does not know where the stores before that
+// go, and are x and y if that is where these are about to go. (After element 255
+// comes what follows the state. Nothing uses it.)
+#define MIX(m, x, nextX, y, nextY) \
+	MOVBLZX (m+1)(DI)(CX*1), nextX; \
+	MOVBLZX (m+1)(SI)(CX*1), nextY; \
+	ADDB m(DX)(R15*1), R8; \
+	ADDB x, R8; \
+	ADDB m(BX)(R15*1), R9; \
+	ADDB y, R9; \
 	LEAL (m+1)(CX), AX; \
-	CMPB AX, j; \
-	CMOVLEQ x, next; \
+	CMPB AX, R8; \
+	CMOVLEQ x, nextX; \
+	CMPB AX, R9; \
+	CMOVLEQ y, nextY; \
+	SWAP(m, DI, R8, x); \
+	SWAP(m, SI, R9, y)
+
+// SWAP exchanges two elements of the state at s: x, the one m after CX, and that at j.
+#define SWAP(m, s, j, x) \
 	MOVBLZX (s)(j*1), AX; \
 	MOVB AX, m(s)(CX*1); \
 	MOVB x, (s)(j*1)
@@ -35,39 +46,11 @@ TEXT ·permutePair(SB), NOSPLIT, $0-32
 	XORL R12, R12
 
 mix:
-	MIX(0, DI, DX, R8, R10, R11)
-	MIX(0, SI, BX, R9, R12, R13)
-	MIX(1, DI, DX, R8, R11, R10)
-	MIX(1, SI, BX, R9, R13, R12)
-	MIX(2, DI, DX, R8, R10, R11)
-	MIX(2, SI, BX, R9, R12, R13)
-	MIX(3, DI, DX, R8, R11, R10)
-	MIX(3, SI, BX, R9, R13, R12)
-	MIX(4, DI, DX, R8, R10, R11)
-	MIX(4, SI, BX, R9, R12, R13)
-	MIX(5, DI, DX, R8, R11, R10)
-	MIX(5, SI, BX, R9, R13, R12)
-	MIX(6, DI, DX, R8, R10, R11)
-	MIX(6, SI, BX, R9, R12, R13)
-	MIX(7, DI, DX, R8, R11, R10)
-	MIX(7, SI, BX, R9, R13, R12)
-	MIX(8, DI, DX, R8, R10, R11)
-	MIX(8, SI, BX, R9, R12, R13)
-	MIX(9, DI, DX, R8, R11, R10)
-	MIX(9, SI, BX, R9, R13, R12)
-	MIX(10, DI, DX, R8, R10, R11)
-	MIX(10, SI, BX, R9, R12, R13)
-	MIX(11, DI, DX, R8, R11, R10)
-	MIX(11, SI, BX, R9, R13, R12)
-	MIX(12, DI, DX, R8, R10, R11)
-	MIX(12, SI, BX, R9, R12, R13)
-	MIX(13, DI, DX, R8, R11, R10)
-	MIX(13, SI, BX, R9, R13, R12)
-	MIX(14, DI, DX, R8, R10, R11)
-	MIX(14, SI, BX, R9, R12, R13)
-	MIX(15, DI, DX, R8, R11, R10)
-	MIX(15, SI, BX, R9, R13, R12)
-	ADDL $16, CX
+	MOVL CX, R15
+	ANDL $15, R15 // in the key
+	MIX(0, R10, R11, R12, R13)
+	MIX(1, R11, R10, R13, R12)
+	ADDL $2, CX
 	CMPL CX, $256
 	JNE  mix
 	RET
