@@ -2,6 +2,7 @@
 //
 //	gateway serve --config FILE          run until SIGTERM or SIGINT
 //	gateway check-config --config FILE   say what is wrong with FILE
+//	gateway import pptpd or accel-ppp    make a configuration of that of another server
 //	gateway probe                        say whether the kernel can move the packets
 //	gateway sessions, show, disconnect, drain, undrain, reload, bans, ban, unban, events, trace, stats
 //	                                     ask the running gateway, or have it do something

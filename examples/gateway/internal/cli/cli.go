@@ -101,7 +101,7 @@ Exit codes:
 	cmd.AddCommand(serveCommand(), checkConfigCommand(), probeCommand())
 	cmd.AddCommand(tokenCommand())
 	cmd.AddCommand(askCommands()...)
-	cmd.AddCommand(userCommand(), groupCommand())
+	cmd.AddCommand(importCommand(), userCommand(), groupCommand())
 	return cmd
 }
 

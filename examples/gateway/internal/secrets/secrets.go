@@ -28,6 +28,7 @@ import (
 type Entry struct {
 	Line     int
 	Client   string // empty: everybody
+	Server   string // as it is there; means nothing without Specific
 	Specific bool   // names the server, rather than *
 	NTHash   chap.NTHash
 	Password ppp.Secret // nil: only the hash is known
@@ -40,6 +41,17 @@ const HashPrefix = "nthash:"
 // Parse reads the text of a file and returns the entries that apply to the
 // server of the given name. Of the problems, none holds a secret.
 func Parse(file, text, server string) (entries []Entry, problems diag.Problems) {
+	all, problems := ParseAll(file, text)
+	for _, e := range all {
+		if !e.Specific || e.Server == server {
+			entries = append(entries, e)
+		}
+	}
+	return entries, problems
+}
+
+// ParseAll is Parse for all servers.
+func ParseAll(file, text string) (entries []Entry, problems diag.Problems) {
 	l := lexer{rest: text, line: 1}
 	for {
 		words, line, err := l.next()
@@ -47,43 +59,38 @@ func Parse(file, text, server string) (entries []Entry, problems diag.Problems) 
 			return entries, problems
 		}
 		e, key := Entry{Line: line}, ""
-		applies := false
 		if err == nil {
 			// Before there are three words, no one knows which is the secret.
 			if len(words) >= 3 {
 				key = words[0].text
 			}
-			applies, err = e.parse(words, server)
+			err = e.parse(words)
 		}
 		if err != nil {
 			problems.Add(diag.Problem{File: file, Line: line, Key: printable(key), Text: err.Error()})
 			continue
 		}
-		if applies {
-			entries = append(entries, e)
-		}
+		entries = append(entries, e)
 	}
 }
 
-func (e *Entry) parse(words []word, server string) (applies bool, err error) {
+func (e *Entry) parse(words []word) (err error) {
 	if len(words) < 3 {
-		return false, fmt.Errorf("needs client, server and secret, but has %d of these", len(words))
+		return fmt.Errorf("needs client, server and secret, but has %d of these", len(words))
 	}
 	if client := words[0]; client.text != "*" || client.quoted {
 		e.Client = client.text
 		if err := CheckName(e.Client); err != nil {
-			return false, err
+			return err
 		}
 	}
-	any := words[1].text == "*" && !words[1].quoted
-	e.Specific = !any
+	e.Server = words[1].text
+	e.Specific = e.Server != "*" || words[1].quoted
 	if e.NTHash, e.Password, err = secret(words[2]); err != nil {
-		return false, err
+		return err
 	}
-	if e.Address, err = address(words[3:]); err != nil {
-		return false, err
-	}
-	return any || words[1].text == server, nil
+	e.Address, err = address(words[3:])
+	return err
 }
 
 // CheckName says what is wrong with the name of a user, if anything.

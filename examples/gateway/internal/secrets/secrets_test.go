@@ -53,6 +53,10 @@ ivan * "" *
 		{Line: 15, Client: "ivan", Password: ppp.Secret("")},
 	}
 	for i := range want {
+		want[i].Server = "*"
+		if want[i].Specific {
+			want[i].Server = "gopptp"
+		}
 		if want[i].Password != nil {
 			want[i].NTHash = chap.NTPasswordHash(string(want[i].Password))
 		}
