@@ -8,6 +8,8 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"os/exec"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -186,6 +188,7 @@ func TestStrangers(t *testing.T) {
 	in, err := l.Accept()
 	require.NoError(t, err)
 	assert.True(t, g.passes("10.0.0.2"), "at once")
+	assert.Implements(t, (*interface{ PlainTCP() *net.TCPConn })(nil), in, "which the library reads without a goroutine")
 	assert.False(t, g.passes("10.0.0.3"))
 	s, err := f.Snapshot()
 	require.NoError(t, err)
@@ -370,6 +373,45 @@ func TestMasquerade(t *testing.T) {
 	require.Error(t, err, "who has that address, nobody there knows")
 	require.NoError(t, f.Close())
 	assert.Empty(t, w.tables())
+}
+
+// Operators see the table by nft, which can load what it shows.
+func TestListedByNft(t *testing.T) {
+	t.Parallel()
+	program, err := exec.LookPath("nft")
+	if err != nil {
+		t.Skip("needs nft: scripts/apt.sh nftables")
+	}
+	w := newWorld(t)
+	nft := func(input string, args ...string) string {
+		var out []byte
+		w.gateway.Do(func() {
+			cmd := exec.CommandContext(t.Context(), program, args...)
+			cmd.Stdin = strings.NewReader(input)
+			out, err = cmd.CombinedOutput()
+		})
+		require.NoError(t, err, string(out))
+		return string(out)
+	}
+	for _, change := range []func(*Settings){
+		func(*Settings) {},
+		func(s *Settings) { s.PeersOnly, s.Interfaces = false, []string{"eth0"} },
+	} {
+		s := gatewayRules
+		change(&s)
+		f := w.open(s)
+		f.wanted.join(netip.MustParseAddr("192.0.2.7"))
+		f.Ban(netip.MustParsePrefix("192.0.2.8/32"), time.Now().Add(time.Hour))
+		f.Ban(netip.MustParsePrefix("198.51.100.0/24"), time.Now().Add(time.Hour))
+		f.update()
+		list := nft("", "list", "ruleset")
+		for _, part := range []string{"table inet gopptp", "192.0.2.7", "192.0.2.8 timeout", "198.51.100.0/24", "10.8.0.0/24", "2001:db8:1::/48", "masquerade", "set rt mtu", "dport 1723"} {
+			assert.Contains(t, list, part)
+		}
+		nft(list, "-c", "-f", "-")
+		nft("", "-j", "list", "ruleset")
+		require.NoError(t, f.Close())
+	}
 }
 
 // What a crash has left goes in the transaction that makes the table, and what cannot be made

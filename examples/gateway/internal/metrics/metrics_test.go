@@ -16,6 +16,7 @@ import (
 	"github.com/gopptp/gopptp/examples/gateway/internal/accounting"
 	"github.com/gopptp/gopptp/examples/gateway/internal/addresses"
 	"github.com/gopptp/gopptp/examples/gateway/internal/bans"
+	"github.com/gopptp/gopptp/examples/gateway/internal/firewall"
 	"github.com/gopptp/gopptp/examples/gateway/internal/latency"
 	"github.com/gopptp/gopptp/examples/gateway/internal/radius"
 	"github.com/gopptp/gopptp/examples/gateway/internal/usercache"
@@ -121,6 +122,8 @@ func TestEveryFigureIsAMetric(t *testing.T) {
 	check("accounting line", line, lineTable(func() []accounting.LineStats { return []accounting.LineStats{*line} }))
 	banned := new(bans.Stats)
 	check("bans", banned, banTable(func() bans.Stats { return *banned }))
+	dropped := new(firewall.Snapshot)
+	check("firewall", dropped, firewallTable(func() []firewall.Snapshot { return []firewall.Snapshot{*dropped} }))
 	pool := new(addresses.Stats)
 	check("pool", pool, poolTable(func() []addresses.Stats { return []addresses.Stats{*pool} }))
 }
