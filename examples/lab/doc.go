@@ -18,7 +18,7 @@
 // are missing they skip and say so, but fail if the environment has CI=true.
 //
 // TestDrills has what is behind the gateway fail, RADIUS servers, database and disk, while
-// sessions are up.
+// sessions are up. TestClock steps the clock, as only a kernel of one's own lets one do.
 //
 // Every packet capture that a test makes is decoded by tshark and by the package
 // layers, which have to agree. scapy builds packets for our codecs to parse, and
