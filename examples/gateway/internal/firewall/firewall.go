@@ -18,6 +18,7 @@ package firewall
 
 import (
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/netip"
 )
@@ -58,6 +59,13 @@ type Snapshot struct {
 	BannedPackets    uint64 `json:"banned_packets"` // of banned sources, dropped
 	BannedOctets     uint64 `json:"banned_octets"`
 	Restored         uint64 `json:"restored"` // how often others had removed or changed the table
+}
+
+// ForeignTableError says that a table of the name is there that the gateway has not made.
+type ForeignTableError struct{ Table string }
+
+func (e *ForeignTableError) Error() string {
+	return fmt.Sprintf("table inet %s is there already, and is not the gateway's: give it another name, by firewall.table", e.Table)
 }
 
 // ErrNotSupported is the error on other systems than Linux.

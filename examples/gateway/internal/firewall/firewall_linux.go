@@ -46,7 +46,11 @@ func Open(cfg Config) (*Firewall, error) {
 		log: cfg.Log, namespace: cfg.Namespace, wanted: newWanted(), table: newTable(cfg.Settings),
 		stop: make(chan struct{}), done: make(chan struct{}),
 	}
-	if err := f.install(); err != nil {
+	err := f.table.mayReplace(f.conn())
+	if err == nil {
+		err = f.install()
+	}
+	if err != nil {
 		return nil, explain(err)
 	}
 	go f.run()
@@ -83,8 +87,13 @@ func (f *Firewall) Close() error {
 func (f *Firewall) Reload(s Settings) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	last := f.table
-	f.table = newTable(s)
+	last, next := f.table, newTable(s)
+	if last.Name != next.Name {
+		if err := next.mayReplace(f.conn()); err != nil {
+			return explain(err)
+		}
+	}
+	f.table = next
 	if err := f.install(); err != nil {
 		f.table = last
 		return explain(errors.Join(err, f.install()))

@@ -439,6 +439,46 @@ func TestLeftOver(t *testing.T) {
 	require.Error(t, err)
 }
 
+// A table that somebody else has made is never touched.
+func TestForeignTable(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	c := &nftables.Conn{NetNS: w.gateway.FD}
+	host := c.AddTable(&nftables.Table{Name: "filter", Family: nftables.TableFamilyINet})
+	c.AddChain(&nftables.Chain{Table: host, Name: "input"})
+	require.NoError(t, c.Flush())
+	s := gatewayRules
+	s.Table = "filter"
+	_, err := Open(Config{Settings: s, Namespace: w.gateway.FD})
+	require.EqualError(t, err, "firewall: table inet filter is there already, and is not the gateway's: give it another name, by firewall.table")
+	f := w.open(gatewayRules)
+	var foreign *ForeignTableError
+	require.ErrorAs(t, f.Reload(s), &foreign)
+	require.NoError(t, f.Close())
+	assert.Equal(t, []string{"1 filter"}, w.tables())
+	chains, err := c.ListChains()
+	require.NoError(t, err)
+	assert.Len(t, chains, 1)
+}
+
+// A gateway that may not change the firewall is told so when it starts.
+func TestWithoutCapability(t *testing.T) {
+	t.Parallel()
+	ns := nstest.New(t)
+	ns.Do(func() { // the thread is nobody else's, and ends with the test
+		header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+		var data [2]unix.CapUserData
+		require.NoError(t, unix.Capget(&header, &data[0]))
+		data[0].Effective &^= 1 << unix.CAP_NET_ADMIN
+		require.NoError(t, unix.Capset(&header, &data[0]))
+		_, err := Open(Config{Settings: gatewayRules})
+		assert.ErrorContains(t, err, "firewall: needs the capability CAP_NET_ADMIN")
+	})
+	tables, err := (&nftables.Conn{NetNS: ns.FD}).ListTables()
+	require.NoError(t, err)
+	assert.Empty(t, tables)
+}
+
 // What a host lacks is said.
 func TestExplain(t *testing.T) {
 	assert.ErrorContains(t, explain(syscall.EPERM), "CAP_NET_ADMIN")

@@ -58,6 +58,25 @@ func newTable(s Settings) *table {
 	return t
 }
 
+// mayReplace returns an error if there is a table of this name that has other sets than
+// this one: somebody else's, such as the host's own rules.
+func (t *table) mayReplace(c *nftables.Conn) error {
+	tables, err := c.ListTablesOfFamily(t.Family)
+	if err != nil || !slices.ContainsFunc(tables, func(other *nftables.Table) bool { return other.Name == t.Name }) {
+		return err
+	}
+	sets, err := c.GetSets(t.Table)
+	if err != nil {
+		return err
+	}
+	for _, name := range []string{setPeers, setBanned, setNetworks} {
+		if !slices.ContainsFunc(sets, func(s *nftables.Set) bool { return s.Name == name }) {
+			return &ForeignTableError{Table: t.Name}
+		}
+	}
+	return nil
+}
+
 // create adds the table with its sets to a transaction, in the place of any that is there.
 func (t *table) create(c *nftables.Conn) error {
 	c.AddTable(t.Table) // so that there is one to remove
