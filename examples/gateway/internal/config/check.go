@@ -26,6 +26,7 @@ func (c *Config) check() diag.Problems {
 	k.security()
 	k.admin()
 	k.metrics()
+	k.log()
 	k.database()
 	k.radius()
 	k.accounting()

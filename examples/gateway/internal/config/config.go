@@ -7,7 +7,6 @@
 package config
 
 import (
-	"log/slog"
 	"net/netip"
 	"time"
 
@@ -86,21 +85,6 @@ type Echo struct {
 	Interval time.Duration `yaml:"interval"`
 	Failures int           `yaml:"failures"`
 }
-
-// Log says what is logged to standard error, and how.
-type Log struct {
-	Level  slog.Level `yaml:"level"`
-	Format LogFormat  `yaml:"format"`
-}
-
-// LogFormat is how a log record is written.
-type LogFormat string
-
-// The formats.
-const (
-	LogText LogFormat = "text"
-	LogJSON LogFormat = "json"
-)
 
 // Secret is a password. It prints as "[redacted]".
 type Secret string

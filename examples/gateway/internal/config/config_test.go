@@ -204,7 +204,7 @@ loops: 3
 stop_timeout: 0s
 admin: {listen: "unix:/run/gopptp/admin.sock"}
 metrics: {listen: ['192.0.2.1:9723'], full_is_ready: true}
-log: {level: debug, format: json}
+log: {level: debug, format: json, output: syslog, syslog: "udp://192.0.2.5:514"}
 `)
 	password, hash := Secret("0123"), chap.NTHash{0x01, 0x23, 0x45, 0x67, 0x89, 0xab, 0xcd, 0xef, 0x01, 0x23, 0x45, 0x67, 0x89, 0xab, 0xcd, 0xef}
 	office, err := hours.Parse("Mon-Fri 08:00-18:00")
@@ -263,7 +263,7 @@ log: {level: debug, format: json}
 		Loops:       3,
 		Admin:       Admin{Listen: AdminAddr{"unix", "/run/gopptp/admin.sock"}},
 		Metrics:     Metrics{Listen: []netip.AddrPort{netip.MustParseAddrPort("192.0.2.1:9723")}, FullIsReady: true},
-		Log:         Log{Level: slog.LevelDebug, Format: LogJSON},
+		Log:         Log{Level: slog.LevelDebug, Format: LogJSON, Output: LogSyslog, Syslog: SyslogAddr{"udp", "192.0.2.5:514"}},
 	}
 	cfg.source = want.source
 	assert.Equal(t, want, cfg)

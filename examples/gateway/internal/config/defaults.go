@@ -58,6 +58,6 @@ func Default() *Config {
 		StopTimeout: 10 * time.Second,
 		Admin:       Admin{},
 		Metrics:     Metrics{Listen: []netip.AddrPort{}},
-		Log:         Log{Level: slog.LevelInfo, Format: LogText},
+		Log:         Log{Level: slog.LevelInfo, Format: LogText, Output: LogStderr},
 	}
 }

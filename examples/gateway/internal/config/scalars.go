@@ -44,6 +44,8 @@ var scalars = map[reflect.Type]func(text string) (any, error){
 	reflect.TypeFor[WebAddr]():                 func(text string) (any, error) { return parseWebAddr(text) },
 	reflect.TypeFor[slog.Level]():              func(text string) (any, error) { return parseLevel(text) },
 	reflect.TypeFor[LogFormat]():               func(text string) (any, error) { return parseFormat(text) },
+	reflect.TypeFor[LogOutput]():               func(text string) (any, error) { return parseOutput(text) },
+	reflect.TypeFor[SyslogAddr]():              func(text string) (any, error) { return parseSyslogAddr(text) },
 	reflect.TypeFor[Excess]():                  func(text string) (any, error) { return parseExcess(text) },
 	reflect.TypeFor[*time.Location]():          func(text string) (any, error) { return parseZone(text) },
 	reflect.TypeFor[hours.Window]():            func(text string) (any, error) { return hours.Parse(text) },
