@@ -431,6 +431,6 @@ func (s *Session) enter(state State, now time.Time) {
 			}
 		}
 	})
-	s.log(slog.LevelDebug, "session", "state", state)
+	s.log(slog.LevelDebug, "session", "state", state.String())
 	s.link.cfg.events.send(SessionEvent{Session: s, State: state, Time: now, Again: again, Err: s.Err()})
 }

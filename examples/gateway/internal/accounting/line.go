@@ -460,7 +460,7 @@ func (l *line) someSent(batch []*item, err error) {
 		it.retry = time.Now().Add(jitter(min(minRetry<<it.tries, maxAsideTry)))
 		if it.tries == standAside {
 			l.q.log.Warn("accounting: a record is refused again and again while others are not; it is tried now and then",
-				"sink", l.sink.Name(), "kind", it.record.Kind, "session", it.record.Session, "error", err)
+				"sink", l.sink.Name(), "kind", it.record.Kind.String(), "session", it.record.Session, "error", err)
 		}
 		it.tries = min(it.tries, 16)
 	}
@@ -468,7 +468,7 @@ func (l *line) someSent(batch []*item, err error) {
 	// have begun after it.
 	for _, it := range slices.Clone(l.window) {
 		if !it.record.Kind.OfSession() && it.aside() {
-			l.q.log.Warn("accounting: a record is refused again and again while others are not; it is dropped", "sink", l.sink.Name(), "kind", it.record.Kind)
+			l.q.log.Warn("accounting: a record is refused again and again while others are not; it is dropped", "sink", l.sink.Name(), "kind", it.record.Kind.String())
 			l.stats.Rejected++
 			l.remove(it.seq, "")
 		}
@@ -479,7 +479,10 @@ func (l *line) someSent(batch []*item, err error) {
 func (l *line) done(it *item, err error) {
 	if err != nil {
 		l.q.log.LogAttrs(context.Background(), slog.LevelError, "accounting: a record can never be delivered, and is dropped",
-			slog.String("sink", l.sink.Name()), slog.Any("kind", it.record.Kind), slog.String("session", it.record.Session), slog.Any("error", err))
+			slog.String("sink", l.sink.Name()), slog.String("kind", it.record.Kind.String()), slog.String("session", it.record.Session), slog.Any("error", err))
+	}
+	if err == nil && it.record.Kind.OfSession() {
+		l.q.log.Debug("accounting: delivered", "session", it.record.Session, "kind", it.record.Kind.String(), "sink", l.sink.Name())
 	}
 	l.q.mu.Lock()
 	defer l.q.mu.Unlock()

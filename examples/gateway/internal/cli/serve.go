@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"io"
 	"log/slog"
 	"os"
 	"os/signal"
@@ -14,6 +13,7 @@ import (
 	"github.com/gopptp/gopptp/examples/gateway/internal/capacity"
 	"github.com/gopptp/gopptp/examples/gateway/internal/config"
 	"github.com/gopptp/gopptp/examples/gateway/internal/diag"
+	"github.com/gopptp/gopptp/examples/gateway/internal/logging"
 	"github.com/gopptp/gopptp/examples/gateway/internal/serve"
 	"github.com/gopptp/gopptp/examples/gateway/internal/systemd"
 	"github.com/gopptp/gopptp/examples/gateway/internal/users"
@@ -25,7 +25,8 @@ func serveCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Run the gateway",
-		Long: `Runs the gateway in the foreground and logs to standard error.
+		Long: `Runs the gateway in the foreground and logs to standard error, or where the
+section log says.
 
 It needs CAP_NET_RAW for GRE and CAP_NET_ADMIN for its network devices, and for
 AF_XDP CAP_BPF as well; with CAP_SYS_RESOURCE it may have the open files that
@@ -47,9 +48,12 @@ changes what takes a restart, the log says so and nothing has changed.`,
 		if err != nil {
 			return err
 		}
-		level := new(slog.LevelVar)
-		level.Set(cfg.Log.Level)
-		log := newLogger(cfg.Log.Format, level, cmd.ErrOrStderr())
+		output, err := logging.Open(&cfg.Log, cmd.ErrOrStderr())
+		if err != nil {
+			return failure{err}
+		}
+		defer output.Close()
+		log := output.Logger
 		if !cfg.Firewall.Forwarding {
 			serve.WarnOfHost(log, cfg.IPv6.Enabled())
 		}
@@ -74,8 +78,9 @@ changes what takes a restart, the log says so and nothing has changed.`,
 				}
 				return cfg, store, problems
 			},
-			Hangups: hangups(),
-			Level:   level,
+			Hangups:     hangups(),
+			Level:       output.Level,
+			LostRecords: output.Dropped,
 		})
 		if err != nil {
 			return failure{err}
@@ -168,12 +173,4 @@ func hangups() <-chan os.Signal {
 	c := make(chan os.Signal, 1)
 	signal.Notify(c, syscall.SIGHUP)
 	return c
-}
-
-func newLogger(format config.LogFormat, level *slog.LevelVar, w io.Writer) *slog.Logger {
-	opts := &slog.HandlerOptions{Level: level}
-	if format == config.LogJSON {
-		return slog.New(slog.NewJSONHandler(w, opts))
-	}
-	return slog.New(slog.NewTextHandler(w, opts))
 }

@@ -7,6 +7,7 @@
 package config
 
 import (
+	"log/slog"
 	"net/netip"
 	"time"
 

@@ -13,8 +13,12 @@ import (
 // journalSocket is where journald takes records.
 const journalSocket = "/run/systemd/journal/socket"
 
-// maxField bounds a field, so that a record is one datagram.
-const maxField = 8 << 10
+// A field has maxField octets at the most, and a record hardly more than maxRecord, so that
+// it is one datagram, and not one that is tried for ever.
+const (
+	maxField  = 8 << 10
+	maxRecord = 64 << 10
+)
 
 // journal is journald's native protocol: a datagram a record, of fields.
 type journal struct {
@@ -80,7 +84,7 @@ func (h *journalHandler) Handle(ctx context.Context, r slog.Record) error {
 	b = append(b, h.fields...)
 	r.Attrs(func(a slog.Attr) bool {
 		b = appendAttr(b, h.prefix, a)
-		return true
+		return len(b) < maxRecord
 	})
 	h.queue.put(record{r.Level, b})
 	return nil

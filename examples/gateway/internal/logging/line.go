@@ -48,7 +48,7 @@ func (h *lineHandler) Enabled(ctx context.Context, l slog.Level) bool { return h
 func (h *lineHandler) Handle(ctx context.Context, r slog.Record) error {
 	text, err := h.text(ctx, h.inner, r)
 	if err == nil {
-		h.queue.put(record{r.Level, text})
+		h.queue.put(record{r.Level, text[:min(len(text), maxField)]})
 	}
 	return err
 }

@@ -63,6 +63,7 @@ func (a *Authenticator) Authenticate(ctx context.Context, req *gopptp.AuthReques
 	if err != nil {
 		return nil, err
 	}
+	a.cfg.Log.Debug("RADIUS", "session", req.Session, "remote", req.Remote, "user", req.Name, "server", reply.Server.Name(), "answer", reply.Code.String())
 	switch reply.Code {
 	case radius.CodeAccessAccept:
 		return a.accepted(req, reply)

@@ -15,6 +15,7 @@ func (g *gateway) measure() {
 	m := g.metrics
 	m.Server(g.server.Stats)
 	m.Ready(g.ready.Ready)
+	m.Log(g.LostRecords)
 	m.Dataplane(g.plane)
 	m.Pools(g.pools.Stats)
 	m.Policy(g.policy.Stats)

@@ -44,14 +44,18 @@ type monitored struct {
 	gateway *gateway
 }
 
-func startMonitored(t *testing.T, more string) *monitored {
+// deadServer is where nobody answers.
+const deadServer = "{address: '127.0.0.1:1', secret: x}"
+
+// startMonitored starts it with a RADIUS server.
+func startMonitored(t *testing.T, server string) *monitored {
 	t.Helper()
 	text := strings.Replace(gatewayConfig, "10.9.1.1-10.9.1.9", "10.9.1.1-10.9.1.40", 1) + fmt.Sprintf(`
 metrics: {listen: ['127.0.0.1:0']}
-radius: {servers: [{address: '127.0.0.1:1', secret: x}], patience: 2s}
+radius: {servers: [%[2]s], patience: 2s}
 database: {url: 'sqlite:%[1]s/users.db'}
 accounting: {directory: %[1]s, sql: true}
-`, t.TempDir()) + more
+`, t.TempDir(), server)
 	cfg, problems := config.Parse("gw.yaml", []byte(text))
 	require.Empty(t, problems.Errors())
 	store, problems := users.Load(cfg)
@@ -64,6 +68,7 @@ accounting: {directory: %[1]s, sql: true}
 		OpenDataplane: func() (gopptp.Dataplane, error) { return countingPlane{host.Dataplane()}, nil },
 		Listen:        func(addr netip.AddrPort) (net.Listener, error) { return host.Listen(addr.Port()) },
 		Manager:       nobody{},
+		LostRecords:   func() uint64 { return 0 },
 	})
 	require.NoError(t, err)
 	m.gateway = g
@@ -133,7 +138,7 @@ func (m *monitored) dial(host byte, user, password string) (*gopptp.Session, err
 // A scrape of a gateway says what has happened, has as many series with many sessions as
 // with none, names nobody, and is as Prometheus wants it.
 func TestMetrics(t *testing.T) {
-	m := startMonitored(t, "")
+	m := startMonitored(t, deadServer)
 	series := func() int { return len(regexp.MustCompile(`(?m)^[a-z]`).FindAllString(m.scrape(), -1)) }
 	m.scrape() // what counts scrapes has begun with this one
 	before := series()
@@ -207,7 +212,7 @@ func promtool(t *testing.T, input string, args ...string) {
 
 // What is for monitoring has nothing else, and says when no new clients are welcome.
 func TestReadiness(t *testing.T) {
-	m := startMonitored(t, "")
+	m := startMonitored(t, deadServer)
 	want := func(code int, body string) {
 		t.Helper()
 		c, b := m.get("/readyz")

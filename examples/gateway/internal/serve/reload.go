@@ -23,6 +23,7 @@ var taken = []string{
 	"accounting.stop_timeout", "bans.automatic", "bans.failures", "bans.source_failures", "bans.patience",
 	"bans.window", "bans.duration", "bans.max_duration", "bans.allow",
 	"firewall.table", "firewall.gre_from_peers_only", "firewall.mss_clamp", "firewall.nat", "echo", "limits", "stop_timeout", "log.level",
+	"metrics.full_is_ready",
 }
 
 // isTaken reports whether a key is one of taken, or within one.

@@ -42,6 +42,8 @@ type Options struct {
 	Hangups <-chan os.Signal
 	// Level is that of Log, which follows the configuration. Nil: it does not.
 	Level *slog.LevelVar
+	// LostRecords is how many records the log has lost. Nil: none are.
+	LostRecords func() uint64
 	// Manager is told what the gateway is doing. Nil: nobody is.
 	Manager Manager
 
@@ -65,6 +67,9 @@ func Run(o Options) error {
 	o.Log.Warn("PPTP is broken: passwords and traffic can be had from a recording of it, and MPPE does not protect integrity; serve only what can do nothing better")
 	if o.Manager == nil {
 		o.Manager = nobody{}
+	}
+	if o.LostRecords == nil {
+		o.LostRecords = func() uint64 { return 0 }
 	}
 	g, err := open(o)
 	defer g.close()
