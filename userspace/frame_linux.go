@@ -34,7 +34,7 @@ func appendFrame(dst []byte, hop *nexthop.Hop, d *engine.Datagram, id uint16) []
 	dst = binary.BigEndian.AppendUint16(dst, id)
 	dst = append(dst, 0, 0, defaultTTL, protocolGRE, 0, 0)
 	dst = append(append(dst, local[:]...), peer[:]...)
-	binary.BigEndian.PutUint16(dst[ip+10:], ^offload.Sum(dst[ip:], 0))
+	binary.BigEndian.PutUint16(dst[ip+10:], ^offload.SumIPv4(dst[ip:]))
 	dst = append(dst, d.Data...)
 	for len(dst)-ip+ethernetLen < minFrame {
 		dst = append(dst, 0)
@@ -51,7 +51,7 @@ func parseFrame(frame []byte) (engine.Datagram, bool) {
 	}
 	p := frame[ethernetLen:]
 	length := int(binary.BigEndian.Uint16(p[2:]))
-	if length < ipv4Len || length > len(p) || offload.Sum(p[:ipv4Len], 0) != 0xffff {
+	if length < ipv4Len || length > len(p) || offload.SumIPv4(p) != 0xffff {
 		return engine.Datagram{}, false
 	}
 	return engine.Datagram{

@@ -62,6 +62,7 @@ func (o *outer) Send(batch []engine.Datagram) {
 	defer o.mu.Unlock()
 	set := o.fast.ports.Load()
 	var socket *fastSocket
+	var sent uint64 // to it
 	for i := range batch {
 		d := &batch[i]
 		hop := d.Via.(*callPath).Load()
@@ -79,17 +80,17 @@ func (o *outer) Send(batch []engine.Datagram) {
 			continue
 		}
 		if next != socket {
-			o.flush(socket)
-			socket = next
+			o.flush(socket, sent)
+			socket, sent = next, 0
 			socket.mu.Lock()
 		}
 		if frame := socket.frame(); frame != nil {
 			o.id++
 			socket.Submit(appendFrame(frame[:0], hop, d, o.id))
-			socket.sent.Add(1)
+			sent++
 		}
 	}
-	o.flush(socket)
+	o.flush(socket, sent)
 	if len(o.slow) > 0 {
 		o.raw.Send(o.slow)
 		clear(o.slow)
@@ -113,12 +114,13 @@ func (s *fastSocket) frame() []byte {
 	return frame
 }
 
-// flush sends what was given to s, which may be nil, and lets go of it. o.mu is
-// held.
-func (o *outer) flush(s *fastSocket) {
+// flush sends what was given to s, which may be nil, of which n frames are new, and
+// lets go of it. o.mu is held.
+func (o *outer) flush(s *fastSocket, n uint64) {
 	if s == nil {
 		return
 	}
+	s.sent.Add(n)
 	if !s.closed && s.Flush() == xdp.ErrPending {
 		o.full = s
 	}
@@ -184,6 +186,7 @@ func (o *outer) change() {
 func (o *outer) receiveFast(s *fastSocket, arrivals []arrival) []arrival {
 	frames := o.frames
 	n := s.Receive(frames)
+	before := len(arrivals)
 	o.warmth += warm(frames[:n])
 	for i, frame := range frames[:n] {
 		frames[i] = nil
@@ -193,9 +196,9 @@ func (o *outer) receiveFast(s *fastSocket, arrivals []arrival) []arrival {
 			s.Free(frame)
 			continue
 		}
-		s.received.Add(1)
 		arrivals = append(arrivals, arrival{d, frame, s})
 	}
+	s.received.Add(uint64(len(arrivals) - before))
 	return arrivals
 }
 
@@ -238,7 +241,7 @@ func (o *outer) waiting() *fastSocket {
 	if s := o.full; s != nil {
 		o.full = nil
 		s.mu.Lock()
-		o.flush(s)
+		o.flush(s, 0)
 	}
 	return o.full
 }

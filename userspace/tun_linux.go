@@ -183,6 +183,13 @@ func (q *tunQueue) offload(batch int) error {
 // buffer of s with engine.Headroom in front. It does not wait. After Close it
 // returns os.ErrClosed.
 func (q *tunQueue) Read(packets [][]byte, s *slots, limit int) ([][]byte, error) {
+	before := len(packets)
+	packets, err := q.readUpTo(packets, s, limit)
+	q.read.Add(uint64(len(packets) - before))
+	return packets, err
+}
+
+func (q *tunQueue) readUpTo(packets [][]byte, s *slots, limit int) ([][]byte, error) {
 	in := &q.in
 	for len(packets) < limit {
 		if in.buf == nil {
@@ -214,7 +221,6 @@ func (q *tunQueue) Read(packets [][]byte, s *slots, limit int) ([][]byte, error)
 			in.splits = false
 			continue
 		}
-		q.read.Add(1)
 		packets = append(packets, in.buf[:engine.Headroom+n])
 		in.buf = nil
 	}
@@ -239,7 +245,6 @@ func (q *tunQueue) whole() (size int, ok bool) {
 			q.tooLarge.Add(1)
 			return 0, false
 		}
-		q.read.Add(1)
 		return size, true
 	}
 	copy(in.large, in.buf[engine.Headroom:])

@@ -12,6 +12,13 @@ func Sum(b []byte, initial uint16) uint16 {
 	return fold(uint64(wireOrder(sum(b))) + uint64(initial))
 }
 
+// SumIPv4 is Sum of an IPv4 header without options, which b begins with.
+func SumIPv4(b []byte) uint16 {
+	p := (*[headerLen4]byte)(b)
+	return wireOrder(uint64(binary.LittleEndian.Uint32(p[0:])) + uint64(binary.LittleEndian.Uint32(p[4:])) +
+		uint64(binary.LittleEndian.Uint32(p[8:])) + uint64(binary.LittleEndian.Uint32(p[12:])) + uint64(binary.LittleEndian.Uint32(p[16:])))
+}
+
 // The sum may be built in any byte order, of words of any size (RFC 1071 §2). The
 // functions below take it little-endian in words of 64 bits, whose carries come
 // around at the end.

@@ -53,6 +53,9 @@ func testSums(t *testing.T) {
 			for n := range 400 {
 				b := memory[from : from+n]
 				require.Equal(t, naive(b), Sum(b, 0), "%s from %d, %d octets", kind, from, n)
+				if n == headerLen4 {
+					require.Equal(t, naive(b), SumIPv4(b), "%s from %d", kind, from)
+				}
 			}
 		}
 	}
@@ -65,6 +68,9 @@ func FuzzSum(f *testing.F) {
 		require.Equal(t, uint16(want+want>>16), Sum(b, initial))
 		require.Equal(t, fold(sumGeneric(b, 0)), fold(sum(b)), "with assembly and without")
 		Prefetch(b)
+		if len(b) >= headerLen4 {
+			require.Equal(t, naive(b[:headerLen4]), SumIPv4(b))
+		}
 	})
 }
 

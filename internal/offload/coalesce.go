@@ -225,7 +225,7 @@ func (g *group) finish() Header {
 		h.GSOType = GSOTCPv4
 		binary.BigEndian.PutUint16(p[totalLength4:], uint16(g.length))
 		clear(p[checksum4:addresses4])
-		binary.BigEndian.PutUint16(p[checksum4:], ^Sum(p[:headerLen4], 0))
+		binary.BigEndian.PutUint16(p[checksum4:], ^SumIPv4(p))
 	}
 	t := p[g.transport:]
 	if g.protocol == protocolUDP {

@@ -192,7 +192,7 @@ func (s *segment) size() int { return len(s.packet) - s.payload }
 // valid reports whether the checksums are right.
 func (s *segment) valid() bool {
 	p := s.packet
-	if !s.ipv6 && Sum(p[:headerLen4], 0) != 0xFFFF {
+	if !s.ipv6 && SumIPv4(p) != 0xFFFF {
 		return false
 	}
 	return Sum(p[s.transport:], s.pseudoHeader(len(p))) == 0xFFFF
