@@ -134,8 +134,8 @@ func TestBadValues(t *testing.T) {
 			reject(p, p.key, "{a: hunter2}")
 			reject(p, p.key, "")
 			reject(p, p.key, "&hunter2 x")
-			if !anyText(typ) {
-				reject(p, p.key, wrongValue(typ))
+			for _, wrong := range wrongValues(typ) {
+				reject(p, p.key, wrong)
 			}
 		}
 	}
@@ -176,13 +176,25 @@ func anyText(typ reflect.Type) bool {
 	return typ == reflect.TypeFor[string]() || typ == reflect.TypeFor[config.Secret]()
 }
 
-// wrongValue is no value of a type, with a secret in it where that must not be repeated.
-func wrongValue(typ reflect.Type) string {
+// wrongValues are no values of a type, with a secret in them where that must not be
+// repeated.
+func wrongValues(typ reflect.Type) []string {
 	switch typ {
 	case reflect.TypeFor[config.DatabaseURL](), reflect.TypeFor[config.RedisURL]():
-		return "ftp://user:hunter2@host/"
+		return []string{"ftp://user:hunter2@host/", "'postgres://user:hunter2@%zz/'", "'redis://user:hunter2@:%zz'"}
 	case reflect.TypeFor[chap.NTHash]():
-		return "hunter2"
+		return []string{"hunter2"}
+	case reflect.TypeFor[int]():
+		return []string{unlikely, "-1", "1.5", "1e3", "99999999999999999999"}
+	case reflect.TypeFor[time.Duration]():
+		return []string{unlikely, "-1s", "5", "99999999999h"}
+	case reflect.TypeFor[bool]():
+		return []string{unlikely, "yes", "1", "True"}
+	case reflect.TypeFor[config.BitRate](), reflect.TypeFor[config.Octets](), reflect.TypeFor[config.Size](), reflect.TypeFor[config.Rate]():
+		return []string{unlikely, "-1", "99999999999999999999", "99999999999999999999GiB", "99999999999999999999G"}
 	}
-	return unlikely
+	if anyText(typ) {
+		return nil
+	}
+	return []string{unlikely}
 }

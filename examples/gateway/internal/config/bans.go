@@ -43,7 +43,7 @@ func (k *checker) bans() {
 	inRange(k, "bans.window", b.Window, time.Second, 24*time.Hour)
 	inRange(k, "bans.duration", b.Duration, time.Second, 30*24*time.Hour)
 	inRange(k, "bans.max_duration", b.MaxDuration, time.Second, 365*24*time.Hour)
-	if b.MaxDuration < b.Duration {
+	if b.MaxDuration >= time.Second && b.MaxDuration < b.Duration {
 		k.bad("bans.max_duration", "%v is shorter than duration, %v", b.MaxDuration, b.Duration)
 	}
 	if b.File != "" && !filepath.IsAbs(b.File) {
