@@ -4,7 +4,7 @@
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 FUZZTIME = 10m
 
-.PHONY: demo test lint cross unit fuzz-short lab lab-kernel bench-smoke bench-scale-smoke fuzz bench-dataplane bench-kernel bench-scale bench-scale-lab
+.PHONY: demo test lint cross unit fuzz-short lab lab-kernel bench-smoke bench-scale-smoke fuzz bench-dataplane bench-kernel bench-scale bench-scale-lab deb
 
 demo:
 	scripts/demo.sh
@@ -33,6 +33,10 @@ unit:
 	@echo "==> tests"
 	go test -race -shuffle=on -timeout 10m ./...
 	cd examples && go test -race -shuffle=on -short -timeout 10m ./...
+
+# A Debian package of the gateway, in dist.
+deb:
+	examples/gateway/packaging/debian/deb.sh dist
 
 fuzz-short:
 	@scripts/fuzz.sh 3s

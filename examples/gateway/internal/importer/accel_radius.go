@@ -19,11 +19,10 @@ type accelRADIUS struct {
 }
 
 type accelServer struct {
-	host, secret        string
-	auth, acct          string // ports; empty: not for that
-	weight              int
-	backup              bool
-	timeout, maxRetries int
+	host, secret string
+	auth, acct   string // ports; empty: not for that
+	weight       int
+	backup       bool
 }
 
 func (m *accel) radiusLine(r reader, value string) {
