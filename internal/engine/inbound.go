@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/gopptp/gopptp/gre"
+	"github.com/gopptp/gopptp/internal/offload"
 	"github.com/gopptp/gopptp/mppe"
 	"github.com/gopptp/gopptp/ppp"
 )
@@ -295,6 +296,7 @@ func (c *call) frame(b *inBatch, p gre.Packet) {
 
 // encrypted takes the payload of an encrypted frame.
 func (c *call) encrypted(b *inBatch, packet []byte) {
+	offload.Prefetch(packet) // while its key is set up
 	inner, err := c.in.decryption.open(&b.mppe, packet)
 	if err != nil {
 		c.rare.encrypted.Add(1)
