@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -86,7 +87,28 @@ func (n *node) setUp(addresses []string) (err error) {
 			return err
 		}
 	}
-	return netlink.LinkSetUp(link)
+	if err := netlink.LinkSetUp(link); err != nil {
+		return err
+	}
+	return n.awaitRoutes(addresses)
+}
+
+// awaitRoutes waits until packets to the addresses are taken for the host's own. Those of
+// IPv6 are so a moment after their device is up.
+func (n *node) awaitRoutes(addresses []string) error {
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+		local, err := netlink.RouteListFiltered(netlink.FAMILY_ALL, &netlink.Route{Table: unix.RT_TABLE_LOCAL}, netlink.RT_FILTER_TABLE)
+		if err != nil {
+			return err
+		}
+		missing := slices.ContainsFunc(addresses, func(a string) bool {
+			addr := netip.MustParsePrefix(a).Addr()
+			return !slices.ContainsFunc(local, func(r netlink.Route) bool { return r.Dst != nil && r.Dst.IP.Equal(addr.AsSlice()) })
+		})
+		if !missing || time.Now().After(deadline) {
+			return nil
+		}
+	}
 }
 
 // joint carries packets from one node to another, as a data plane does.

@@ -264,7 +264,7 @@ func (r reader) setSeconds(key, text string, least, most time.Duration) {
 	d := time.Duration(n) * time.Second
 	switch {
 	case !ok || n == 0:
-	case n > 1<<31 || d < least || d > most:
+	case int64(n) > 1<<31 || d < least || d > most:
 		r.note("not carried over: %s %d: %s is from %v to %v", r.key, n, key, least, most)
 	default:
 		r.m.set(key, d.String())
