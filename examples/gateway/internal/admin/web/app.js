@@ -49,7 +49,11 @@ function complain(error) {
   $("problem").hidden = !error;
 }
 
+// confirmed asks in a dialog of its own. The event of its end comes a little after it is
+// gone: by then the next may be open, whose answer is not this one's.
 function confirmed(question, yes) {
+  $("confirm")?.remove();
+  document.body.append($("confirmation").content.cloneNode(true));
   $("question").textContent = question;
   $("yes").textContent = yes;
   const dialog = $("confirm");
