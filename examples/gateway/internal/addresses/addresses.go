@@ -26,7 +26,8 @@ type Pools struct {
 
 	mu sync.Mutex
 	layout
-	held map[netip.Addr]lease
+	held     map[netip.Addr]lease
+	returned uint64 // addresses that were given back
 }
 
 // lease is an address that a session has.
@@ -127,7 +128,8 @@ func (p *Pools) release(addr netip.Addr, which func(lease) bool, now time.Time) 
 		return nil
 	}
 	l.home.forget(now)
-	l.home.giveBack(addr, l.user, now)
+	p.returned++
+	l.home.giveBack(addr, l.user, now, p.returned)
 	return l.home.changed()
 }
 

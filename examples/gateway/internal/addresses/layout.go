@@ -139,13 +139,11 @@ func (p *Pools) reload(l layout, now time.Time) (notices []notice) {
 		}
 		p.held[addr] = lease
 	}
-	slices.SortFunc(resting, func(a, b *record) int {
-		return cmp.Or(a.since.Compare(b.since), a.addr.Compare(b.addr))
-	})
+	slices.SortFunc(resting, func(a, b *record) int { return cmp.Compare(a.order, b.order) })
 	for _, r := range resting {
 		if home := l.home(r.addr); home != nil {
 			home.take(r.addr)
-			home.rest.add(r.addr, r.user, r.since)
+			home.rest.add(r.addr, r.user, r.since, r.order)
 		}
 	}
 	for _, q := range p.pools {

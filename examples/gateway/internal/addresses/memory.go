@@ -10,6 +10,7 @@ type record struct {
 	addr           netip.Addr
 	user           string
 	since          time.Time
+	order          uint64  // which of all that were given back, of all pools
 	older, newer   *record // of all
 	before, behind *record // of the user: the next older one, and the next newer one
 }
@@ -27,10 +28,10 @@ func newMemory() memory {
 
 func (m *memory) len() int { return len(m.byAddr) }
 
-// add has an address that is not there yet. since is never before that of the newest,
-// but for a clock that was set, which harms nobody.
-func (m *memory) add(addr netip.Addr, user string, since time.Time) {
-	r := &record{addr: addr, user: user, since: since, older: m.newest}
+// add has an address that is not there yet, the last in order. since is never before that
+// of the newest, but for a clock that was set, which harms nobody.
+func (m *memory) add(addr netip.Addr, user string, since time.Time, order uint64) {
+	r := &record{addr: addr, user: user, since: since, order: order, older: m.newest}
 	if m.newest == nil {
 		m.oldest = r
 	} else {

@@ -81,13 +81,13 @@ func (q *pool) take(addr netip.Addr) {
 	}
 }
 
-func (q *pool) giveBack(addr netip.Addr, user string, now time.Time) {
+func (q *pool) giveBack(addr netip.Addr, user string, now time.Time, order uint64) {
 	q.used--
 	if q.Sticky == 0 && q.Quarantine == 0 {
 		q.free.Release(addr)
 		return
 	}
-	q.rest.add(addr, user, now)
+	q.rest.add(addr, user, now, order)
 }
 
 // quarantined counts what others than the last user do not get yet.
