@@ -48,6 +48,18 @@ func TestSessions(t *testing.T) {
 	assert.Equal(t, netip.MustParseAddr("10.8.0.1"), d.Gateway)
 	assert.Equal(t, 1456, d.MTU)
 	assert.Contains(t, d.Counters, "dropped_source")
+	assert.Nil(t, d.Limits)
+	assert.Zero(t, d.SessionTimeout)
+
+	live := w.gateway.Live.Get(one.ID)
+	require.NoError(t, live.SetRates(gopptp.Rates{ToPeer: gopptp.BitRate{BitsPerSecond: 5e6}}))
+	live.SetTimeouts(time.Hour, 0)
+	require.Eventually(t, func() bool { session, _ := live.Timeouts(); return session == time.Hour }, time.Minute, time.Millisecond)
+	d = Detail{}
+	w.get("/sessions/"+string(one.ID), &d)
+	assert.Equal(t, &Traffic{ToPeer: 5e6}, d.Limits)
+	assert.EqualValues(t, 3600, d.SessionTimeout)
+	assert.Zero(t, d.IdleTimeout)
 }
 
 func TestDisconnect(t *testing.T) {

@@ -27,7 +27,7 @@ type Session struct {
 	Traffic *Traffic `json:"traffic,omitempty"`
 }
 
-// Traffic is how much passes now, in bit/s.
+// Traffic is how much passes now, or may at most, in bit/s.
 type Traffic struct {
 	FromPeer uint64 `json:"from_peer"`
 	ToPeer   uint64 `json:"to_peer"`
@@ -59,6 +59,9 @@ type Detail struct {
 	Backend          string         `json:"backend,omitempty"` // who let the user in
 	Pool             string         `json:"pool,omitempty"`
 	Quota            uint64         `json:"quota_octets,omitempty"`
+	Limits           *Traffic       `json:"limits,omitempty"`                  // zero: none in that direction
+	SessionTimeout   float64        `json:"session_timeout_seconds,omitempty"` // from up_at on
+	IdleTimeout      float64        `json:"idle_timeout_seconds,omitempty"`
 	Counters         Figures        `json:"counters"` // gopptp.Counters
 }
 
@@ -84,6 +87,11 @@ func detailOf(s *gopptp.Session, now time.Time) Detail {
 		CallInfo: s.CallInfo().String(), CallSerialNumber: s.CallSerialNumber(),
 		Backend: g.Backend, Pool: g.Pool, Quota: g.Quota,
 		Counters: figuresOf(reflect.ValueOf(s.Counters())),
+	}
+	session, idle := s.Timeouts()
+	d.SessionTimeout, d.IdleTimeout = seconds(session), seconds(idle)
+	if r := s.Rates(); r.Limited() {
+		d.Limits = &Traffic{FromPeer: r.FromPeer.BitsPerSecond, ToPeer: r.ToPeer.BitsPerSecond}
 	}
 	if p := s.IPv6Prefix(); p.IsValid() {
 		d.IPv6Prefix, d.IPv6Peer = p.String(), s.PeerIPv6().String()

@@ -117,8 +117,10 @@ func TestSessionsCommand(t *testing.T) {
 	var page admin.Page
 	require.NoError(t, json.Unmarshal([]byte(r.good("sessions", "--json", "--sort=-user")), &page))
 	require.Len(t, page.Sessions, 2)
+	require.NoError(t, r.live.Get(page.Sessions[0].ID).SetRates(gopptp.Rates{ToPeer: gopptp.BitRate{BitsPerSecond: 5e6}}))
 	out = r.good("show", string(page.Sessions[0].ID))
 	assert.Regexp(t, `(?m)^user +bob$`, out)
+	assert.Regexp(t, `(?m)^at most +from it any rate, to it 5\.00Mbit/s$`, out)
 	assert.Regexp(t, `(?m)^  dropped_clear +0 `, out)
 	var d admin.Detail
 	require.NoError(t, json.Unmarshal([]byte(r.good("show", "--json", string(page.Sessions[0].ID))), &d))

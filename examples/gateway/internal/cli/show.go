@@ -57,8 +57,24 @@ func printSession(w io.Writer, d *admin.Detail) {
 	if d.Quota > 0 {
 		line("quota", octets(d.Quota))
 	}
+	if l := d.Limits; l != nil {
+		line("at most", "from it "+limit(l.FromPeer)+", to it "+limit(l.ToPeer))
+	}
+	if d.SessionTimeout > 0 {
+		line("ends after", span(d.SessionTimeout))
+	}
+	if d.IdleTimeout > 0 {
+		line("when idle", span(d.IdleTimeout))
+	}
 	out.Flush()
 	printFigures(w, "counters", d.Counters)
+}
+
+func limit(bitsPerSecond uint64) string {
+	if bitsPerSecond == 0 {
+		return "any rate"
+	}
+	return bitRate(bitsPerSecond)
 }
 
 func addresses(list []netip.Addr) string {
