@@ -2,6 +2,7 @@ package lab
 
 import (
 	"bytes"
+	_ "embed"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -9,6 +10,9 @@ import (
 
 	"github.com/stretchr/testify/require"
 )
+
+//go:embed testdata/uml_xstate.c
+var umlXState []byte
 
 // umlCommand returns how to run User-Mode Linux with these arguments on this host.
 func umlCommand(t *testing.T, args ...string) []string {
@@ -18,10 +22,10 @@ func umlCommand(t *testing.T, args ...string) []string {
 	if !bytes.Contains(cpu, []byte(" amx_tile")) {
 		return command
 	}
-	// See there.
-	source, err := filepath.Abs(filepath.Join("testdata", "uml_xstate.c"))
-	require.NoError(t, err)
-	library := filepath.Join(t.TempDir(), "uml_xstate.so")
+	// umlXState says what for. Who runs in a namespace does so in another directory.
+	dir := t.TempDir()
+	source, library := filepath.Join(dir, "uml_xstate.c"), filepath.Join(dir, "uml_xstate.so")
+	require.NoError(t, os.WriteFile(source, umlXState, 0o600))
 	out, err := exec.Command("cc", "-O2", "-shared", "-fPIC", "-o", library, source).CombinedOutput()
 	require.NoError(t, err, "%s", out)
 	return append([]string{"env", "LD_PRELOAD=" + library}, command...)
