@@ -2,7 +2,6 @@ package lab
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -241,50 +240,34 @@ func (h host) dialInProcess(t *testing.T, server string, callID uint16) *inProce
 	t.Helper()
 	var plane *userspace.Plane
 	require.NoError(t, h.enter(func() (err error) {
-		plane, err = userspace.Open(userspace.Options{})
+		plane, err = userspace.Open(userspace.Options{FirstCallID: callID, LastCallID: callID})
 		return err
 	}))
 	t.Cleanup(func() { plane.Close() })
-	wanted := &wantedCallID{Dataplane: plane, id: callID}
+	known := &knownCallID{Dataplane: plane}
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
 	s, err := gopptp.Dial(ctx, server, gopptp.ClientConfig{
-		Dataplane: wanted, User: user, Password: password,
+		Dataplane: known, User: user, Password: password,
 		DialContext: func(_ context.Context, _, address string) (net.Conn, error) { return h.dial("", address) },
 	})
 	require.NoError(t, err)
 	require.Equal(t, netip.MustParseAddr(tunnelServer), s.Peer())
-	return &inProcess{s, plane.DeviceName(), wanted.id}
+	return &inProcess{s, plane.DeviceName(), known.id}
 }
 
-// wantedCallID opens calls until one has the call ID, which is chosen at random
-// and cannot be ordered. If that is 0, the first will do, and its ID is kept.
-type wantedCallID struct {
+// knownCallID keeps the call ID of the call that is opened.
+type knownCallID struct {
 	gopptp.Dataplane
 	id uint16
 }
 
-func (w *wantedCallID) Open(cfg gopptp.CallConfig, h gopptp.CallHandler) (gopptp.Call, error) {
-	var others []gopptp.Call
-	defer func() {
-		for _, c := range others {
-			c.Close()
-		}
-	}()
-	for range 1 << 16 { // no ID comes twice while the others are open
-		c, err := w.Dataplane.Open(cfg, h)
-		if err != nil {
-			return nil, err
-		}
-		if w.id == 0 {
-			w.id = c.ID()
-		}
-		if c.ID() == w.id {
-			return c, nil
-		}
-		others = append(others, c)
+func (k *knownCallID) Open(cfg gopptp.CallConfig, h gopptp.CallHandler) (gopptp.Call, error) {
+	c, err := k.Dataplane.Open(cfg, h)
+	if err == nil {
+		k.id = c.ID()
 	}
-	return nil, errors.New("no call has the ID")
+	return c, err
 }
 
 // blockedGRE has one client whose GRE is dropped, and one whose GRE comes out of
