@@ -254,6 +254,8 @@ func alternatives(pattern string) []string {
 // result of a test.
 type result struct {
 	name, verdict, duration string
+
+	said []string // by a test that failed, at first
 }
 
 // results of what ran in an environment.
@@ -264,11 +266,19 @@ type results struct {
 	err   error    // of the environment
 }
 
-var verdictLine = regexp.MustCompile(`^\s*--- (PASS|FAIL|SKIP): (\S+) \((.*)\)$`)
+var (
+	verdictLine = regexp.MustCompile(`^\s*--- (PASS|FAIL|SKIP): (\S+) \((.*)\)$`)
+	speakerLine = regexp.MustCompile(`^=== (?:RUN|CONT|NAME)\s+(\S+)$`)
+)
+
+// maxSaid is how many lines of a failed test are repeated with its verdict: its first
+// ones, which tell what failed. All are in what was copied.
+const maxSaid = 20
 
 // parse reads the output of the tests inside until it ends, and copies it.
 func parse(r io.Reader, out io.Writer) results {
 	var res results
+	said, speaker := make(map[string][]string), ""
 	in := bufio.NewScanner(r)
 	in.Buffer(nil, 1<<20)
 	for booting := true; in.Scan(); {
@@ -279,7 +289,11 @@ func parse(r io.Reader, out io.Writer) results {
 			continue
 		}
 		if m := verdictLine.FindStringSubmatch(line); m != nil {
-			res.tests = append(res.tests, result{name: m[2], verdict: m[1], duration: m[3]})
+			res.tests = append(res.tests, result{name: m[2], verdict: m[1], duration: m[3], said: said[m[2]]})
+		} else if m := speakerLine.FindStringSubmatch(line); m != nil {
+			speaker = m[1]
+		} else if line != "" && len(said[speaker]) < maxSaid {
+			said[speaker] = append(said[speaker], line)
 		}
 		if res.exit != "" {
 			continue // the kernel's last words
@@ -325,7 +339,7 @@ func report(t *testing.T, tests []result) {
 		t.Run(s.name, func(t *testing.T) {
 			switch s.verdict {
 			case "FAIL":
-				t.Errorf("failed inside after %s, see above", s.duration)
+				t.Errorf("failed inside after %s, see above; it began with:\n%s", s.duration, strings.Join(s.said, "\n"))
 			case "SKIP":
 				t.Skip("skipped inside, see above")
 			}

@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"sync"
 	"testing"
 
@@ -18,6 +19,10 @@ const (
 	envDir  = "LAB_DIR"  // where the environment keeps its logs; set inside only
 	envOurs = "LAB_OURS" // where our own programs are
 )
+
+// init keeps the main thread to the main goroutine. On it a test that enters another
+// network namespace would leave it there, and that is where tools then find this process.
+func init() { runtime.LockOSThread() }
 
 func TestMain(m *testing.M) {
 	switch os.Getenv(envRole) {

@@ -178,10 +178,18 @@ func run(cmd *exec.Cmd, log, ready string) (done chan struct{}, err error) {
 	}
 }
 
-// Log is what the server has said since it started.
+// Log is what the server has said since it started, and how it ended if nobody stopped it.
 func (s *Server) Log() string {
 	text, _ := os.ReadFile(s.log)
-	return string(text)
+	if s.cmd == nil {
+		return string(text)
+	}
+	select {
+	case <-s.done:
+		return fmt.Sprintf("%sit has ended by itself: %v\n", text, s.cmd.ProcessState)
+	default:
+		return string(text)
+	}
 }
 
 // Records are the accounting requests that the server has answered, in order, repeats
