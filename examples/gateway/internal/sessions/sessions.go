@@ -47,7 +47,7 @@ type Event struct {
 // use.
 type Registry struct {
 	mu       sync.RWMutex
-	up       map[gopptp.SessionID]*gopptp.Session
+	up       map[gopptp.SessionID]entry
 	byUser   map[string][]*gopptp.Session
 	bySource map[netip.Addr][]*gopptp.Session
 	byAddr   map[netip.Addr]*gopptp.Session
@@ -55,10 +55,18 @@ type Registry struct {
 	watchers []func(Event) // never changed once there are sessions
 }
 
+// entry is a session with what it is found by: the user may be another, and so may the
+// address, once the link has been negotiated anew.
+type entry struct {
+	session *gopptp.Session
+	user    string
+	address netip.Addr
+}
+
 // New returns an empty registry.
 func New() *Registry {
 	return &Registry{
-		up:       make(map[gopptp.SessionID]*gopptp.Session),
+		up:       make(map[gopptp.SessionID]entry),
 		byUser:   make(map[string][]*gopptp.Session),
 		bySource: make(map[netip.Addr][]*gopptp.Session),
 		byAddr:   make(map[netip.Addr]*gopptp.Session),
@@ -105,32 +113,40 @@ func endOf(err error) (gopptp.Cause, gopptp.State) {
 
 // add reports whether the session was not there.
 func (r *Registry) add(s *gopptp.Session) bool {
+	now := entry{s, s.User(), s.Peer()}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if _, again := r.up[s.ID()]; again {
-		return false
+	last, again := r.up[s.ID()]
+	if again {
+		r.forget(last)
 	}
-	r.up[s.ID()] = s
-	put(r.byUser, s.User(), s)
+	r.up[s.ID()] = now
+	put(r.byUser, now.user, s)
 	put(r.bySource, s.RemoteAddr().Addr(), s)
-	r.byAddr[s.Peer()] = s
-	return true
+	r.byAddr[now.address] = s
+	return !again
 }
 
 // remove reports whether the session was there.
 func (r *Registry) remove(s *gopptp.Session) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if _, there := r.up[s.ID()]; !there {
-		return false
+	last, there := r.up[s.ID()]
+	if there {
+		r.forget(last)
 	}
+	return there
+}
+
+// forget takes a session out as it was put in. mu is held.
+func (r *Registry) forget(e entry) {
+	s := e.session
 	delete(r.up, s.ID())
-	take(r.byUser, s.User(), s)
+	take(r.byUser, e.user, s)
 	take(r.bySource, s.RemoteAddr().Addr(), s)
-	if r.byAddr[s.Peer()] == s { // and not a later one that has the address now
-		delete(r.byAddr, s.Peer())
+	if r.byAddr[e.address] == s { // and not a later one that has the address now
+		delete(r.byAddr, e.address)
 	}
-	return true
 }
 
 func put[K comparable](m map[K][]*gopptp.Session, key K, s *gopptp.Session) {
@@ -152,7 +168,7 @@ func take[K comparable](m map[K][]*gopptp.Session, key K, s *gopptp.Session) {
 func (r *Registry) Get(id gopptp.SessionID) *gopptp.Session {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	return r.up[id]
+	return r.up[id].session
 }
 
 // Len is how many sessions are up.
@@ -167,8 +183,8 @@ func (r *Registry) All() []*gopptp.Session {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	list := make([]*gopptp.Session, 0, len(r.up))
-	for _, s := range r.up {
-		list = append(list, s)
+	for _, e := range r.up {
+		list = append(list, e.session)
 	}
 	return list
 }

@@ -2,6 +2,7 @@ package sessions
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"net/netip"
 	"testing"
@@ -14,6 +15,7 @@ import (
 	"github.com/gopptp/gopptp"
 	"github.com/gopptp/gopptp/chap"
 	"github.com/gopptp/gopptp/memory"
+	"github.com/gopptp/gopptp/ppp"
 )
 
 // world is a server whose sessions a registry follows.
@@ -23,6 +25,7 @@ type world struct {
 	server *gopptp.Server
 	live   *Registry
 	events []Event
+	rename map[string]string // users whom the authenticator knows under other names
 }
 
 func start(t *testing.T) *world {
@@ -36,8 +39,8 @@ func start(t *testing.T) *world {
 		LocalAddress: netip.MustParseAddr("10.0.1.1"),
 		Pool:         pool,
 		Observer:     w.live,
-		Authenticator: gopptp.NewLocalAuthenticator(func(context.Context, string) (*gopptp.LocalUser, error) {
-			return &gopptp.LocalUser{NTHash: chap.NTPasswordHash("right")}, nil
+		Authenticator: gopptp.NewLocalAuthenticator(func(_ context.Context, user string) (*gopptp.LocalUser, error) {
+			return &gopptp.LocalUser{NTHash: chap.NTPasswordHash("right"), Result: gopptp.AuthResult{User: w.rename[user]}}, nil
 		}),
 	})
 	require.NoError(t, err)
@@ -52,9 +55,13 @@ func start(t *testing.T) *world {
 }
 
 func (w *world) dial(from, user, password string) (*gopptp.Session, error) {
+	return w.dialBy(w.net.Host(netip.MustParseAddr(from)).Dataplane(), from, user, password)
+}
+
+func (w *world) dialBy(plane gopptp.Dataplane, from, user, password string) (*gopptp.Session, error) {
 	host := w.net.Host(netip.MustParseAddr(from))
 	s, err := gopptp.Dial(w.t.Context(), "192.0.2.1", gopptp.ClientConfig{
-		Dataplane: host.Dataplane(), DialContext: host.DialContext, User: user, Password: password,
+		Dataplane: plane, DialContext: host.DialContext, User: user, Password: password,
 	})
 	synctest.Wait()
 	return s, err
@@ -99,6 +106,58 @@ func TestRegistry(t *testing.T) {
 		w.server.Close()
 		synctest.Wait()
 		assert.Equal(t, []Kind{Up, Up, Up, Down, Down, Down}, w.kinds())
+		assert.Zero(t, w.live.Len())
+		assert.Empty(t, w.live.byUser)
+		assert.Empty(t, w.live.bySource)
+		assert.Empty(t, w.live.byAddr)
+	})
+}
+
+// meddler is a client's data plane by which the test sends frames of its own.
+type meddler struct {
+	gopptp.Dataplane
+	call gopptp.Call
+}
+
+func (m *meddler) Open(cfg gopptp.CallConfig, h gopptp.CallHandler) (gopptp.Call, error) {
+	call, err := m.Dataplane.Open(cfg, h)
+	m.call = call
+	return call, err
+}
+
+// A client may negotiate its link anew and come in as another user then. It is found under
+// the new name, and leaves nothing behind.
+func TestAnotherUser(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := start(t)
+		m := &meddler{Dataplane: w.net.Host(netip.MustParseAddr("192.0.2.2")).Dataplane()}
+		alice, err := w.dialBy(m, "192.0.2.2", "alice", "right")
+		require.NoError(t, err)
+		_, err = w.dial("192.0.2.3", "bob", "right")
+		require.NoError(t, err)
+
+		w.rename = map[string]string{"alice": "carol"}
+		request := ppp.Packet{Code: ppp.ConfigureRequest, ID: 200}
+		frame := request.Append(binary.BigEndian.AppendUint16(nil, uint16(ppp.ProtocolLCP)))
+		require.NoError(t, m.call.WriteControl(frame))
+		time.Sleep(10 * time.Second)
+		synctest.Wait()
+		assert.Equal(t, []Kind{Up, Up, Changed}, w.kinds())
+		assert.Empty(t, w.live.ByUser("alice"))
+		require.Len(t, w.live.ByUser("carol"), 1)
+		assert.Equal(t, alice.Local(), w.live.ByUser("carol")[0].Peer())
+
+		w.rename = map[string]string{"alice": "bob"}
+		request.ID++
+		frame = request.Append(binary.BigEndian.AppendUint16(nil, uint16(ppp.ProtocolLCP)))
+		require.NoError(t, m.call.WriteControl(frame))
+		time.Sleep(10 * time.Second)
+		synctest.Wait()
+		assert.Len(t, w.live.ByUser("bob"), 2)
+
+		w.server.Close()
+		synctest.Wait()
+		assert.Equal(t, []Kind{Up, Up, Changed, Changed, Down, Down}, w.kinds())
 		assert.Zero(t, w.live.Len())
 		assert.Empty(t, w.live.byUser)
 		assert.Empty(t, w.live.bySource)
