@@ -64,8 +64,9 @@ type ServerConfig struct {
 	// Limits protect the server; zero fields take their defaults.
 	Limits Limits
 	// EchoInterval is how long a session hears nothing of its peer before it
-	// asks by an LCP Echo-Request. Default 30 s. EchoFailures is how many go
-	// unanswered before the peer is dead. Default 4.
+	// asks by an LCP Echo-Request. Default 30 s. A server waits for a sixteenth
+	// of it more, as a peer with the same interval then asks first. EchoFailures
+	// is how many go unanswered before the peer is dead. Default 4.
 	EchoInterval time.Duration
 	EchoFailures int
 	// Observer follows the sessions; nil if nobody does.

@@ -25,6 +25,7 @@ var _ sessionRole = (*serverRole)(nil)
 func (r *serverRole) layers(s *Session, l *lcp.Config, link *ppp.LinkConfig) *ipcp.IPCP {
 	l.PeerAuth = r.cfg.AuthMethods
 	l.EchoInterval = r.cfg.EchoInterval
+	l.EchoPatience = echoPatience(r.cfg.EchoInterval)
 	l.EchoFailures = r.cfg.EchoFailures
 	link.Authenticators = authenticators(r.cfg.AuthMethods, r.cfg.Name, r.cfg.Reauthenticate)
 	if r.cfg.Credentials != nil {
@@ -33,6 +34,11 @@ func (r *serverRole) layers(s *Session, l *lcp.Config, link *ppp.LinkConfig) *ip
 	}
 	return ipcp.New(ipcp.Config{FirstTimeout: networkTimeout(s.link.rtt)}) // addresses follow with the user
 }
+
+// echoPatience is how much longer than an interval a server is silent, so that a peer with
+// the same one asks whether anybody is there, and the server need not: of thousands of
+// idle sessions half the cost.
+func echoPatience(interval time.Duration) time.Duration { return interval / 16 }
 
 // authRequest asks the Authenticator, and for an address, on a goroutine of its
 // own.

@@ -64,6 +64,7 @@ func (t *serverSettings) connConfig(w *worker) pptp.ConnConfig {
 			HostName:         t.cfg.Name,
 			VendorString:     DefaultName,
 			HandshakeTimeout: t.cfg.Limits.HandshakeTimeout,
+			EchoInterval:     pptp.DefaultEchoInterval + echoPatience(pptp.DefaultEchoInterval),
 		},
 		Loop:  w.loop,
 		Trace: controlTrace(t.cfg.Trace),

@@ -15,6 +15,8 @@ import (
 	"github.com/gopptp/gopptp"
 	"github.com/gopptp/gopptp/chap"
 	"github.com/gopptp/gopptp/lcp"
+	"github.com/gopptp/gopptp/ppp"
+	"github.com/gopptp/gopptp/pptp"
 )
 
 func TestSessionComesUp(t *testing.T) {
@@ -163,6 +165,33 @@ func TestDeadPeer(t *testing.T) {
 		<-s.Done()
 		require.Error(t, s.Err())
 		require.Zero(t, server.Stats().Sessions)
+	})
+}
+
+// Of two who would know whether the other is there, the one that dialled asks, of the link
+// and of the control connection; the server answers, which tells it as much.
+func TestOneEndAsks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		server := w.serve(nil)
+		w.dial(nil)
+		asked := make(map[bool]int) // by the server or not
+		defer w.session(server).Trace(func(e gopptp.TraceEvent) {
+			switch e.Kind {
+			case gopptp.TraceControl:
+				if messageType(e.Data) == pptp.TypeEchoRequest {
+					asked[e.Sent]++
+				}
+			case gopptp.TracePPP:
+				if p, packet, err := ppp.DecodeFrame(e.Data); err == nil && p == ppp.ProtocolLCP && ppp.Code(packet[0]) == ppp.EchoRequest {
+					asked[e.Sent]++
+				}
+			}
+		})()
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		require.Zero(t, asked[true])
+		require.InDelta(t, 120+60, asked[false], 3)
 	})
 }
 

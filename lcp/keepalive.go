@@ -35,7 +35,7 @@ func (l *LCP) probeAt() time.Time {
 	case k.pending > 0:
 		return k.probed.Add(l.cfg.EchoInterval)
 	}
-	return k.heard.Add(l.cfg.EchoInterval)
+	return k.heard.Add(l.cfg.EchoInterval + l.cfg.EchoPatience)
 }
 
 // probe sends the Echo-Request that is due, or gives the peer up.

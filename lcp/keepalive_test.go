@@ -51,6 +51,21 @@ func TestDeadPeer(t *testing.T) {
 	require.True(t, p.Deadline().IsZero())
 }
 
+// Who has patience asks later, but no less often once it has begun.
+func TestEchoPatience(t *testing.T) {
+	cfg := server()
+	cfg.EchoPatience = time.Second
+	p := newPeer(t, cfg)
+	p.establish(encodeMagic(5))
+	p.Said()
+	require.Empty(t, p.tickAt(11*time.Second-1))
+	p.One(ppp.EchoRequest, p.tickAt(11*time.Second))
+	p.One(ppp.EchoRequest, p.tickAt(21*time.Second))
+	p.Now = ppptest.Start.Add(25 * time.Second)
+	p.Heard(p.Now)
+	require.Equal(t, 36*time.Second, p.deadline())
+}
+
 func TestDefaultFailures(t *testing.T) {
 	p := newPeer(t, Config{EchoInterval: time.Second})
 	p.establish()

@@ -56,6 +56,10 @@ type Config struct {
 	// EchoInterval is how long nothing is heard of the peer until it is sent
 	// an Echo-Request, and the time between further ones. Zero sends none.
 	EchoInterval time.Duration
+	// EchoPatience is waited besides EchoInterval until the first of them, so
+	// that a peer with the same interval asks before us: its request is a sign
+	// of life, and nobody need ask twice.
+	EchoPatience time.Duration
 	// EchoFailures is how many of them go unanswered, each for EchoInterval,
 	// until the link closes with ErrPeerDead. Default DefaultEchoFailures.
 	EchoFailures int
