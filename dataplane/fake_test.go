@@ -41,11 +41,12 @@ func (d *diary) take() []string {
 // fakePlane is a plane that notes what it is told. It gives out ids, and then err.
 type fakePlane struct {
 	*diary
-	name    string
-	ids     []uint16
-	err     error
-	adoptEr error
-	calls   []*fakeCall
+	name      string
+	ids       []uint16
+	err       error
+	adoptEr   error
+	prefixErr error
+	calls     []*fakeCall
 }
 
 func (p *fakePlane) Open(cfg gopptp.CallConfig, h gopptp.CallHandler) (gopptp.Call, error) {
@@ -71,6 +72,11 @@ func (p *fakePlane) Adopt(cfg gopptp.CallConfig, a userspace.Adopted, h gopptp.C
 }
 
 func (p *fakePlane) Close() error { p.note("%s: close", p.name); return nil }
+
+func (p *fakePlane) SetPrefixes(prefixes []netip.Prefix) error {
+	p.note("%s: prefixes %v", p.name, prefixes)
+	return p.prefixErr
+}
 
 func (p *fakePlane) DeviceName() string { return p.name + "0" }
 

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -16,11 +17,12 @@ type lazy struct {
 	open    func() (Adopter, error)
 	release func() // called when it is closed
 
-	mu     sync.Mutex // held while it opens
-	plane  Adopter    // nil while it is not open
-	closed bool
-	err    error // why it could not be opened
-	tried  time.Time
+	mu       sync.Mutex      // held while it opens
+	plane    Adopter         // nil while it is not open
+	prefixes *[]netip.Prefix // to be set when it is; nil: it has what it needs
+	closed   bool
+	err      error // why it could not be opened
+	tried    time.Time
 }
 
 // retryInterval is how long an error to open is taken to last: calls should not each
@@ -42,6 +44,11 @@ func (l *lazy) get() (Adopter, error) {
 		return nil, l.err
 	}
 	plane, err := l.open()
+	if err == nil && l.prefixes != nil {
+		if err = setPrefixes(plane, *l.prefixes); err != nil {
+			_ = plane.Close()
+		}
+	}
 	if err != nil {
 		l.err, l.tried = err, time.Now()
 		l.log.Warn("dataplane: no userspace beside the kernel, for calls that this cannot carry", "err", err)
@@ -50,6 +57,27 @@ func (l *lazy) get() (Adopter, error) {
 	l.plane = plane
 	l.log.Info("dataplane: userspace beside the kernel, for calls that this cannot carry", "tun", l.name())
 	return plane, nil
+}
+
+// setPrefixes sets those of the plane, now or when it is opened.
+func (l *lazy) setPrefixes(prefixes []netip.Prefix) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch {
+	case l.closed:
+		return errClosed
+	case l.plane != nil:
+		return setPrefixes(l.plane, prefixes)
+	}
+	l.prefixes = &prefixes
+	return nil
+}
+
+func setPrefixes(plane Adopter, prefixes []netip.Prefix) error {
+	if p, ok := plane.(interface{ SetPrefixes([]netip.Prefix) error }); ok {
+		return p.SetPrefixes(prefixes)
+	}
+	return nil
 }
 
 func (l *lazy) close() error {

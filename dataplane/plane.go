@@ -99,14 +99,31 @@ func openKernel(o Options) (*Plane, error) {
 // userspaceLater is userspace in the network namespace of the calling thread.
 func userspaceLater(o Options) *lazy {
 	home := currentNamespace()
-	// Those of IPv4 would lead the kernel's calls astray: each call has routes of its own.
-	o.Userspace.Prefixes = slices.DeleteFunc(slices.Clone(o.Userspace.Prefixes), func(p netip.Prefix) bool { return p.Addr().Is4() })
+	o.Userspace.Prefixes = besideKernel(o.Userspace.Prefixes)
 	return &lazy{log: o.Logger, release: home.close, open: func() (u Adopter, err error) {
 		if e := home.do(func() { u, err = userspace.Open(o.Userspace) }); e != nil {
 			return nil, e
 		}
 		return u, err
 	}}
+}
+
+// besideKernel leaves out prefixes of IPv4, which would lead the kernel's calls astray: each
+// call has routes of its own.
+func besideKernel(prefixes []netip.Prefix) []netip.Prefix {
+	return slices.DeleteFunc(slices.Clone(prefixes), func(p netip.Prefix) bool { return p.Addr().Is4() })
+}
+
+// SetPrefixes replaces Options.Userspace.Prefixes, see [userspace.Plane.SetPrefixes]. A
+// composed plane of others has them as they are.
+func (p *Plane) SetPrefixes(prefixes []netip.Prefix) error {
+	if p.other == nil {
+		return nil
+	}
+	if p.kernel != nil {
+		prefixes = besideKernel(prefixes)
+	}
+	return p.other.setPrefixes(prefixes)
 }
 
 // Compose makes a Plane of others, such as those of tests: with calls of kernel that

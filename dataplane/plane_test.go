@@ -332,6 +332,34 @@ func TestLazy(t *testing.T) {
 	})
 }
 
+// Prefixes are userspace's, and of IPv4 only where there is no kernel. They reach it also
+// if it is opened later.
+func TestSetPrefixes(t *testing.T) {
+	prefixes := []netip.Prefix{netip.MustParsePrefix("10.8.0.0/24"), netip.MustParsePrefix("2001:db8::/48")}
+	r := newRig()
+	require.NoError(t, r.SetPrefixes(prefixes))
+	require.Empty(t, r.diary.take())
+	r.user.prefixErr = errors.New("the host has such a route already")
+	_, err := r.Open(config, &r.handler)
+	require.ErrorIs(t, err, r.user.prefixErr)
+	require.Equal(t, []string{"kernel: open fails", "user: prefixes [2001:db8::/48]", "user: close"}, r.diary.take())
+
+	r = newRig()
+	require.NoError(t, r.SetPrefixes(prefixes))
+	_, err = r.Open(config, &r.handler)
+	require.NoError(t, err)
+	require.Equal(t, []string{"kernel: open fails", "user: prefixes [2001:db8::/48]", "user: open 50000"}, r.diary.take())
+	require.NoError(t, r.SetPrefixes(prefixes[:1]))
+	require.Equal(t, []string{"user: prefixes []"}, r.diary.take())
+	require.NoError(t, r.Close())
+	require.ErrorIs(t, r.SetPrefixes(nil), net.ErrClosed)
+
+	alone := Plane{other: &lazy{plane: &r.user}}
+	require.NoError(t, alone.SetPrefixes(prefixes))
+	require.Contains(t, r.diary.take(), "user: prefixes [10.8.0.0/24 2001:db8::/48]")
+	require.NoError(t, (&Plane{kernel: &r.kernel}).SetPrefixes(prefixes))
+}
+
 // While a call moves, frames come by both planes: each is handed up once, those that came
 // several times as often as that, and nothing that comes again later is held back.
 func TestOverlap(t *testing.T) {

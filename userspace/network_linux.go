@@ -35,23 +35,27 @@ type linkConfig interface {
 // network attaches sessions to the TUN device. Sessions may share addresses and
 // routes: the first that needs one adds it, the last removes it.
 type network struct {
-	prefixes []netip.Prefix // routed to the device anyway
-	mtu      int            // of the device
-	ipv6     bool           // the device can have it
-	outer    *peerSet
-	log      *slog.Logger
+	mtu   int  // of the device
+	ipv6  bool // the device can have it
+	outer *peerSet
+	log   *slog.Logger
 
 	// mu guards what follows, and keeps changes of the device in order.
 	mu        sync.Mutex
 	closed    bool
 	link      linkConfig
+	prefixes  []netip.Prefix     // routed to the device anyway
 	addresses map[netip.Addr]int // to the number of sessions
 	routes    map[netip.Prefix]*sharedRoute
 }
 
+// sharedRoute is what sessions route to the device. If it is neither added nor covered, it
+// was left out for all of them.
 type sharedRoute struct {
+	route
 	sessions int
-	added    bool // false: was left out, for all of them
+	added    bool
+	covered  bool // one of prefixes does for it
 }
 
 func newNetwork(link linkConfig, opts *Options, outer *peerSet) *network {
@@ -139,11 +143,6 @@ func (n *network) plan(s gopptp.Network) (addresses []netip.Addr, routes []route
 		mtu = s.MTU
 	}
 	add := func(to netip.Prefix, src netip.Addr) {
-		// A route with the session's own MTU lets the host cut packets, or
-		// report them as too big, where the device's MTU would not.
-		if mtu == 0 && n.covers(to) {
-			return
-		}
 		if !slices.ContainsFunc(routes, func(r route) bool { return r.to == to }) {
 			routes = append(routes, route{to, src, mtu})
 		}
@@ -204,9 +203,11 @@ func halves(p netip.Prefix) []netip.Prefix {
 	return []netip.Prefix{netip.PrefixFrom(p.Addr(), 1), netip.PrefixFrom(half, 1)}
 }
 
-func (n *network) covers(to netip.Prefix) bool {
-	return slices.ContainsFunc(n.prefixes, func(p netip.Prefix) bool {
-		return p.Bits() <= to.Bits() && p.Contains(to.Addr())
+// covers reports whether a route needs not be there. One with the session's own MTU lets
+// the host cut packets, or report them as too big, where the device's MTU would not.
+func (n *network) covers(r route) bool {
+	return r.mtu == 0 && slices.ContainsFunc(n.prefixes, func(p netip.Prefix) bool {
+		return p.Bits() <= r.to.Bits() && p.Contains(r.to.Addr())
 	})
 }
 
@@ -260,19 +261,25 @@ func (n *network) releaseAddress(a netip.Addr) {
 }
 
 func (n *network) acquireRoute(r route) error {
-	if shared := n.routes[r.to]; shared != nil {
+	shared := n.routes[r.to]
+	switch {
+	case shared != nil && (!shared.covered || n.covers(r)):
 		shared.sessions++
 		return nil
+	case shared == nil:
+		shared = &sharedRoute{route: r, covered: n.covers(r)}
+	default: // covered for others, but not for the MTU of this one
+		shared = &sharedRoute{route: r, sessions: shared.sessions}
 	}
-	shared := &sharedRoute{sessions: 1}
 	// Some servers give their public address as the inner one too. A route to
 	// it would send the tunnel's own packets into the tunnel.
-	if !r.to.IsSingleIP() || !n.outer.has(r.to.Addr()) {
+	if !shared.covered && !(r.to.IsSingleIP() && n.outer.has(r.to.Addr())) {
 		if err := n.link.addRoute(r); err != nil {
 			return fmt.Errorf("userspace: add route %v: %w", r.to, err)
 		}
 		shared.added = true
 	}
+	shared.sessions++
 	n.routes[r.to] = shared
 	return nil
 }

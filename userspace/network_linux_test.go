@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -199,6 +200,82 @@ func TestNetworkOuterPeer(t *testing.T) {
 	require.Equal(t, []string{"-192.168.7.0/24", "-10.8.0.7"}, link.take())
 }
 
+func prefixes(texts ...string) (list []netip.Prefix) {
+	for _, text := range texts {
+		list = append(list, netip.MustParsePrefix(text))
+	}
+	return list
+}
+
+// Other pools while sessions are up: nobody is without a route, and nothing is left.
+func TestSetPrefixes(t *testing.T) {
+	n, link := newFakeNetwork("10.8.0.0/24", "10.9.0.0/24")
+	require.NoError(t, n.keep([]netip.Addr{netip.MustParseAddr("10.8.0.1")}))
+	in8 := session("10.8.0.1", "10.8.0.2", 1456)
+	small := session("10.8.0.1", "10.9.0.2", 1400)
+	net9 := session("10.8.0.1", "10.9.0.3", 1456, "10.9.0.0/24")
+	out := session("10.8.0.1", "10.7.0.2", 1456, "10.7.1.0/24")
+	for _, s := range []gopptp.Network{in8, in8, small, net9, out} {
+		require.NoError(t, n.Attach(s))
+	}
+	link.take()
+	require.NoError(t, n.setPrefixes(prefixes("10.9.0.0/24", "10.8.0.0/24")))
+	require.Empty(t, link.take())
+
+	// What is new comes first, and what is no longer goes last; a route that there is goes
+	// from one to the other.
+	require.NoError(t, n.setPrefixes(prefixes("10.7.0.0/24", "10.7.1.0/24")))
+	changes := link.take()
+	require.Equal(t, "+10.7.0.0/24", changes[0])
+	require.ElementsMatch(t, []string{"+10.8.0.2/32 src 10.8.0.1", "+10.9.0.3/32 src 10.8.0.1"}, changes[1:3])
+	require.Equal(t, []string{"-10.8.0.0/24"}, changes[3:])
+
+	// A failure leaves all as it was, whatever fails.
+	for _, fail := range []string{"+10.6.0.0/24", "+10.8.0.0/24", "+10.5.0.2/32 src 10.8.0.1"} {
+		require.NoError(t, n.setPrefixes(prefixes("10.7.0.0/24", "10.7.1.0/24", "10.5.0.0/24")))
+		in5 := session("10.8.0.1", "10.5.0.2", 1456)
+		require.NoError(t, n.Attach(in5))
+		link.take()
+		link.fail = fail
+		require.ErrorIs(t, n.setPrefixes(prefixes("10.6.0.0/24", "10.8.0.0/24")), unix.EEXIST)
+		link.fail = ""
+		routes := make(map[string]int)
+		for _, c := range link.take() {
+			to, _, _ := strings.Cut(c[1:], " ")
+			routes[to] += map[byte]int{'+': 1, '-': -1}[c[0]]
+		}
+		for to, n := range routes {
+			require.Zero(t, n, "%s: %s", fail, to)
+		}
+		n.Detach(in5)
+		require.Empty(t, link.take())
+	}
+	require.NoError(t, n.setPrefixes(prefixes("10.7.0.0/24", "10.7.1.0/24")))
+	require.Equal(t, []string{"-10.5.0.0/24"}, link.take())
+
+	// The same session needs no more than its peer's routes, and all ends.
+	n.Detach(in8)
+	require.Empty(t, link.take(), "another has it")
+	n.Detach(in8)
+	n.Detach(net9)
+	n.Detach(small)
+	n.Detach(out)
+	require.Equal(t, []string{"-10.8.0.2/32", "-10.9.0.0/24", "-10.9.0.3/32", "-10.9.0.2/32", "-10.7.0.2/32"}, link.take())
+	require.Empty(t, n.routes)
+
+	// One that a smaller MTU makes necessary beside a session that is covered.
+	wide, narrow := session("10.8.0.1", "10.7.0.9", 1456), session("10.8.0.1", "10.7.0.9", 1400)
+	require.NoError(t, n.Attach(wide))
+	require.NoError(t, n.Attach(narrow))
+	require.Equal(t, []string{"+10.7.0.9/32 src 10.8.0.1 mtu 1400"}, link.take())
+	n.Detach(narrow)
+	n.Detach(wide)
+	require.Equal(t, []string{"-10.7.0.9/32"}, link.take())
+
+	n.close()
+	require.ErrorIs(t, n.setPrefixes(nil), net.ErrClosed)
+}
+
 func TestNetworkClose(t *testing.T) {
 	n, link := newFakeNetwork()
 	s := session("10.8.0.7", "10.8.0.1", 1456)
@@ -247,6 +324,16 @@ func TestNetlink(t *testing.T) {
 	require.ElementsMatch(t, pool, ns.routes(t, "pptp7"))
 	n.Detach(a)
 	require.Empty(t, ns.addresses(t, "pptp7"))
+	require.ElementsMatch(t, pool, ns.routes(t, "pptp7"))
+
+	// Another pool, and back.
+	require.NoError(t, n.Attach(a))
+	require.NoError(t, n.setPrefixes(prefixes("10.8.0.0/15", "10.10.0.0/24")))
+	require.ElementsMatch(t, []string{"10.8.0.0/15", "10.10.0.0/24"}, ns.routes(t, "pptp7"))
+	require.NoError(t, n.setPrefixes(prefixes("10.10.0.0/24")))
+	require.ElementsMatch(t, []string{"10.8.0.2/32 src 10.8.0.1", "10.10.0.0/24"}, ns.routes(t, "pptp7"))
+	require.NoError(t, n.setPrefixes(opts.Prefixes))
+	n.Detach(a)
 	require.ElementsMatch(t, pool, ns.routes(t, "pptp7"))
 
 	// The host's own route is left alone.

@@ -39,7 +39,7 @@ type Options struct {
 	// the networks that it gives its peers addresses from, so that no session
 	// costs a route of its own; what a session routes beyond them is added and
 	// removed with it. Not the default route. Prefixes and addresses of IPv6 need
-	// a kernel with IPv6.
+	// a kernel with IPv6. [Plane.SetPrefixes] changes them.
 	Prefixes []netip.Prefix
 	// Device, if not nil, takes the place of the TUN device: users' packets come from
 	// this process and go to it, past the host's network stack. Nothing of the host is

@@ -4,6 +4,7 @@ package userspace
 
 import (
 	"fmt"
+	"net/netip"
 	"runtime"
 
 	"github.com/gopptp/gopptp"
@@ -33,6 +34,9 @@ func (p *Plane) Open(gopptp.CallConfig, gopptp.CallHandler) (gopptp.Call, error)
 func (p *Plane) Adopt(gopptp.CallConfig, Adopted, gopptp.CallHandler) (gopptp.Call, error) {
 	return nil, errSystem
 }
+
+// SetPrefixes returns an error that wraps [gopptp.ErrNotSupported].
+func (p *Plane) SetPrefixes([]netip.Prefix) error { return errSystem }
 
 // Send does nothing.
 func (p *Plane) Send(packets [][]byte) {}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -109,6 +110,10 @@ func (g *gateway) take(cfg *config.Config, store *users.Store, problems diag.Pro
 		return fail(err)
 	}
 	undo = append(undo, func() { _ = g.pools.Reload(g.pooled(old.cfg, old.users)) }) // was good
+	if err := g.routePools(cfg); err != nil {
+		return fail(err)
+	}
+	undo = append(undo, func() { _ = g.routePools(old.cfg) }) // was good
 	if err := g.reloadFirewall(old.cfg, cfg); err != nil {
 		return fail(err)
 	}
@@ -136,6 +141,14 @@ func (g *gateway) take(cfg *config.Config, store *users.Store, problems diag.Pro
 		changes = append(changes, c.String())
 	}
 	return append(changes, users.Diff(old.users, store)...), nil
+}
+
+// routePools has the data plane route the pools as a whole, if that is how it does it.
+func (g *gateway) routePools(cfg *config.Config) error {
+	if plane, ok := g.plane.(interface{ SetPrefixes([]netip.Prefix) error }); ok {
+		return plane.SetPrefixes(cfg.Networks())
+	}
+	return nil
 }
 
 // unchangeable says which changes need a restart.
