@@ -17,12 +17,14 @@ import (
 
 	"github.com/gopptp/gopptp"
 	"github.com/gopptp/gopptp/examples/gateway/internal/grant"
+	"github.com/gopptp/gopptp/examples/gateway/internal/statefile"
 )
 
 // Pools is the gopptp.AddressPool of the gateway. Its methods are safe for concurrent
 // use, and take a time that does not grow with the pools.
 type Pools struct {
-	log *slog.Logger
+	log  *slog.Logger
+	file *statefile.File // of the memory; nil: there is none
 
 	mu sync.Mutex
 	layout
@@ -40,13 +42,17 @@ type lease struct {
 
 var _ gopptp.AddressPool = (*Pools)(nil)
 
-// New returns the pools of a configuration.
+// New returns the pools of a configuration, which are to be closed.
 func New(cfg Config, log *slog.Logger) (*Pools, error) {
 	l, err := newLayout(cfg)
 	if err != nil {
 		return nil, err
 	}
-	return &Pools{log: log, layout: l, held: make(map[netip.Addr]lease)}, nil
+	p := &Pools{log: log, layout: l, held: make(map[netip.Addr]lease)}
+	if cfg.File != "" {
+		p.remember(cfg.File)
+	}
+	return p, nil
 }
 
 // UnknownPoolError is the failure of a user for whom a back end names a pool that is not
@@ -95,6 +101,7 @@ func (p *Pools) acquire(name string, req gopptp.PoolRequest, now time.Time) (net
 			if addr, ok := take(q); ok {
 				q.used++
 				p.held[addr] = lease{user: req.User, session: req.Session, home: q}
+				p.file.Changed()
 				return addr, q.changed(), nil
 			}
 		}
@@ -128,6 +135,7 @@ func (p *Pools) release(addr netip.Addr, which func(lease) bool, now time.Time) 
 		return nil
 	}
 	l.home.forget(now)
+	p.file.Changed()
 	p.returned++
 	l.home.giveBack(addr, l.user, now, p.returned)
 	return l.home.changed()
@@ -175,6 +183,7 @@ func (p *Pools) claim(addr netip.Addr, user string, session gopptp.SessionID) ([
 	}
 	home.take(addr)
 	home.used++
+	p.file.Changed()
 	return home.changed(), nil
 }
 

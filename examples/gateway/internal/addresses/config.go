@@ -10,7 +10,7 @@ import (
 // FromConfig returns what the gateway's configuration says of pools. fixed are the
 // addresses of users that are known beforehand.
 func FromConfig(c *config.Config, fixed []netip.Addr) Config {
-	cfg := Config{Own: c.LocalAddress, Fixed: fixed}
+	cfg := Config{Own: c.LocalAddress, Fixed: fixed, File: c.AddressesFile}
 	for _, p := range c.NamedPools() {
 		q := Pool{Name: p.Name, Next: p.Next, Sticky: p.Sticky, Quarantine: p.Quarantine}
 		q.Ranges = make([]gopptp.PoolRange, len(p.Ranges))

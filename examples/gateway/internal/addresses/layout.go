@@ -1,7 +1,6 @@
 package addresses
 
 import (
-	"cmp"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -18,6 +17,9 @@ type Config struct {
 	// known beforehand. No pool gives them to others.
 	Own   netip.Addr
 	Fixed []netip.Addr
+	// File keeps over a restart who had which address; empty: nothing does. Reload takes
+	// no other.
+	File string
 }
 
 // Pool is one of them.
@@ -114,6 +116,7 @@ func (p *Pools) Reload(cfg Config) error {
 		return err
 	}
 	p.tell(p.reload(l, time.Now()))
+	p.file.Changed()
 	return nil
 }
 
@@ -139,7 +142,7 @@ func (p *Pools) reload(l layout, now time.Time) (notices []notice) {
 		}
 		p.held[addr] = lease
 	}
-	slices.SortFunc(resting, func(a, b *record) int { return cmp.Compare(a.order, b.order) })
+	slices.SortFunc(resting, inOrder)
 	for _, r := range resting {
 		if home := l.home(r.addr); home != nil {
 			home.take(r.addr)

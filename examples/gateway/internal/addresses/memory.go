@@ -1,6 +1,7 @@
 package addresses
 
 import (
+	"cmp"
 	"net/netip"
 	"time"
 )
@@ -14,6 +15,9 @@ type record struct {
 	older, newer   *record // of all
 	before, behind *record // of the user: the next older one, and the next newer one
 }
+
+// inOrder compares records by when their addresses were given back.
+func inOrder(a, b *record) int { return cmp.Compare(a.order, b.order) }
 
 // memory has records in the order in which addresses were given back.
 type memory struct {

@@ -1,6 +1,7 @@
 package addresses
 
 import (
+	"encoding/json"
 	"fmt"
 	"log/slog"
 	"net/netip"
@@ -64,6 +65,23 @@ func (m *model) may(user, pool string, now time.Time) (list []netip.Addr) {
 	return nil
 }
 
+// restarted is what becomes of pools over a restart.
+func restarted(t *testing.T, p *Pools, cfg Config, now time.Time) *Pools {
+	text, err := json.Marshal(p.snapshot())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var k kept
+	if err := json.Unmarshal(text, &k); err != nil {
+		t.Fatal(err)
+	}
+	if p, err = New(cfg, slog.New(slog.DiscardHandler)); err != nil {
+		t.Fatal(err)
+	}
+	p.restore(k.Addresses, now)
+	return p
+}
+
 // FuzzPools has users come and go, time pass, and the configuration change, and compares
 // with the model.
 func FuzzPools(f *testing.F) {
@@ -112,9 +130,21 @@ func FuzzPools(f *testing.F) {
 				if p.home(a) == nil {
 					continue
 				}
-				m.last[a] = departure{users[a], now, i + 1}
+				m.last[a] = departure{users[a], now, i*256 + 1}
 			case 3:
-				if op>>2%4 != 0 {
+				switch op >> 2 % 4 {
+				case 0:
+				case 1: // all leave, and the gateway starts anew
+					for n, a := range got {
+						p.release(a, func(lease) bool { return true }, now)
+						if p.home(a) != nil {
+							m.last[a] = departure{users[a], now, i*256 + n + 1}
+						}
+					}
+					got, m.held = nil, map[netip.Addr]bool{}
+					p = restarted(t, p, m.cfg, now)
+					continue
+				default:
 					continue
 				}
 				for a, d := range m.last { // what is over is not brought back by longer times

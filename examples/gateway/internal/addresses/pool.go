@@ -44,8 +44,11 @@ func (q *pool) forget(now time.Time) {
 
 // over reports whether an address has rested for long enough.
 func (q *pool) over(r *record, now time.Time) bool {
-	return now.Sub(r.since) >= max(q.Sticky, q.Quarantine)
+	return now.Sub(r.since) >= q.rests()
 }
+
+// rests is how long an address does that was given back.
+func (q *pool) rests() time.Duration { return max(q.Sticky, q.Quarantine) }
 
 // again gives users what they had before.
 func (q *pool) again(user string) (netip.Addr, bool) {
@@ -83,7 +86,7 @@ func (q *pool) take(addr netip.Addr) {
 
 func (q *pool) giveBack(addr netip.Addr, user string, now time.Time, order uint64) {
 	q.used--
-	if q.Sticky == 0 && q.Quarantine == 0 {
+	if q.rests() == 0 {
 		q.free.Release(addr)
 		return
 	}

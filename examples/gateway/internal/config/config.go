@@ -24,9 +24,11 @@ type Config struct {
 	Name         string           `yaml:"name"`
 	LocalAddress netip.Addr       `yaml:"local_address"`
 	Pools        []Pool           `yaml:"pools"`
-	DNS          []netip.Addr     `yaml:"dns"`
-	WINS         []netip.Addr     `yaml:"wins"`
-	IPv6         IPv6             `yaml:"ipv6"`
+	// AddressesFile is of package addresses.
+	AddressesFile string       `yaml:"addresses_file"`
+	DNS           []netip.Addr `yaml:"dns"`
+	WINS          []netip.Addr `yaml:"wins"`
+	IPv6          IPv6         `yaml:"ipv6"`
 
 	AuthMethods    []ppp.AuthMethod        `yaml:"auth_methods"`
 	Reauthenticate time.Duration           `yaml:"reauthenticate"`

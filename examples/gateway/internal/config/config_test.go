@@ -333,6 +333,7 @@ func TestProblems(t *testing.T) {
 			`gw.yaml:5: pools[3]: "fd00::/64" is not an IPv4 network, like 10.8.0.0/24`,
 			`gw.yaml:6: pools[4]: "10.8.0.1-x" is neither a network like 10.8.0.0/24 nor a range like 10.8.0.10-10.8.0.99`,
 		}},
+		{"addresses file", "addresses_file: a.json\n", []string{`gw.yaml:1: addresses_file: "a.json" is not an absolute name, like /var/lib/gopptp/addresses.json`}},
 		{"pools overlap", "pools: [10.8.0.0/24, 10.8.0.254-10.8.1.9]\n", []string{`gw.yaml:1: pools[1]: 10.8.0.254-10.8.1.9 overlaps 10.8.0.0/24`}},
 		{"large pool", "pools: [10.0.0.0-11.0.0.0]\nlisten: [127.0.0.1:1723]\n", []string{`gw.yaml:1: pools[0]: 10.0.0.0-11.0.0.0 has 16777217 addresses, more than 16777216`}},
 		{"pool of no host", "pools: [224.0.0.0/24]\n", []string{`gw.yaml:1: pools[0]: 224.0.0.0/24 has addresses that no host can have`}},

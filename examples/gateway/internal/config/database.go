@@ -47,6 +47,7 @@ type UserCache struct {
 	Poll        time.Duration `yaml:"poll"`
 	Redis       RedisURL      `yaml:"redis"`
 	RedisFile   string        `yaml:"redis_file"`
+	RedisTLS    ClientTLS     `yaml:"redis_tls"`
 }
 
 // DatabaseURL is the file of an SQLite database or the URL of a PostgreSQL one. It may
@@ -151,7 +152,25 @@ func (c *Config) readURLs(dir string) (problems diag.Problems) {
 		d.Cache.Redis, err = parseRedisURL(text)
 		return err
 	})...)
+	problems.Add(c.readRedisTLS(dir)...)
 	return problems
+}
+
+// readRedisTLS reads the certificates for the Redis server, relative to dir.
+func (c *Config) readRedisTLS(dir string) diag.Problems {
+	const path = "database.cache.redis_tls"
+	d := &c.Database.Cache
+	if d.RedisTLS == (ClientTLS{}) || c.wrongWithin("database.cache") {
+		return nil
+	}
+	u, err := url.Parse(string(d.Redis.URL))
+	if err != nil || u.Scheme != "rediss" {
+		return diag.Problems{c.At(path, "is for a server with TLS, whose URL begins with rediss://")}
+	}
+	if key, err := d.RedisTLS.load(dir, u.Hostname()); err != nil {
+		return diag.Problems{c.At(path+"."+key, err.Error())}
+	}
+	return nil
 }
 
 // readSecret has take read the one line of a file, if one is named, and makes its name

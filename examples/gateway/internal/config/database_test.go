@@ -79,20 +79,25 @@ func TestDatabaseProblems(t *testing.T) {
 	assert.Equal(t, RedisURL{"redis://:secret@h"}, cfg.Database.Cache.Redis)
 
 	for text, want := range map[string]string{
-		"{url: 'http://user:secret@h'}":                    "database.url: " + errDatabaseURL.Error(),
-		"{url: /a, url_file: url}":                         "database.url_file: a database has an url or an url_file, not both",
-		"{url_file: none}":                                 "database.url_file: " + dir + "/none cannot be read: no such file or directory",
-		"{url_file: bad}":                                  "database.url_file: " + errDatabaseURL.Error(),
-		"{connections: 0}":                                 "database.connections: 0 is not from 1 to 1000",
-		"{timeout: 0s}":                                    "database.timeout: 0s is not from 100ms to 1m0s",
-		"{cache: {ttl: 0s}}":                               "database.cache.ttl: 0s is not from 1s to 24h0m0s",
-		"{cache: {negative_ttl: 2h}}":                      "database.cache.negative_ttl: 2h0m0s is not from 0s to 1h0m0s",
-		"{cache: {size: -1}}":                              "database.cache.size: -1 is not from 0 to 16777216",
-		"{cache: {stale: -1s}}":                            "database.cache.stale: -1s is not from 0s to 720h0m0s",
-		"{cache: {poll: 10ms}}":                            "database.cache.poll: 10ms is not from 100ms to 1h0m0s",
-		"{cache: {redis: cache}}":                          "database.cache.redis: " + errRedisURL.Error(),
-		"{cache: {redis_file: redis, redis: 'redis://h'}}": "database.cache.redis_file: the server is given by redis or by redis_file, not by both",
-		"{url: /a, cache: {size: 0, redis: 'redis://h'}}":  "warning: database.cache.redis: is not asked for anything: size is 0, so that nothing is cached",
+		"{url: 'http://user:secret@h'}":                             "database.url: " + errDatabaseURL.Error(),
+		"{url: /a, url_file: url}":                                  "database.url_file: a database has an url or an url_file, not both",
+		"{url_file: none}":                                          "database.url_file: " + dir + "/none cannot be read: no such file or directory",
+		"{url_file: bad}":                                           "database.url_file: " + errDatabaseURL.Error(),
+		"{connections: 0}":                                          "database.connections: 0 is not from 1 to 1000",
+		"{timeout: 0s}":                                             "database.timeout: 0s is not from 100ms to 1m0s",
+		"{cache: {ttl: 0s}}":                                        "database.cache.ttl: 0s is not from 1s to 24h0m0s",
+		"{cache: {negative_ttl: 2h}}":                               "database.cache.negative_ttl: 2h0m0s is not from 0s to 1h0m0s",
+		"{cache: {size: -1}}":                                       "database.cache.size: -1 is not from 0 to 16777216",
+		"{cache: {stale: -1s}}":                                     "database.cache.stale: -1s is not from 0s to 720h0m0s",
+		"{cache: {poll: 10ms}}":                                     "database.cache.poll: 10ms is not from 100ms to 1h0m0s",
+		"{cache: {redis: cache}}":                                   "database.cache.redis: " + errRedisURL.Error(),
+		"{cache: {redis_file: redis, redis: 'redis://h'}}":          "database.cache.redis_file: the server is given by redis or by redis_file, not by both",
+		"{cache: {redis: 'redis://h', redis_tls: {ca_file: a}}}":    "database.cache.redis_tls: is for a server with TLS, whose URL begins with rediss://",
+		"{cache: {redis_tls: {server_name: a}}}":                    "database.cache.redis_tls: is for a server with TLS, whose URL begins with rediss://",
+		"{cache: {redis: 'rediss://h', redis_tls: {ca_file: a}}}":   "database.cache.redis_tls.ca_file: " + dir + "/a cannot be read: no such file or directory",
+		"{cache: {redis: 'rediss://h', redis_tls: {ca_file: url}}}": "database.cache.redis_tls.ca_file: " + dir + "/url has no certificate in PEM",
+		"{cache: {redis: 'rediss://h', redis_tls: {cert_file: a}}}": "database.cache.redis_tls.cert_file: has no key_file with it",
+		"{url: /a, cache: {size: 0, redis: 'redis://h'}}":           "warning: database.cache.redis: is not asked for anything: size is 0, so that nothing is cached",
 	} {
 		_, problems := Parse(filepath.Join(dir, "gw.yaml"), []byte("database: "+text+"\n"))
 		require.NotEmpty(t, problems, text)
@@ -100,6 +105,24 @@ func TestDatabaseProblems(t *testing.T) {
 		assert.Contains(t, line, "gw.yaml:1: "+want)
 		assert.NotContains(t, problems.Error(), "secret@", text)
 	}
+}
+
+func TestRedisTLS(t *testing.T) {
+	dir := t.TempDir()
+	certificate(t, dir)
+	read := func(tls string) *ClientTLS {
+		cfg, problems := Parse(filepath.Join(dir, "gw.yaml"), []byte("database: {cache: {redis: 'rediss://cache.example.net:6380', redis_tls: {"+tls+"}}}\n"))
+		require.Empty(t, problems)
+		return &cfg.Database.Cache.RedisTLS
+	}
+	assert.Nil(t, read("").Client(), "as the URL says")
+	c := read("ca_file: ca.pem, cert_file: gateway.pem, key_file: gateway.key").Client()
+	assert.Equal(t, "cache.example.net", c.ServerName)
+	assert.NotNil(t, c.RootCAs)
+	assert.Len(t, c.Certificates, 1)
+	c = read("server_name: cache").Client()
+	assert.Equal(t, "cache", c.ServerName)
+	assert.Nil(t, c.RootCAs, "those of the host")
 }
 
 func TestAccountingSQL(t *testing.T) {

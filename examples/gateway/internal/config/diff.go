@@ -64,10 +64,10 @@ func (d *differ) values(path string, a, b reflect.Value) {
 		if a.IsNil() != b.IsNil() {
 			d.add(path, presence(a), presence(b))
 		}
-	case t == reflect.TypeFor[*RADIUSTLS]():
+	case t == reflect.TypeFor[*ClientTLS]():
 		before := len(d.changes)
 		d.values(path, a.Elem(), b.Elem())
-		if len(d.changes) == before && a.Interface().(*RADIUSTLS).files != b.Interface().(*RADIUSTLS).files {
+		if len(d.changes) == before && a.Interface().(*ClientTLS).files != b.Interface().(*ClientTLS).files {
 			d.add(path, "its files", "its files")
 		}
 	case t.Kind() == reflect.Pointer:

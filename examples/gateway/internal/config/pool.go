@@ -2,6 +2,7 @@ package config
 
 import (
 	"net/netip"
+	"path/filepath"
 	"slices"
 	"time"
 
@@ -94,6 +95,9 @@ func (k *checker) pools() {
 	k.ranges()
 	k.poolNames()
 	k.chains()
+	if file := k.cfg.AddressesFile; file != "" && !filepath.IsAbs(file) {
+		k.bad("addresses_file", "%q is not an absolute name, like /var/lib/gopptp/addresses.json", file)
+	}
 	for i, p := range k.cfg.Pools {
 		for _, d := range []struct {
 			key   string

@@ -1,14 +1,8 @@
 package config
 
 import (
-	"crypto/sha256"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
-	"fmt"
 	"net"
-	"os"
-	"path/filepath"
 	"strconv"
 	"time"
 
@@ -20,87 +14,11 @@ type RADIUSServer struct {
 	Address    string        `yaml:"address"`
 	Secret     Secret        `yaml:"secret"`
 	SecretFile string        `yaml:"secret_file"`
-	TLS        *RADIUSTLS    `yaml:"tls"`
+	TLS        *ClientTLS    `yaml:"tls"`
 	Priority   int           `yaml:"priority"`
 	Weight     int           `yaml:"weight"`
 	Timeout    time.Duration `yaml:"timeout"`
 	Tries      int           `yaml:"tries"`
-}
-
-// RADIUSTLS has RADIUS go over TLS (RFC 6614), where both ends have certificates.
-type RADIUSTLS struct {
-	CAFile     string `yaml:"ca_file"`
-	CertFile   string `yaml:"cert_file"`
-	KeyFile    string `yaml:"key_file"`
-	ServerName string `yaml:"server_name"`
-
-	client *tls.Config
-	files  [sha256.Size]byte // the certificates in them, as one hash
-}
-
-// Client is the configuration of the gateway's end; nil where there is no TLS.
-func (t *RADIUSTLS) Client() *tls.Config {
-	if t == nil {
-		return nil
-	}
-	return t.client
-}
-
-// load reads the files, relative to dir. The key is that of what is wrong.
-func (t *RADIUSTLS) load(dir, address string) (key string, err error) {
-	for _, f := range []*string{&t.CAFile, &t.CertFile, &t.KeyFile} {
-		if *f != "" && !filepath.IsAbs(*f) {
-			*f = filepath.Join(dir, *f)
-		}
-	}
-	c := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: t.ServerName}
-	if c.ServerName == "" {
-		c.ServerName, _, _ = net.SplitHostPort(address)
-	}
-	if t.CAFile == "" {
-		return "ca_file", errors.New("is missing: it has the certificates that vouch for the server")
-	}
-	pem, err := os.ReadFile(t.CAFile)
-	if err != nil {
-		return "ca_file", unreadable(t.CAFile, err)
-	}
-	if c.RootCAs = x509.NewCertPool(); !c.RootCAs.AppendCertsFromPEM(pem) {
-		return "ca_file", fmt.Errorf("%s has no certificate in PEM", t.CAFile)
-	}
-	switch {
-	case t.CertFile == "" && t.KeyFile == "":
-	case t.CertFile == "":
-		return "key_file", errors.New("has no cert_file with it")
-	case t.KeyFile == "":
-		return "cert_file", errors.New("has no key_file with it")
-	default:
-		for key, file := range map[string]string{"cert_file": t.CertFile, "key_file": t.KeyFile} {
-			if f, err := os.Open(file); err != nil {
-				return key, unreadable(file, err)
-			} else {
-				f.Close()
-			}
-		}
-		pair, err := tls.LoadX509KeyPair(t.CertFile, t.KeyFile)
-		if err != nil {
-			return "cert_file", fmt.Errorf("%s and %s are no certificate with its key in PEM", t.CertFile, t.KeyFile)
-		}
-		c.Certificates = []tls.Certificate{pair}
-	}
-	hash := sha256.New()
-	hash.Write(pem)
-	for _, pair := range c.Certificates {
-		for _, der := range pair.Certificate {
-			hash.Write(der)
-		}
-	}
-	t.client, t.files = c, [sha256.Size]byte(hash.Sum(nil))
-	return "", nil
-}
-
-func unreadable(file string, err error) error {
-	p := Unreadable(file, err)
-	return errors.New(p.File + " " + p.Text)
 }
 
 // radiusServers looks at a list of servers.
@@ -141,7 +59,12 @@ func (c *Config) readServers(path string, servers []RADIUSServer, dir string) (p
 		if s.TLS == nil || c.wrongWithin(path+".tls") {
 			continue
 		}
-		if key, err := s.TLS.load(dir, s.Address); err != nil {
+		if s.TLS.CAFile == "" {
+			problems.Add(c.At(path+".tls.ca_file", "is missing: it has the certificates that vouch for the server"))
+			continue
+		}
+		host, _, _ := net.SplitHostPort(s.Address)
+		if key, err := s.TLS.load(dir, host); err != nil {
 			problems.Add(c.At(path+".tls."+key, err.Error()))
 		}
 	}

@@ -145,6 +145,7 @@ func (g *gateway) newServer() (err error) {
 	if g.pools, err = addresses.New(g.pooled(cfg, g.Users), g.Log); err != nil {
 		return err
 	}
+	g.onClose(g.pools.Close) // once the sessions are over
 	if cfg.IPv6.Enabled() {
 		if g.six, err = gopptp.NewIPv6Pool(cfg.IPv6.Prefix.Prefix, cfg.IPv6.Own()); err != nil {
 			return err

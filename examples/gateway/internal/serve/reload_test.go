@@ -2,6 +2,7 @@ package serve
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -162,6 +163,60 @@ func TestReloadRefused(t *testing.T) {
 		w.signals <- syscall.SIGTERM
 		w.stopped()
 	})
+}
+
+// prefixPlane is a data plane that routes pools.
+type prefixPlane struct {
+	gopptp.Dataplane
+	set []string
+	err error
+}
+
+func (p *prefixPlane) SetPrefixes(prefixes []netip.Prefix) error {
+	p.set = append(p.set, join(prefixes))
+	return p.err
+}
+
+// The data plane is told of other pools; if it cannot have them, nobody does.
+func TestReloadPrefixes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := memory.NewNetwork()
+		gateway := n.Host(netip.MustParseAddr("192.0.2.1"))
+		plane := &prefixPlane{Dataplane: gateway.Dataplane()}
+		w := startOn(t, gatewayConfig, n, gateway, plane)
+		changed := strings.NewReplacer("10.9.1.1-10.9.1.9", "10.9.2.0/24, 10.9.4.0-10.9.5.255", "10.9.1.7", "10.9.2.7").Replace(gatewayConfig)
+		plane.err = errors.New("the host has such a route already")
+		w.reloads(changed)
+		assert.Contains(t, w.log.text(), "the host has such a route already")
+		s, err := w.dial("192.0.2.7", "alice", "correct horse")
+		require.NoError(t, err)
+		assert.Equal(t, "10.9.1.1", s.Local().String())
+		plane.err = nil
+		w.reloads(changed)
+		assert.Equal(t, []string{"10.9.2.0/24 10.9.4.0/23", "10.9.2.0/24 10.9.4.0/23"}, plane.set)
+		s, err = w.dial("192.0.2.8", "alice", "correct horse")
+		require.NoError(t, err)
+		assert.Equal(t, "10.9.2.1", s.Local().String())
+		w.signals <- syscall.SIGTERM
+		w.stopped()
+	})
+}
+
+// Who had which address is known to the next gateway.
+func TestAddressesOverARestart(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "addresses.json")
+	for _, users := range []string{"alice carol", "carol alice"} { // who comes first would get another one's
+		synctest.Test(t, func(t *testing.T) {
+			w := start(t, strings.Replace(gatewayConfig, "stop_timeout", "  - {name: carol, password: correct horse}\naddresses_file: "+file+"\nstop_timeout", 1))
+			for i, user := range strings.Fields(users) {
+				s, err := w.dial(fmt.Sprintf("192.0.2.%d", 10+i), user, "correct horse")
+				require.NoError(t, err)
+				assert.Equal(t, map[string]string{"alice": "10.9.1.1", "carol": "10.9.1.2"}[user], s.Local().String(), user)
+			}
+			w.signals <- syscall.SIGTERM
+			w.stopped()
+		})
+	}
 }
 
 // What is said to be taken is a key, and some that never can be are not.
