@@ -1,8 +1,8 @@
 package policy
 
 import (
+	"container/list"
 	"net/netip"
-	"slices"
 
 	"github.com/gopptp/gopptp"
 )
@@ -17,20 +17,21 @@ type place struct {
 	claimed bool          // the address
 	leaving bool          // is being replaced, and does not count any more
 	gone    chan struct{} // closed when the session has ended
+	ofUser  *list.Element // in places.byUser
 }
 
 // places are those of all sessions.
 type places struct {
 	bySession map[gopptp.SessionID]*place
-	byUser    map[string][]*place // the oldest first
-	bySource  map[netip.Addr]int  // without those who are leaving
+	byUser    map[string]*list.List // of *place, the oldest first
+	bySource  map[netip.Addr]int    // without those who are leaving
 	replaced  uint64
 }
 
 func newPlaces() places {
 	return places{
 		bySession: make(map[gopptp.SessionID]*place),
-		byUser:    make(map[string][]*place),
+		byUser:    make(map[string]*list.List),
 		bySource:  make(map[netip.Addr]int),
 	}
 }
@@ -45,12 +46,16 @@ type limits struct {
 // time, whatever the limit of its user.
 func (p *places) take(newcomer *place, l limits) (victims []*place, why Reason) {
 	var others []*place
-	list := p.byUser[newcomer.user]
-	if l.perUser == 0 && !newcomer.address.IsValid() {
-		list = nil // nobody of them is in the way, however many there are
+	mates := p.byUser[newcomer.user]
+	if mates == nil {
+		mates = list.New()
 	}
-	for _, pl := range list {
-		switch {
+	first := mates.Front()
+	if l.perUser == 0 && !newcomer.address.IsValid() {
+		first = nil // nobody of them is in the way, however many there are
+	}
+	for e := first; e != nil; e = e.Next() {
+		switch pl := e.Value.(*place); {
 		case pl.leaving:
 			// Who is on the way out may have the address still.
 			if pl.address.IsValid() && pl.address == newcomer.address {
@@ -86,17 +91,16 @@ func (p *places) take(newcomer *place, l limits) (victims []*place, why Reason) 
 		}
 	}
 	p.bySession[newcomer.session] = newcomer
-	p.byUser[newcomer.user] = append(p.byUser[newcomer.user], newcomer)
+	p.byUser[newcomer.user] = mates
+	newcomer.ofUser = mates.PushBack(newcomer)
 	p.bySource[newcomer.source]++
 	return victims, none
 }
 
 func (p *places) remove(pl *place) {
 	delete(p.bySession, pl.session)
-	list := p.byUser[pl.user]
-	if list = slices.DeleteFunc(list, func(other *place) bool { return other == pl }); len(list) > 0 {
-		p.byUser[pl.user] = list
-	} else {
+	mates := p.byUser[pl.user]
+	if mates.Remove(pl.ofUser); mates.Len() == 0 {
 		delete(p.byUser, pl.user)
 	}
 	if !pl.leaving {
