@@ -16,13 +16,13 @@ import (
 // A session is looked at again when it may have used up its quota: at twice the speed that
 // it has had, and at minSpeed at least, as it may stir at any moment.
 const (
-	minSpeed = 10e6 // octets a second
+	minSpeed = 125e6 // octets a second: 1 Gbit/s
 	minWait  = time.Second
 	maxWait  = time.Minute
 )
 
 // Guard looks at the counters of sessions that have a quota. A session is over its quota
-// by what it carries within about minWait.
+// by what it carries within about minWait, or more if it stirs at more than minSpeed.
 type Guard struct {
 	log  *slog.Logger
 	wake chan struct{}

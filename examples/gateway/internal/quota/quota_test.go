@@ -113,8 +113,9 @@ func TestWait(t *testing.T) {
 		want  time.Duration
 	}{
 		{1 << 40, 0, maxWait},
-		{300e6, 0, 30 * time.Second},
-		{300e6, 50e6, 3 * time.Second},
+		{3750e6, 0, 30 * time.Second},
+		{3750e6, 50e6, 30 * time.Second},
+		{3750e6, 625e6, 3 * time.Second},
 		{300e6, 1e9, minWait},
 		{1, 0, minWait},
 		{1<<64 - 1, 1e30, minWait},
