@@ -42,8 +42,9 @@ type DynAuthClient struct {
 // and CoA-Request (RFC 5176).
 //
 // An order is taken from the addresses of its clients only, signed with their secret, of
-// the last five minutes, and once: if it comes again it gets the same answer, and nothing
-// happens.
+// the last five minutes, and once: if it comes again, from whichever address, it gets the
+// same answer, and nothing happens. What came before is not known after a restart; so
+// what is older than the DynAuth is not taken either.
 type DynAuth struct {
 	cfg  DynAuthConfig // but for what may change
 	from atomic.Pointer[givers]
@@ -52,6 +53,7 @@ type DynAuth struct {
 
 	mu     sync.Mutex // held while an order is followed
 	seen   answered
+	began  time.Time // of orders from before, nobody knows whether they came already
 	warned time.Time
 
 	disconnects, changes, refused, repeated, strangers, forged, stale, malformed atomic.Uint64
@@ -82,7 +84,8 @@ const window = 300 * time.Second
 
 // NewDynAuth returns a DynAuth.
 func NewDynAuth(cfg DynAuthConfig) *DynAuth {
-	d := &DynAuth{cfg: cfg, log: cfg.Log, now: time.Now}
+	// An Event-Timestamp has whole seconds.
+	d := &DynAuth{cfg: cfg, log: cfg.Log, now: time.Now, began: time.Now().Truncate(time.Second)}
 	if d.log == nil {
 		d.log = slog.New(slog.DiscardHandler)
 	}
@@ -169,8 +172,7 @@ func (d *DynAuth) handle(wire []byte, from netip.AddrPort) []byte {
 		d.warn(why, source)
 		return nil
 	}
-	key := order{source, p.Identifier, p.Authenticator}
-	if answer, again := d.seen.get(key, now); again {
+	if answer, again := d.seen.get(p.Authenticator, now); again {
 		d.repeated.Add(1)
 		return answer
 	}
@@ -179,7 +181,7 @@ func (d *DynAuth) handle(wire []byte, from netip.AddrPort) []byte {
 		d.log.Error("RADIUS order: answer", "source", source, "err", err)
 		return nil
 	}
-	d.seen.put(key, answer, now)
+	d.seen.put(p.Authenticator, answer, now)
 	return answer
 }
 
@@ -191,6 +193,12 @@ func (d *DynAuth) fresh(p *radius.Packet, now time.Time) (ok bool, why string) {
 		return d.from.Load().allowUndated, "without Event-Timestamp, which require_event_timestamp asks for"
 	case err != nil:
 		return false, "with an Event-Timestamp that is none"
+	}
+	if now.Before(d.began) { // the clock has been set back
+		d.began = now.Truncate(time.Second)
+	}
+	if at.Before(d.began) {
+		return false, "with an Event-Timestamp from before the gateway's start: repeated, or the clocks differ"
 	}
 	age := now.Sub(at)
 	return age <= window && -age <= window, "with an Event-Timestamp that is more than five minutes off: repeated, or the clocks differ"
@@ -211,12 +219,13 @@ func (d *DynAuth) follow(p *radius.Packet, source netip.Addr) ([]byte, error) {
 	case !disconnect && !change.any():
 		cause = rfc3576.ErrorCause_Value_MissingAttribute
 	}
+	if cause == 0 && !disconnect {
+		list, cause = change.apply(list)
+	}
 	for i := 0; i < len(list) && cause == 0; i++ {
 		s := list[i]
 		if disconnect {
 			s.End(gopptp.CauseAdmin, errDisconnected)
-		} else if cause = change.apply(s); cause != 0 {
-			break
 		}
 		d.log.Info("RADIUS order", "order", p.Code.String(), "source", source, "session", s.ID(), "user", s.User(), "change", change.String())
 	}
@@ -239,7 +248,8 @@ func (d *DynAuth) follow(p *radius.Packet, source netip.Addr) ([]byte, error) {
 
 var errDisconnected = errors.New("disconnected by a RADIUS server")
 
-// reply makes an answer, with a Message-Authenticator, and the Proxy-States that came.
+// reply makes an answer, with a Message-Authenticator, and the Proxy-States and the State
+// that came (RFC 5176 §3.1 and §3.3).
 func reply(p *radius.Packet, code radius.Code, cause rfc3576.ErrorCause) ([]byte, error) {
 	r := p.Response(code)
 	r.Add(rfc2869.MessageAuthenticator_Type, make([]byte, signatureSize))
@@ -249,7 +259,7 @@ func reply(p *radius.Packet, code radius.Code, cause rfc3576.ErrorCause) ([]byte
 		}
 	}
 	for _, avp := range p.Attributes {
-		if avp.Type == rfc2865.ProxyState_Type {
+		if avp.Type == rfc2865.ProxyState_Type || avp.Type == rfc2865.State_Type {
 			r.Attributes = append(r.Attributes, avp)
 		}
 	}

@@ -79,11 +79,13 @@ func one(s *gopptp.Session) []*gopptp.Session {
 
 // change is what a CoA-Request changes.
 type change struct {
-	session, idle *time.Duration
-	rates         *gopptp.Rates
+	session, idle    *time.Duration
+	fromPeer, toPeer *gopptp.BitRate
 }
 
-func (c change) any() bool { return c.session != nil || c.idle != nil || c.rates != nil }
+func (c change) any() bool { return c.session != nil || c.idle != nil || c.limits() }
+
+func (c change) limits() bool { return c.fromPeer != nil || c.toPeer != nil }
 
 // String is the change in words; empty if there is none.
 func (c change) String() string {
@@ -94,23 +96,36 @@ func (c change) String() string {
 	if c.idle != nil {
 		list = append(list, fmt.Sprintf("idle timeout %v", *c.idle))
 	}
-	if c.rates != nil {
-		list = append(list, fmt.Sprintf("rates from peer %v, to peer %v", c.rates.FromPeer, c.rates.ToPeer))
+	if c.fromPeer != nil {
+		list = append(list, fmt.Sprintf("rate from peer %v", *c.fromPeer))
+	}
+	if c.toPeer != nil {
+		list = append(list, fmt.Sprintf("rate to peer %v", *c.toPeer))
 	}
 	return strings.Join(list, ", ")
 }
 
-// apply changes a session, or says why it cannot, and then nothing has changed.
-func (c change) apply(s *gopptp.Session) rfc3576.ErrorCause {
-	if c.rates != nil {
-		switch err := s.SetRates(*c.rates); {
+// apply changes sessions, all of them or none (RFC 5176 §2.3), and then says why. Those
+// that have ended meanwhile are left out of what it returns.
+func (c change) apply(list []*gopptp.Session) (changed []*gopptp.Session, cause rfc3576.ErrorCause) {
+	var before []gopptp.Rates
+	for _, s := range list {
+		old := s.Rates()
+		switch err := c.limit(s, old); {
 		case errors.Is(err, net.ErrClosed):
-			return rfc3576.ErrorCause_Value_SessionContextNotFound
+			continue
 		case err != nil: // the data plane keeps no limits
-			return rfc3576.ErrorCause_Value_ResourcesUnavailable
+			for i, s := range changed {
+				_ = s.SetRates(before[i]) // it had them, or has ended
+			}
+			return nil, rfc3576.ErrorCause_Value_ResourcesUnavailable
 		}
+		changed, before = append(changed, s), append(before, old)
 	}
-	if c.session != nil || c.idle != nil {
+	if len(changed) == 0 {
+		return nil, rfc3576.ErrorCause_Value_SessionContextNotFound
+	}
+	for _, s := range changed {
 		session, idle := s.Timeouts()
 		if c.session != nil {
 			session = *c.session
@@ -118,9 +133,25 @@ func (c change) apply(s *gopptp.Session) rfc3576.ErrorCause {
 		if c.idle != nil {
 			idle = *c.idle
 		}
-		s.SetTimeouts(session, idle)
+		if c.session != nil || c.idle != nil {
+			s.SetTimeouts(session, idle)
+		}
 	}
-	return 0
+	return changed, 0
+}
+
+// limit changes the rates of a session, which has others now.
+func (c change) limit(s *gopptp.Session, r gopptp.Rates) error {
+	if !c.limits() {
+		return nil
+	}
+	if c.fromPeer != nil {
+		r.FromPeer = *c.fromPeer
+	}
+	if c.toPeer != nil {
+		r.ToPeer = *c.toPeer
+	}
+	return s.SetRates(r)
 }
 
 // The numbers of the attributes that are understood, of vendors.
@@ -152,12 +183,9 @@ func parseChange(p *radius.Packet) (c change, cause rfc3576.ErrorCause) {
 	} else if !errors.Is(err, radius.ErrNoAttribute) {
 		return change{}, rfc5176.ErrorCause_Value_InvalidAttributeValue
 	}
-	r, ok, err := rates(p)
-	if err != nil {
+	var err error
+	if c.fromPeer, c.toPeer, err = rates(p); err != nil {
 		return change{}, rfc5176.ErrorCause_Value_InvalidAttributeValue
-	}
-	if ok {
-		c.rates = &r
 	}
 	return c, 0
 }
@@ -168,7 +196,7 @@ func understood(avp *radius.AVP) rfc3576.ErrorCause {
 	case rfc2865.UserName_Type, rfc2865.NASIPAddress_Type, rfc2865.NASPort_Type, rfc2865.NASIdentifier_Type,
 		rfc2865.NASPortType_Type, rfc2865.FramedIPAddress_Type, rfc2865.CallingStationID_Type,
 		rfc2866.AcctSessionID_Type, // which session
-		rfc2865.ProxyState_Type, rfc2865.Class_Type, rfc2865.ReplyMessage_Type, rfc2866.AcctTerminateCause_Type,
+		rfc2865.ProxyState_Type, rfc2865.State_Type, rfc2865.Class_Type, rfc2865.ReplyMessage_Type, rfc2866.AcctTerminateCause_Type,
 		rfc2869.EventTimestamp_Type, rfc2869.MessageAuthenticator_Type, // nothing to do
 		rfc2865.SessionTimeout_Type, rfc2865.IdleTimeout_Type:
 		return 0

@@ -1,16 +1,10 @@
 package radius
 
-import (
-	"net/netip"
-	"time"
-)
+import "time"
 
-// order names a request of a client. The authenticator is a digest of all of it.
-type order struct {
-	source        netip.Addr
-	id            uint8
-	authenticator [16]byte
-}
+// order names a request: it is its authenticator, a digest of all of it and of the secret.
+// Where it came from is none of it, as that can be forged.
+type order = [16]byte
 
 // maxSeen bounds the orders that are remembered, at some 200 octets each.
 const maxSeen = 16384

@@ -22,6 +22,7 @@ import (
 	"layeh.com/radius/rfc3576"
 	"layeh.com/radius/rfc5176"
 	"layeh.com/radius/vendors/mikrotik"
+	"layeh.com/radius/vendors/wispr"
 
 	"github.com/gopptp/gopptp"
 	"github.com/gopptp/gopptp/chap"
@@ -115,6 +116,7 @@ func orders(t *testing.T, change func(*DynAuthConfig)) (*DynAuth, *gopptp.Sessio
 		Clients: []DynAuthClient{
 			{netip.MustParsePrefix("203.0.113.0/24"), "another"},
 			{netip.MustParsePrefix("203.0.113.5/32"), orderSecret},
+			{netip.MustParsePrefix("198.51.100.0/24"), orderSecret},
 		},
 		Sessions: g.live, Identity: Identity{NAS: "gw1"},
 	}
@@ -123,7 +125,7 @@ func orders(t *testing.T, change func(*DynAuthConfig)) (*DynAuth, *gopptp.Sessio
 	}
 	d := NewDynAuth(cfg)
 	now := time.Unix(1_800_000_000, 0)
-	d.now = func() time.Time { return now }
+	d.now, d.began = func() time.Time { return now }, now.Add(-time.Hour)
 	return d, s, &now
 }
 
@@ -198,6 +200,7 @@ func TestOrderSelection(t *testing.T) {
 			rfc2865.IdleTimeout_Add(p, 300)
 			rfc2865.ProxyState_Add(p, []byte("a"))
 			rfc2865.ProxyState_Add(p, []byte("b"))
+			rfc2865.State_Add(p, []byte("c"))
 		})
 		require.NotNil(t, answer, name)
 		assert.Equal(t, test.want, rfc3576.ErrorCause_Get(answer), name)
@@ -209,6 +212,7 @@ func TestOrderSelection(t *testing.T) {
 		states, err := rfc2865.ProxyState_Gets(answer)
 		require.NoError(t, err)
 		assert.Equal(t, [][]byte{[]byte("a"), []byte("b")}, states)
+		assert.Equal(t, "c", rfc2865.State_GetString(answer))
 	}
 	_, idle := s.Timeouts()
 	assert.Equal(t, 5*time.Minute, idle)
@@ -243,15 +247,21 @@ func TestOrderRefused(t *testing.T) {
 	assert.Equal(t, 10*time.Minute, idle)
 }
 
-// limitless is a data plane that keeps no limits.
-type limitless struct{ gopptp.Dataplane }
+// limitless is a data plane that keeps no limits but those of its first calls.
+type limitless struct {
+	gopptp.Dataplane
+	keeps int
+}
 
 type limitlessCall struct{ gopptp.Call }
 
-func (p limitless) Open(cfg gopptp.CallConfig, h gopptp.CallHandler) (gopptp.Call, error) {
+func (p *limitless) Open(cfg gopptp.CallConfig, h gopptp.CallHandler) (gopptp.Call, error) {
 	c, err := p.Dataplane.Open(cfg, h)
 	if err != nil {
 		return nil, err
+	}
+	if p.keeps--; p.keeps >= 0 {
+		return c, nil
 	}
 	return limitlessCall{c}, nil
 }
@@ -266,7 +276,7 @@ func (limitlessCall) CheckRates(r gopptp.Rates) error {
 // What cannot be had is refused, and then nothing has changed.
 func TestOrderImpossible(t *testing.T) {
 	g := startGateway(t, at(netip.MustParseAddrPort("127.0.0.1:9")), func(c *gopptp.ServerConfig) {
-		c.Authenticator, c.Dataplane = anybody, limitless{c.Dataplane}
+		c.Authenticator, c.Dataplane = anybody, &limitless{Dataplane: c.Dataplane}
 	})
 	_, _, s, err := g.dial("alice", "secret", ppp.AuthMSCHAPv2, nil)
 	require.NoError(t, err)
@@ -285,7 +295,72 @@ func TestOrderImpossible(t *testing.T) {
 
 	s.Close()
 	<-s.Done()
-	assert.Equal(t, rfc3576.ErrorCause_Value_SessionContextNotFound, change{rates: new(gopptp.Rates)}.apply(s))
+	_, cause := change{toPeer: new(gopptp.BitRate)}.apply([]*gopptp.Session{s})
+	assert.Equal(t, rfc3576.ErrorCause_Value_SessionContextNotFound, cause)
+}
+
+// An order about several sessions changes all of them or none (RFC 5176 §2.3), but for
+// those that end meanwhile.
+func TestOrderForSeveral(t *testing.T) {
+	plane := &limitless{keeps: 2}
+	g := startGateway(t, at(netip.MustParseAddrPort("127.0.0.1:9")), func(c *gopptp.ServerConfig) {
+		plane.Dataplane = c.Dataplane
+		c.Authenticator, c.Dataplane = anybody, plane
+	})
+	var list []*gopptp.Session
+	for range 3 { // the last of which can have no limits
+		_, _, s, err := g.dial("alice", "secret", ppp.AuthMSCHAPv2, nil)
+		require.NoError(t, err)
+		list = append(list, s)
+	}
+	up, slower := &gopptp.BitRate{BitsPerSecond: 1e6}, &gopptp.BitRate{BitsPerSecond: 2e6}
+	changed, cause := change{fromPeer: up}.apply(list[:2])
+	require.Zero(t, cause)
+	require.Equal(t, list[:2], changed)
+
+	minute := time.Minute
+	_, cause = change{fromPeer: slower, toPeer: slower, session: &minute}.apply(list)
+	assert.Equal(t, rfc3576.ErrorCause_Value_ResourcesUnavailable, cause)
+	for i, s := range list {
+		want := gopptp.Rates{}
+		if i < 2 {
+			want.FromPeer = *up
+		}
+		assert.Equal(t, want, s.Rates(), i)
+		session, _ := s.Timeouts()
+		assert.Equal(t, time.Hour, session, i)
+	}
+
+	list[0].Close()
+	<-list[0].Done()
+	changed, cause = change{toPeer: slower}.apply(list[:2])
+	assert.Zero(t, cause)
+	assert.Equal(t, list[1:2], changed)
+	assert.Equal(t, gopptp.Rates{FromPeer: *up, ToPeer: *slower}, list[1].Rates())
+}
+
+// What an order says nothing of stays.
+func TestOrderOneWay(t *testing.T) {
+	d, s, _ := orders(t, nil)
+	set := func(add func(p *radius.Packet)) {
+		t.Helper()
+		answer := d.ask(t, radius.CodeCoARequest, func(p *radius.Packet) {
+			rfc2865.UserName_AddString(p, "alice")
+			add(p)
+		})
+		require.NotNil(t, answer)
+		require.Equal(t, radius.CodeCoAACK, answer.Code)
+	}
+	rates := func(from, to uint64) gopptp.Rates {
+		return gopptp.Rates{FromPeer: gopptp.BitRate{BitsPerSecond: from}, ToPeer: gopptp.BitRate{BitsPerSecond: to}}
+	}
+	set(func(p *radius.Packet) { mikrotik.MikrotikRateLimit_AddString(p, "1M/2M") })
+	set(func(p *radius.Packet) { wispr.WISPrBandwidthMaxDown_Add(p, 3e6) })
+	assert.Equal(t, rates(1e6, 3e6), s.Rates())
+	set(func(p *radius.Packet) { wispr.WISPrBandwidthMaxUp_Add(p, 4e6) })
+	assert.Equal(t, rates(4e6, 3e6), s.Rates())
+	set(func(p *radius.Packet) { wispr.WISPrBandwidthMaxUp_Add(p, 0) })
+	assert.Equal(t, rates(0, 3e6), s.Rates())
 }
 
 // An order that comes again has the same answer, and is followed once.
@@ -300,11 +375,65 @@ func TestOrderRepeated(t *testing.T) {
 	s.SetTimeouts(time.Minute, 0)
 	*now = now.Add(299 * time.Second)
 	assert.Equal(t, first, d.handle(wire, netip.MustParseAddrPort("203.0.113.5:50000")))
+	assert.Equal(t, first, d.handle(wire, netip.MustParseAddrPort("198.51.100.99:50000")), "who repeats it can have another address")
 	session, _ := s.Timeouts()
 	assert.Equal(t, time.Minute, session)
 	*now = now.Add(2 * time.Second)
 	assert.Nil(t, d.handle(wire, orderer))
-	assert.Equal(t, DynAuthStats{Changes: 1, Repeated: 1, Stale: 1}, d.Stats())
+	assert.Equal(t, DynAuthStats{Changes: 1, Repeated: 2, Stale: 1}, d.Stats())
+}
+
+// After a restart nothing is known of orders that were followed before. They are not
+// followed again, whether they are of the last five minutes or older.
+func TestOrdersOverRestart(t *testing.T) {
+	d, s, now := orders(t, nil)
+	order := func(seconds uint32) []byte {
+		return orderWire(t, radius.CodeCoARequest, *now, func(p *radius.Packet) {
+			rfc2865.UserName_AddString(p, "alice")
+			rfc2865.SessionTimeout_Add(p, rfc2865.SessionTimeout(seconds))
+		})
+	}
+	timeout := func() time.Duration {
+		session, _ := s.Timeouts()
+		return session
+	}
+	old := order(60)
+	*now = now.Add(4 * time.Minute)
+	recent := order(120)
+	require.NotNil(t, d.handle(recent, orderer))
+	require.Equal(t, 2*time.Minute, timeout())
+
+	*now = now.Add(1500 * time.Millisecond)
+	clock := d.now
+	d = NewDynAuth(d.cfg)
+	d.now, d.began = clock, now.Truncate(time.Second)
+	s.SetTimeouts(time.Hour, 0)
+	for range 2 {
+		assert.Nil(t, d.handle(recent, orderer))
+		assert.Nil(t, d.handle(old, orderer))
+		*now = now.Add(window)
+	}
+	assert.Equal(t, time.Hour, timeout())
+	assert.Equal(t, DynAuthStats{Stale: 4}, d.Stats())
+
+	// One of the second in which the gateway began is taken, as there may be such.
+	*now = d.began
+	require.NotNil(t, d.handle(order(180), orderer))
+	assert.Equal(t, 3*time.Minute, timeout())
+
+	// If the clock was wrong at first, orders are taken again as soon as it is set right.
+	*now = now.Add(-24 * time.Hour)
+	require.NotNil(t, d.handle(order(240), orderer))
+	assert.Equal(t, 4*time.Minute, timeout())
+}
+
+// NewDynAuth has orders from before its time taken for repeated ones.
+func TestOrdersOfBefore(t *testing.T) {
+	d := NewDynAuth(DynAuthConfig{Clients: []DynAuthClient{{netip.MustParsePrefix("203.0.113.5/32"), orderSecret}}, Sessions: sessions.New()})
+	user := func(p *radius.Packet) { rfc2865.UserName_AddString(p, "alice") }
+	assert.Nil(t, d.handle(orderWire(t, radius.CodeDisconnectRequest, time.Now().Add(-2*time.Second), user), orderer))
+	assert.NotNil(t, d.handle(orderWire(t, radius.CodeDisconnectRequest, time.Now(), user), orderer))
+	assert.Equal(t, DynAuthStats{Stale: 1, Refused: 1}, d.Stats())
 }
 
 func TestOrderIgnored(t *testing.T) {
@@ -346,7 +475,7 @@ func TestOrderIgnored(t *testing.T) {
 func TestOrdersSeen(t *testing.T) {
 	var a answered
 	now := time.Unix(1_800_000_000, 0)
-	name := func(i int) order { return order{authenticator: [16]byte{byte(i), byte(i >> 8), byte(i >> 16)}} }
+	name := func(i int) order { return order{byte(i), byte(i >> 8), byte(i >> 16)} }
 	for i := range maxSeen + 10 {
 		a.put(name(i), []byte{1}, now)
 	}

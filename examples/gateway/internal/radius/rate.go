@@ -16,16 +16,26 @@ import (
 )
 
 // rates returns the limits that a packet has, those of Mikrotik before those of WISPr.
-// It reports false if it has none.
-func rates(p *radius.Packet) (r gopptp.Rates, ok bool, err error) {
+// Nil is one of which it says nothing.
+func rates(p *radius.Packet) (fromPeer, toPeer *gopptp.BitRate, err error) {
 	if text := mikrotik.MikrotikRateLimit_GetString(p); text != "" {
-		r, err = parseRateLimit(text)
-		return r, err == nil, err
+		r, err := parseRateLimit(text)
+		if err != nil {
+			return nil, nil, err
+		}
+		return &r.FromPeer, &r.ToPeer, nil
 	}
-	up, noUp := wispr.WISPrBandwidthMaxUp_Lookup(p)
-	down, noDown := wispr.WISPrBandwidthMaxDown_Lookup(p)
-	r.FromPeer.BitsPerSecond, r.ToPeer.BitsPerSecond = uint64(up), uint64(down)
-	return r, noUp == nil || noDown == nil, nil
+	if up, err := wispr.WISPrBandwidthMaxUp_Lookup(p); err == nil {
+		fromPeer = &gopptp.BitRate{BitsPerSecond: uint64(up)}
+	} else if !errors.Is(err, radius.ErrNoAttribute) {
+		return nil, nil, fmt.Errorf("WISPr-Bandwidth-Max-Up: %w", err)
+	}
+	if down, err := wispr.WISPrBandwidthMaxDown_Lookup(p); err == nil {
+		toPeer = &gopptp.BitRate{BitsPerSecond: uint64(down)}
+	} else if !errors.Is(err, radius.ErrNoAttribute) {
+		return nil, nil, fmt.Errorf("WISPr-Bandwidth-Max-Down: %w", err)
+	}
+	return fromPeer, toPeer, nil
 }
 
 // parseRateLimit reads a Mikrotik-Rate-Limit:
@@ -104,9 +114,6 @@ func parseBits(text string) (uint64, error) {
 	}
 	if unit > 1 {
 		text = text[:len(text)-1]
-	}
-	if strings.HasPrefix(text, "+") {
-		return 0, errBits
 	}
 	n, err := strconv.ParseUint(text, 10, 64)
 	if err != nil {

@@ -49,9 +49,15 @@ func (a *Authenticator) grants(req *gopptp.AuthRequest, p *radius.Packet) (*gopp
 	}
 	var problems []error
 	result.Routes, problems = routes(p, a.cfg.Own)
-	var limits error
-	if result.Rates, _, limits = rates(p); limits != nil {
-		problems = append(problems, limits)
+	fromPeer, toPeer, err := rates(p)
+	if err != nil {
+		problems = append(problems, err)
+	}
+	if fromPeer != nil {
+		result.Rates.FromPeer = *fromPeer
+	}
+	if toPeer != nil {
+		result.Rates.ToPeer = *toPeer
 	}
 	if n, err := rfc3162.FramedIPv6Prefix_Lookup(p); err == nil {
 		prefix := prefixOf(n)
