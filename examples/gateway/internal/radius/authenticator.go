@@ -75,6 +75,9 @@ func (a *Authenticator) Authenticate(ctx context.Context, req *gopptp.AuthReques
 
 // accepted is what an Access-Accept means.
 func (a *Authenticator) accepted(req *gopptp.AuthRequest, reply *Reply) (*gopptp.AuthResult, error) {
+	if err := service(reply.Packet); err != nil {
+		return nil, err
+	}
 	result, problems, err := a.grants(req, reply.Packet)
 	if err != nil {
 		return nil, err
@@ -87,18 +90,37 @@ func (a *Authenticator) accepted(req *gopptp.AuthRequest, reply *Reply) (*gopptp
 	if err != nil {
 		return nil, err
 	}
-	if result.Keys, err = encrypt(a.cfg.Encryption, req.Method, reply.Packet, k); err != nil {
-		return nil, err
-	}
 	switch req.Method {
 	case ppp.AuthMSCHAPv2:
-		if result.AuthenticatorResponse, err = success(reply.Packet); err != nil {
-			return nil, err
-		}
+		result.AuthenticatorResponse, err = success(reply.Packet)
 	case ppp.AuthEAP:
 		result.EAP, _ = rfc2869.EAPMessage_Lookup(reply.Packet)
 	}
+	if err == nil {
+		result.Keys, err = encrypt(a.cfg.Encryption, req.Method, reply.Packet, k)
+	}
+	if err != nil {
+		if k != nil {
+			k.Wipe()
+		}
+		return nil, err
+	}
 	return result, nil
+}
+
+// service refuses who is granted another service than that of this gateway (RFC 2865 §5.6
+// and §5.7), such as one who may administer the server.
+func service(p *radius.Packet) error {
+	granted := ""
+	if v, err := rfc2865.ServiceType_Lookup(p); err == nil && v != rfc2865.ServiceType_Value_FramedUser {
+		granted = fmt.Sprintf("Service-Type %v", v)
+	} else if v, err := rfc2865.FramedProtocol_Lookup(p); err == nil && v != rfc2865.FramedProtocol_Value_PPP {
+		granted = fmt.Sprintf("Framed-Protocol %v", v)
+	} else {
+		return nil
+	}
+	const noDialInPermission = 649
+	return &gopptp.AuthError{Code: noDialInPermission, Message: "You are granted " + granted + ", and not PPP"}
 }
 
 // success is the text by which the server proves that it knows the password: an identifier
@@ -114,10 +136,10 @@ func success(p *radius.Packet) (string, error) {
 }
 
 // challenged is what an Access-Challenge means: the next round of EAP. Other methods have
-// no way to put a question to the user.
+// no way to put a question to the user, so it is a refusal (RFC 2865 §4.4).
 func challenged(req *gopptp.AuthRequest, reply *Reply) (*gopptp.AuthResult, error) {
 	if req.Method != ppp.AuthEAP {
-		return nil, fmt.Errorf("radius: the server answers with a question, which %v cannot ask", req.Method)
+		return nil, &gopptp.AuthError{Message: fmt.Sprintf("The server has a question, which %v cannot ask", req.Method)}
 	}
 	message, err := rfc2869.EAPMessage_Lookup(reply.Packet)
 	if err != nil {

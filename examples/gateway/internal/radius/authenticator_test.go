@@ -138,6 +138,39 @@ func TestGrants(t *testing.T) {
 	assert.EqualValues(t, 3, g.client.Stats().Servers[0].Accepts)
 }
 
+// What a server answers that cannot be done here is a refusal (RFC 2865 §4.4 and §5.6).
+func TestNotForUs(t *testing.T) {
+	a := NewAuthenticator(AuthenticatorConfig{Encryption: gopptp.EncryptionPrefer})
+	pap := &gopptp.AuthRequest{AuthRequest: ppp.AuthRequest{Method: ppp.AuthPAP}}
+	for name, test := range map[string]struct {
+		add  func(p *radius.Packet) error
+		want string
+	}{
+		"framed":     {func(p *radius.Packet) error { return rfc2865.ServiceType_Add(p, rfc2865.ServiceType_Value_FramedUser) }, ""},
+		"ppp":        {func(p *radius.Packet) error { return rfc2865.FramedProtocol_Add(p, rfc2865.FramedProtocol_Value_PPP) }, ""},
+		"no service": {func(*radius.Packet) error { return nil }, ""},
+		"administrator": {func(p *radius.Packet) error {
+			return rfc2865.ServiceType_Add(p, rfc2865.ServiceType_Value_AdministrativeUser)
+		}, "Service-Type Administrative-User"},
+		"slip": {func(p *radius.Packet) error { return rfc2865.FramedProtocol_Add(p, rfc2865.FramedProtocol_Value_SLIP) }, "Framed-Protocol SLIP"},
+	} {
+		p := &radius.Packet{Code: radius.CodeAccessAccept}
+		require.NoError(t, test.add(p))
+		_, err := a.accepted(pap, &Reply{Packet: p, Server: &Server{}})
+		var refusal *gopptp.AuthError
+		if test.want == "" {
+			assert.NoError(t, err, name)
+		} else if assert.ErrorAs(t, err, &refusal, name) {
+			assert.Equal(t, 649, refusal.Code)
+			assert.Contains(t, refusal.Message, test.want)
+		}
+	}
+	_, err := challenged(pap, &Reply{Packet: &radius.Packet{Code: radius.CodeAccessChallenge}})
+	var refusal *gopptp.AuthError
+	require.ErrorAs(t, err, &refusal)
+	assert.Contains(t, refusal.Message, "PAP")
+}
+
 // A refusal arrives as the server says it.
 func TestRefusals(t *testing.T) {
 	t.Parallel()
