@@ -2,6 +2,7 @@
 package latency
 
 import (
+	"encoding/json"
 	"sync/atomic"
 	"time"
 )
@@ -45,4 +46,23 @@ func (h *Histogram) Snapshot() (s Snapshot) {
 	}
 	s.Sum = time.Duration(h.sum.Load())
 	return s
+}
+
+// MarshalJSON says how many answers took no longer than each bound, in seconds.
+func (s Snapshot) MarshalJSON() ([]byte, error) {
+	type bucket struct {
+		Bound float64 `json:"le_seconds"`
+		Count uint64  `json:"count"` // those of the buckets before included
+	}
+	buckets := make([]bucket, len(Bounds))
+	below := uint64(0)
+	for i, bound := range Bounds {
+		below += s.Counts[i]
+		buckets[i] = bucket{bound.Seconds(), below}
+	}
+	return json.Marshal(struct {
+		Count   uint64   `json:"count"`
+		Sum     float64  `json:"sum_seconds"`
+		Buckets []bucket `json:"buckets"`
+	}{s.Count, s.Sum.Seconds(), buckets})
 }

@@ -3,6 +3,7 @@ package metrics
 import (
 	"time"
 
+	"github.com/gopptp/gopptp/examples/gateway/internal/latency"
 	"github.com/gopptp/gopptp/examples/gateway/internal/radius"
 )
 
@@ -78,7 +79,7 @@ func radiusServers(take func() []radiusServer) *table[radiusServer] {
 	} {
 		t.counter("gopptp_radius_ignored_answers_total", "Answers from the address of the server that were not taken, by reason.", n, "reason", reason)
 	}
-	t.histogram("gopptp_radius_answer_seconds", "How long the server took to answer, from the first packet on.", radius.LatencyBounds[:],
+	t.histogram("gopptp_radius_answer_seconds", "How long the server took to answer, from the first packet on.", latency.Bounds[:],
 		func(s *S) ([]uint64, uint64, time.Duration) {
 			return s.Latency.Counts[:], s.Latency.Count, s.Latency.Sum
 		})

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"layeh.com/radius"
+	"layeh.com/radius/rfc2869"
 )
 
 // attempt is one request to one server.
@@ -15,6 +16,7 @@ type attempt struct {
 	request *Request
 	answers chan *Reply // of all attempts of an exchange
 	trouble chan error  // of this one
+	count   *counters   // where it counts
 
 	link   *link // where it waits; nil: it was not sent yet
 	waiter *waiter
@@ -22,7 +24,7 @@ type attempt struct {
 }
 
 func newAttempt(s *Server, r *Request, answers chan *Reply) *attempt {
-	return &attempt{server: s, request: r, answers: answers, trouble: make(chan error, 1)}
+	return &attempt{server: s, request: r, answers: answers, trouble: make(chan error, 1), count: &s.count}
 }
 
 var (
@@ -56,7 +58,7 @@ func (a *attempt) turn(ctx context.Context, first bool) (*Reply, error) {
 			case trouble = <-a.trouble:
 				if first {
 					timer.Stop()
-					a.server.silence(began)
+					a.unanswered(began)
 					return nil, trouble
 				}
 			case <-timer.C:
@@ -67,21 +69,33 @@ func (a *attempt) turn(ctx context.Context, first bool) (*Reply, error) {
 			}
 		}
 	}
-	a.server.count.timeouts.Add(1)
-	a.server.silence(began)
-	if a.server.reliable() && a.server.isDead() && a.link != nil && a.link.quiet(began) {
-		a.link.close(errSilent) // a connection that leads nowhere looks like this; have another one
-	}
+	a.count.timeouts.Add(1)
+	a.unanswered(began)
 	return nil, trouble
 }
 
 var errSilent = errors.New("nothing came for as long as an answer may take")
 
+// unanswered notes that a turn has brought nothing. If nobody else on the link has heard
+// of the server either, there may be another way to it: a connection that leads nowhere
+// looks like this, and so does a socket of an address that we have not any more, or to one
+// that the server has not.
+func (a *attempt) unanswered(began time.Time) {
+	a.server.silence(began)
+	switch {
+	case a.link == nil || !a.server.isDead() || !a.link.quiet(began):
+	case a.server.reliable():
+		a.link.close(errSilent)
+	default: // a late answer is welcome
+		a.link.retire()
+	}
+}
+
 // send sends the request, or sends it again.
 func (a *attempt) send(first bool) error {
 	if a.link != nil && a.link.waits(a.waiter) {
 		if !a.server.reliable() {
-			a.server.count.retransmits.Add(1)
+			a.count.retransmits.Add(1)
 			a.link.send(a.wire)
 		}
 		return nil
@@ -102,9 +116,9 @@ func (a *attempt) send(first bool) error {
 		if ok {
 			a.link, a.waiter, a.wire = l, w, wire
 			if first {
-				a.server.count.requests.Add(1)
+				a.count.requests.Add(1)
 			} else {
-				a.server.count.retransmits.Add(1)
+				a.count.retransmits.Add(1)
 			}
 			return nil
 		}
@@ -112,10 +126,15 @@ func (a *attempt) send(first bool) error {
 	return errFull
 }
 
-// signed reports whether the answer needs a Message-Authenticator. TLS vouches for what
-// comes over it, and an answer to Status-Server grants nothing.
+// signed reports whether the answer needs a Message-Authenticator, as that to EAP always
+// does (RFC 3579 §3.2). TLS vouches for what comes over it, and an answer to Status-Server
+// grants nothing.
 func (a *attempt) signed() bool {
-	return a.request.Code == radius.CodeAccessRequest && !a.server.client.cfg.AllowUnsigned && !a.server.reliable()
+	if a.request.Code != radius.CodeAccessRequest || a.server.reliable() {
+		return false
+	}
+	_, isEAP := a.request.Attributes.Lookup(rfc2869.EAPMessage_Type)
+	return isEAP || !a.server.client.cfg.AllowUnsigned
 }
 
 // end waits no more.

@@ -186,7 +186,8 @@ func (c *Client) enter(ctx context.Context) error {
 }
 
 // order returns the servers in the order in which to ask them: the living before the
-// dead, by priority, and at random by weight within one.
+// dead, by priority, and at random by weight within one. Before all goes a dead one that
+// is due, whatever its priority: if nobody asked it, it would be dead for ever.
 func (c *Client) order(r *Request) []*Server {
 	if r.Server != nil {
 		return []*Server{r.Server}
@@ -200,7 +201,7 @@ func (c *Client) order(r *Request) []*Server {
 	for i, s := range c.servers {
 		// The smallest of exponentially distributed keys is each one's as often as its
 		// weight says.
-		ranks[i] = rank{s, !s.alive(), rand.ExpFloat64() / float64(s.cfg.Weight)}
+		ranks[i] = rank{s, s.isDead(), rand.ExpFloat64() / float64(s.cfg.Weight)}
 	}
 	slices.SortFunc(ranks, func(a, b rank) int {
 		switch {
@@ -218,6 +219,11 @@ func (c *Client) order(r *Request) []*Server {
 	servers := make([]*Server, len(ranks))
 	for i, k := range ranks {
 		servers[i] = k.server
+	}
+	if i := slices.IndexFunc(servers, (*Server).due); i > 0 {
+		due := servers[i]
+		copy(servers[1:], servers[:i])
+		servers[0] = due
 	}
 	return servers
 }

@@ -171,12 +171,16 @@ func TestFailover(t *testing.T) {
 		assert.Equal(t, "b", who)
 		assert.Zero(t, took)
 
-		time.Sleep(31 * time.Second)
+		before := c.Stats().Servers[0]
+		time.Sleep(35 * time.Second)
 		assert.EqualValues(t, 1, c.Stats().Servers[0].Probes)
 		assert.False(t, c.Stats().Servers[0].Alive)
 		a.silent.Store(false)
 		time.Sleep(35 * time.Second)
-		assert.True(t, c.Stats().Servers[0].Alive)
+		after := c.Stats().Servers[0]
+		assert.True(t, after.Alive)
+		before.Alive, before.Probes, before.Links = true, after.Probes, after.Links
+		assert.Equal(t, before, after, "probes are no requests, and their answers admit nobody")
 		who, _ = asked(t, c)
 		assert.Equal(t, "a", who)
 	})
@@ -204,6 +208,69 @@ func TestHoldDown(t *testing.T) {
 	})
 }
 
+// Nor would anybody else find out that a backup is back, while those before it answer.
+func TestHoldDownOfBackup(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, b := &fake{secret: "a"}, &fake{secret: "b"}
+		c := cluster(t, ClientConfig{Servers: []ServerConfig{{}, {Priority: 1}}, DeadAfter: 1, Patience: 7 * time.Second}, a, b)
+		a.silent.Store(true)
+		b.silent.Store(true)
+		ask(c)
+		require.False(t, c.Stats().Servers[0].Alive)
+		require.False(t, c.Stats().Servers[1].Alive)
+		a.silent.Store(false)
+		who, _ := asked(t, c)
+		assert.Equal(t, "a", who)
+		time.Sleep(31 * time.Second)
+		who, took := asked(t, c) // b is asked first, in vain
+		assert.Equal(t, "a", who)
+		assert.Equal(t, 3*time.Second, took)
+		_, took = asked(t, c)
+		assert.Zero(t, took)
+		b.silent.Store(false)
+		time.Sleep(31 * time.Second)
+		who, _ = asked(t, c)
+		assert.Equal(t, "b", who)
+		assert.True(t, c.Stats().Servers[1].Alive)
+		who, _ = asked(t, c)
+		assert.Equal(t, "a", who)
+	})
+}
+
+// A socket by which a server is not reached any more, as its name has another address or
+// the gateway has, makes room for another one. Who waits on it may yet have an answer.
+func TestDeafSocket(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		deaf, f := &fake{secret: "a"}, &fake{secret: "a"}
+		c := cluster(t, ClientConfig{DeadAfter: 1}, deaf)
+		dial, sockets := c.servers[0].connect, 0
+		c.servers[0].connect = func() (net.Conn, error) {
+			if sockets++; sockets == 1 {
+				return dial()
+			}
+			ours, theirs := net.Pipe()
+			go f.serve(theirs)
+			return ours, nil
+		}
+		deaf.delay.Store(int64(5 * time.Second))
+		late := make(chan time.Duration, 1)
+		go func() {
+			_, took := asked(t, c)
+			late <- took
+		}()
+		time.Sleep(3500 * time.Millisecond)
+		require.False(t, c.Stats().Servers[0].Alive)
+		_, took := asked(t, c)
+		assert.Zero(t, took)
+		assert.Equal(t, 2, sockets)
+		assert.Equal(t, 5*time.Second, <-late)
+		synctest.Wait()
+		st := c.Stats().Servers[0]
+		assert.Equal(t, 1, st.Links)
+		assert.Zero(t, st.LinkFailures)
+	})
+}
+
 // An answer that is late is welcome while another server is asked.
 func TestLateAnswer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -217,7 +284,7 @@ func TestLateAnswer(t *testing.T) {
 		assert.True(t, c.Stats().Servers[0].Alive)
 		time.Sleep(10 * time.Second) // the answers to what was sent again
 		assert.NotZero(t, c.Stats().Servers[0].Unexpected)
-		assert.EqualValues(t, 1, c.Stats().Servers[0].Latency.Counts[11])
+		assert.EqualValues(t, 1, c.Stats().Servers[0].Latency.Counts[12])
 		assert.Equal(t, 4*time.Second, c.Stats().Servers[0].Latency.Sum)
 	})
 }
@@ -385,6 +452,13 @@ func TestUntrusted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := cluster(t, ClientConfig{AllowUnsigned: true}, &fake{secret: "a", unsigned: true})
 		asked(t, c)
+
+		// But EAP is signed always (RFC 3579 §3.2).
+		eap := &radius.Packet{}
+		require.NoError(t, rfc2869.EAPMessage_Set(eap, []byte{2, 1, 0, 5, 1}))
+		_, err := c.Exchange(context.Background(), &Request{Code: radius.CodeAccessRequest, Attributes: eap.Attributes})
+		require.ErrorIs(t, err, ErrNoAnswer)
+		assert.NotZero(t, c.Stats().Servers[0].Unsigned)
 	})
 }
 

@@ -27,12 +27,13 @@ type link struct {
 	pending [identifiers]*waiter
 	// before has the authenticators of the requests that had the identifiers last: an
 	// answer to one of these is late, not forged.
-	before [identifiers][16]byte
-	count  int
-	next   uint8 // identifiers go round, so that a late answer finds none that waits
-	conn   net.Conn
-	closed bool
-	heard  time.Time // when the last packet came
+	before  [identifiers][16]byte
+	count   int
+	next    uint8 // identifiers go round, so that a late answer finds none that waits
+	conn    net.Conn
+	closed  bool
+	retired bool      // nothing begins on it any more, and it ends when nobody waits
+	heard   time.Time // when the last packet came
 }
 
 // waiter is who waits for one answer.
@@ -170,7 +171,7 @@ func (l *link) received(wire []byte) {
 		l.server.count.unexpected.Add(1)
 		return
 	}
-	l.server.answered(p.Code, now.Sub(w.began))
+	l.server.answered(w.request.Code, p.Code, now.Sub(w.began))
 	select {
 	case w.answer <- &Reply{Packet: p, Request: w.request, Server: l.server}:
 	default: // another server was quicker
@@ -182,7 +183,7 @@ func (l *link) received(wire []byte) {
 func (l *link) begin(r *Request, w *waiter) (ok bool, wire []byte, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.closed || l.count == identifiers {
+	if l.closed || l.retired || l.count == identifiers {
 		return false, nil, nil
 	}
 	for l.pending[l.next] != nil {
@@ -210,14 +211,39 @@ func (l *link) send(wire []byte) {
 // forget ends the wait of w; it reports false if w does not wait.
 func (l *link) forget(id uint8, w *waiter) bool {
 	l.mu.Lock()
-	defer l.mu.Unlock()
 	if l.pending[id] != w {
+		l.mu.Unlock()
 		return false
 	}
 	l.pending[id], l.before[id] = nil, w.request.Authenticator
 	l.count--
+	last := l.retired && l.count == 0
+	l.mu.Unlock()
+	if last {
+		l.close(errRetired)
+	}
 	return true
 }
+
+// retire has what begins from now on have another link, and ends this one when nobody
+// waits for an answer on it. Doing so again does nothing.
+func (l *link) retire() {
+	l.mu.Lock()
+	again := l.retired
+	l.retired = true
+	idle := l.count == 0
+	l.mu.Unlock()
+	if again {
+		return
+	}
+	l.server.drop(l)
+	if idle {
+		l.close(errRetired)
+	}
+}
+
+// errRetired is why a link ends that was retired, which is no failure.
+var errRetired = errors.New("retired")
 
 // waits reports whether w still does.
 func (l *link) waits(w *waiter) bool {
@@ -237,7 +263,7 @@ func (l *link) quiet(since time.Time) bool {
 func (l *link) room() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return !l.closed && l.count < identifiers
+	return !l.closed && !l.retired && l.count < identifiers
 }
 
 // waiting is how many requests wait for an answer.

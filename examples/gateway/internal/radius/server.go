@@ -94,13 +94,17 @@ func (s *Server) link() *link {
 	return l
 }
 
+// drop has a link carry nothing new.
+func (s *Server) drop(l *link) (closed bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.links = slices.DeleteFunc(s.links, func(other *link) bool { return other == l })
+	return s.closed
+}
+
 // lost is told that a link is gone.
 func (s *Server) lost(l *link, err error) {
-	s.mu.Lock()
-	s.links = slices.DeleteFunc(s.links, func(other *link) bool { return other == l })
-	closed := s.closed
-	s.mu.Unlock()
-	if closed {
+	if closed := s.drop(l); closed || errors.Is(err, errRetired) {
 		return
 	}
 	s.count.linkFailures.Add(1)
@@ -117,19 +121,22 @@ func (s *Server) close() {
 	}
 }
 
-// answered notes an authentic answer.
-func (s *Server) answered(code radius.Code, took time.Duration) {
-	switch code {
-	case radius.CodeAccessAccept:
-		s.count.accepts.Add(1)
-	case radius.CodeAccessReject:
-		s.count.rejects.Add(1)
-	case radius.CodeAccessChallenge:
-		s.count.challenges.Add(1)
-	case radius.CodeAccountingResponse:
-		s.count.accounting.Add(1)
+// answered notes an authentic answer. That to a probe, which is an Access-Accept, too,
+// tells nothing but that the server is there.
+func (s *Server) answered(request, code radius.Code, took time.Duration) {
+	if request != radius.CodeStatusServer {
+		switch code {
+		case radius.CodeAccessAccept:
+			s.count.accepts.Add(1)
+		case radius.CodeAccessReject:
+			s.count.rejects.Add(1)
+		case radius.CodeAccessChallenge:
+			s.count.challenges.Add(1)
+		case radius.CodeAccountingResponse:
+			s.count.accounting.Add(1)
+		}
+		s.count.latency.Observe(took)
 	}
-	s.count.latency.observe(took)
 	s.mu.Lock()
 	s.silent, s.lastHeard = 0, time.Now()
 	back := s.dead
@@ -184,19 +191,17 @@ func (s *Server) silence(sent time.Time) {
 	}
 }
 
-// alive reports whether the server is to be asked before others that are dead. One that
-// is dead is tried by one request each HoldDown, if there are no probes.
-func (s *Server) alive() bool {
+// due reports whether the server is dead, and the next request has to find out whether it
+// still is: one each HoldDown, where there are no probes.
+func (s *Server) due() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.dead {
-		return true
+	now := time.Now()
+	if !s.dead || s.client.cfg.StatusServer || now.Before(s.retry) {
+		return false
 	}
-	if now := time.Now(); !s.client.cfg.StatusServer && !now.Before(s.retry) {
-		s.retry = now.Add(s.client.cfg.HoldDown)
-		return true
-	}
-	return false
+	s.retry = now.Add(s.client.cfg.HoldDown)
+	return true
 }
 
 // isDead reports whether the server is taken for dead.
@@ -225,6 +230,7 @@ func (s *Server) probe() {
 		}
 		s.count.probes.Add(1)
 		a := newAttempt(s, &Request{Code: radius.CodeStatusServer, Attributes: s.client.cfg.Identity}, make(chan *Reply, 1))
+		a.count = new(counters) // it is no request
 		a.turn(s.client.life, true)
 		a.end()
 	}
@@ -243,7 +249,7 @@ func (s *Server) stats() ServerStats {
 	st.AccountingReplies, st.Timeouts = c.accounting.Load(), c.timeouts.Load()
 	st.BadAuthenticators, st.Unsigned, st.Malformed = c.forged.Load(), c.unsigned.Load(), c.malformed.Load()
 	st.Unexpected, st.Probes, st.LinkFailures = c.unexpected.Load(), c.probes.Load(), c.linkFailures.Load()
-	st.Latency = c.latency.snapshot()
+	st.Latency = c.latency.Snapshot()
 	return st
 }
 
