@@ -97,6 +97,7 @@ func (m *mode) need(t *testing.T) {
 func TestGatewayModes(t *testing.T) {
 	lab(t, environment{kind: umlKernel, limit: 8 * time.Minute, ours: true}, func(t *testing.T) {
 		onEachPlane(t, gatewayInEveryMode)
+		t.Run("EAP-TLS", gatewayByCertificate)
 	})
 }
 

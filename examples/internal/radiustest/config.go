@@ -107,6 +107,21 @@ modules {
 		}
 		mschapv2 {
 		}
+		{{- if eq .EAP "tls"}}
+		tls-config certificates {
+			ca_file = {{.Dir}}/ca.pem
+			certificate_file = {{.Dir}}/server.pem
+			private_key_file = {{.Dir}}/server.key
+			check_cert_cn = %{User-Name}
+			tls_min_version = "1.2"
+			tls_max_version = "1.2"
+			ecdh_curve = ""
+			fragment_size = 400
+		}
+		tls {
+			tls = certificates
+		}
+		{{- end}}
 	}
 	expr {
 	}

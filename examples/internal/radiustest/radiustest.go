@@ -44,7 +44,8 @@ type Config struct {
 	// UnsignedReplies have no Message-Authenticator, as those of servers before
 	// 2024 that nobody has told to send it.
 	UnsignedReplies bool
-	// EAP is the first method of EAP: "mschapv2", which is the default, or "md5".
+	// EAP is the first method of EAP: "mschapv2", which is the default, "md5" or "tls". By
+	// the last one those come in who have a Certificate.
 	EAP string
 }
 
@@ -57,6 +58,7 @@ type Server struct {
 	cmd  *exec.Cmd
 	done chan struct{} // closed when it has ended
 	log  string        // the name of its log
+	ca   *authority    // with EAP-TLS
 }
 
 // Start starts a server that ends with the test, or skips the test for want of it.
@@ -65,6 +67,10 @@ func Start(t testing.TB, cfg Config) *Server {
 	need(t, "freeradius", "freeradius")
 	s := &Server{t: t, Dir: t.TempDir()}
 	s.log = filepath.Join(s.Dir, "log")
+	if cfg.EAP == "tls" {
+		s.ca = newAuthority(t, s.Dir)
+		s.ca.issue("server")
+	}
 	var err error
 	for range 5 { // others may take a port between our look and the server's bind
 		s.Auth, s.Acct = freePort(t), freePort(t)
@@ -97,6 +103,14 @@ func freePort(t testing.TB) netip.AddrPort {
 	}
 	defer c.Close()
 	return c.LocalAddr().(*net.UDPAddr).AddrPort()
+}
+
+// Certificate is that of a user for EAP-TLS, as files: that of the authority that vouches
+// for both ends, and the user's with its key.
+func (s *Server) Certificate(user string) (ca, cert, key string) {
+	s.t.Helper()
+	cert, key = s.ca.issue(user)
+	return s.ca.file, cert, key
 }
 
 // Restart starts a server anew that Stop has ended, at the same addresses, and with the

@@ -1,15 +1,9 @@
 package radiustest
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"fmt"
-	"math/big"
 	"net"
 	"net/netip"
 	"os"
@@ -38,7 +32,10 @@ func StartRadSec(t testing.TB, s *Server) *RadSec {
 	t.Helper()
 	need(t, "radsecproxy", "radsecproxy")
 	r := &RadSec{t: t, dir: t.TempDir()}
-	r.certificates()
+	ca := newAuthority(t, r.dir)
+	r.CA = ca.file
+	r.Cert, r.Key = ca.issue("client")
+	cert, key := ca.issue("server")
 	var err error
 	for range 5 { // as with FreeRADIUS
 		l, err := net.Listen("tcp4", "127.0.0.1:0")
@@ -47,8 +44,8 @@ func StartRadSec(t testing.TB, s *Server) *RadSec {
 		}
 		r.Addr = l.Addr().(*net.TCPAddr).AddrPort()
 		l.Close()
-		r.write("radsecproxy.conf", fmt.Appendf(nil, radsecproxy, r.Addr, r.CA, filepath.Join(r.dir, "server.pem"),
-			filepath.Join(r.dir, "server.key"), s.Auth.Port(), Secret, s.Acct.Port(), Secret))
+		write(t, filepath.Join(r.dir, "radsecproxy.conf"), fmt.Appendf(nil, radsecproxy, r.Addr, r.CA, cert, key,
+			s.Auth.Port(), Secret, s.Acct.Port(), Secret))
 		if err = r.start(); err == nil {
 			t.Cleanup(r.Stop)
 			return r
@@ -107,55 +104,6 @@ func (r *RadSec) Client() *tls.Config {
 	pool := x509.NewCertPool()
 	pool.AppendCertsFromPEM(pem)
 	return &tls.Config{RootCAs: pool, Certificates: []tls.Certificate{pair}, ServerName: "127.0.0.1", MinVersion: tls.VersionTLS12}
-}
-
-// certificates makes an authority and what it signs for the two ends.
-func (r *RadSec) certificates() {
-	r.t.Helper()
-	until := time.Now().Add(24 * time.Hour)
-	ca := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "radiustest"}, NotAfter: until,
-		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
-	}
-	caKey := r.certificate("ca", ca, ca, nil)
-	for i, name := range []string{"server", "client"} {
-		r.certificate(name, &x509.Certificate{
-			SerialNumber: big.NewInt(int64(2 + i)), Subject: pkix.Name{CommonName: name}, NotAfter: until,
-			KeyUsage: x509.KeyUsageDigitalSignature, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-			ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
-		}, ca, caKey)
-	}
-	r.CA, r.Cert, r.Key = filepath.Join(r.dir, "ca.pem"), filepath.Join(r.dir, "client.pem"), filepath.Join(r.dir, "client.key")
-}
-
-// certificate writes a certificate and its key, signed by a parent's, or by its own.
-func (r *RadSec) certificate(name string, cert, parent *x509.Certificate, signer *ecdsa.PrivateKey) *ecdsa.PrivateKey {
-	r.t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	if signer == nil {
-		signer = key
-	}
-	der, err := x509.CreateCertificate(rand.Reader, cert, parent, &key.PublicKey, signer)
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	private, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	r.write(name+".pem", pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
-	r.write(name+".key", pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}))
-	return key
-}
-
-func (r *RadSec) write(name string, text []byte) {
-	r.t.Helper()
-	if err := os.WriteFile(filepath.Join(r.dir, name), text, 0o600); err != nil {
-		r.t.Fatal(err)
-	}
 }
 
 const radsecproxy = `
