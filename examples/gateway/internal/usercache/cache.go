@@ -41,6 +41,9 @@ var _ Source = (*userdb.Store)(nil)
 // what is remembered would do in its place.
 const patience = 300 * time.Millisecond
 
+// behindPause is how long a database that is behind is left alone.
+const behindPause = 100 * time.Millisecond
+
 // maxChanged is how many users are known to have been changed; when there are more, all
 // that was remembered before is forgotten.
 const maxChanged = 10000
@@ -85,7 +88,7 @@ func New(source Source, cfg config.UserCache, log *slog.Logger) (*Cache, error) 
 			return nil, err
 		}
 		if !cfg.Redis.IsZero() {
-			if c.shared, err = openShared(cfg, log); err != nil {
+			if c.shared, err = openShared(cfg, &c.counts.sharedErrors, log); err != nil {
 				return nil, err
 			}
 		}
@@ -107,7 +110,7 @@ func (c *Cache) Close() {
 
 // Get returns a user; nil and no error: there is none of that name.
 func (c *Cache) Get(ctx context.Context, name string) (*userdb.User, error) {
-	for {
+	for try := 0; ; try++ {
 		e, found := c.remembered(name)
 		if found && c.fresh(e) {
 			c.counts.hit(e.User != nil)
@@ -127,6 +130,13 @@ func (c *Cache) Get(ctx context.Context, name string) (*userdb.User, error) {
 			return nil, err
 		case c.outdated(name, r): // was under way when the user was changed
 			c.flights.Forget(name)
+			if try > 0 { // asked after the change, and is behind: a replica, or a backup
+				select {
+				case <-time.After(behindPause):
+				case <-ctx.Done():
+					return nil, ctx.Err()
+				}
+			}
 			continue
 		}
 		return r.User, nil
@@ -160,7 +170,7 @@ func (c *Cache) wait(ctx context.Context, flight <-chan singleflight.Result, imp
 func (c *Cache) fetch(name string) (userdb.Record, error) {
 	var spare entry
 	if c.shared != nil {
-		e, found, err := c.shared.get(c.ctx, name)
+		e, found, err := c.shared.get(name)
 		c.counts.askedShared(found, err)
 		if found && !c.outdated(name, e.Record) {
 			if c.fresh(e) {
@@ -180,7 +190,7 @@ func (c *Cache) fetch(name string) (userdb.Record, error) {
 	}
 	e := entry{r, time.Now()}
 	if c.remember(name, e) && c.shared != nil && r.User != nil {
-		c.counts.failedShared(c.shared.put(c.ctx, name, e))
+		c.shared.put(name, e)
 	}
 	return r, nil
 }
@@ -217,10 +227,9 @@ func (c *Cache) fresh(e entry) bool {
 	return time.Since(e.read) < ttl
 }
 
-// usable reports whether what is remembered does where there is no answer to be had.
-func (c *Cache) usable(e entry) bool {
-	return e.User != nil && time.Since(e.read) < c.cfg.TTL+c.cfg.Stale
-}
+// usable reports whether what is remembered does where there is no answer to be had. So
+// does that there is no such user: DOMAIN\alice mostly is none, and alice is looked for then.
+func (c *Cache) usable(e entry) bool { return time.Since(e.read) < c.cfg.TTL+c.cfg.Stale }
 
 func (c *Cache) remembered(name string) (e entry, found bool) {
 	c.mu.Lock()

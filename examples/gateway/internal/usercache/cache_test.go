@@ -68,8 +68,10 @@ func (s *table) Changes(_ context.Context, since int64) ([]userdb.Change, bool, 
 	switch {
 	case s.err != nil:
 		return nil, false, since, s.err
-	case since < 0:
+	case last < since:
 		return nil, true, last, nil
+	case since < 0:
+		return s.changes, true, last, nil
 	}
 	return s.changes[since:], false, last, nil
 }
@@ -253,11 +255,13 @@ func TestChangedMeanwhile(t *testing.T) {
 func TestDown(t *testing.T) {
 	world(t, nil, func(t *testing.T, c *Cache, s *table) {
 		get(t, c, "alice")
+		assert.Nil(t, get(t, c, `CORP\alice`))
 		down := errors.New("connection refused")
 		s.fail(down, 0)
 		time.Sleep(5 * time.Minute)
 		assert.NotNil(t, get(t, c, "alice"))
-		for range trips - 1 {
+		assert.Nil(t, get(t, c, `CORP\alice`), "is known not to be, so that alice can come in by that name")
+		for range trips - 2 {
 			_, err := c.Get(t.Context(), "bob")
 			assert.ErrorIs(t, err, down)
 		}
@@ -282,10 +286,48 @@ func TestDown(t *testing.T) {
 		assert.NotNil(t, get(t, c, "alice"))
 		got := c.Stats()
 		assert.False(t, got.Down)
-		assert.EqualValues(t, 102, got.Stale)
+		assert.EqualValues(t, 103, got.Stale)
 		assert.EqualValues(t, trips, got.Errors)
 		assert.Positive(t, got.PollErrors)
 		assert.EqualValues(t, 101, got.Refused)
+	})
+}
+
+// A backup is put in the place of the database: what was remembered of that is forgotten,
+// as are changes that have the numbers of others then.
+func TestRestored(t *testing.T) {
+	world(t, nil, func(t *testing.T, c *Cache, s *table) {
+		for range 5 {
+			s.set("bob", &userdb.User{Name: "bob"})
+		}
+		time.Sleep(time.Second)
+		synctest.Wait()
+		get(t, c, "alice")
+		s.mu.Lock()
+		s.changes = s.changes[:2]
+		s.users["alice"] = &userdb.User{Name: "alice", Disabled: true}
+		s.mu.Unlock()
+		time.Sleep(time.Second)
+		synctest.Wait()
+		assert.True(t, get(t, c, "alice").Disabled)
+		s.set("alice", &userdb.User{Name: "alice"})
+		time.Sleep(time.Second)
+		synctest.Wait()
+		assert.False(t, get(t, c, "alice").Disabled)
+	})
+}
+
+// A database that is behind is asked again and again, but not at once.
+func TestBehind(t *testing.T) {
+	world(t, nil, func(t *testing.T, c *Cache, s *table) {
+		c.mu.Lock()
+		c.changed["alice"] = 99
+		c.mu.Unlock()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		_, err := c.Get(ctx, "alice")
+		assert.ErrorIs(t, err, context.DeadlineExceeded)
+		assert.Equal(t, 11, s.asked())
 	})
 }
 

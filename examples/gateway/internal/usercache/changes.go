@@ -18,7 +18,7 @@ const (
 // watch looks for changes until the end.
 func (c *Cache) watch() {
 	defer close(c.done)
-	seen, trimmed := int64(-1), time.Now()
+	seen, trimmed := int64(userdb.NoneSeen), time.Now()
 	ticker := time.NewTicker(c.cfg.Poll)
 	defer ticker.Stop()
 	for {
@@ -48,47 +48,55 @@ func (c *Cache) watch() {
 	}
 }
 
-// forget forgets those who have been changed. With all, that may be anyone, and the
-// latest change is last.
+// forget forgets those who have been changed. With all, there were changes before these
+// that may be anyone's; with none, the latest one was last.
 func (c *Cache) forget(changes []userdb.Change, all bool, last int64) {
 	c.mu.Lock()
-	for _, change := range changes {
-		if change.Name == "" {
-			all = true
-			continue
+	defer c.mu.Unlock()
+	floor := c.floor
+	if all {
+		floor = last
+		if len(changes) > 0 {
+			floor = changes[0].Seq - 1
 		}
-		c.changed[change.Name] = change.Seq
-		c.drop(change.Name)
-	}
-	if all || len(c.changed) > maxChanged {
-		c.floor = last
 		clear(c.changed)
-		if c.known != nil {
-			for _, name := range append(c.known.Keys(), c.unknown.Keys()...) {
-				c.drop(name)
-			}
-		}
 	}
-	c.mu.Unlock()
-
-	c.counts.changes.Add(uint64(len(changes)))
 	var names []string
 	for _, change := range changes {
-		if change.Name != "" {
-			names = append(names, change.Name)
-			c.flights.Forget(change.Name) // whoever asks from now on begins anew
+		if change.Name == "" {
+			floor = change.Seq
+			continue
 		}
+		names = append(names, change.Name)
+		c.changed[change.Name] = change.Seq
+		c.flights.Forget(change.Name) // whoever asks from now on begins anew
 	}
-	c.unshare(names...) // would be of no use, but holds hashes
+	if len(c.changed) > maxChanged {
+		floor = last
+		clear(c.changed)
+	}
+	suspects := names
+	if c.known != nil && (all || floor != c.floor) {
+		suspects = append(c.known.Keys(), c.unknown.Keys()...)
+	}
+	c.floor = floor
+	for _, name := range suspects {
+		c.drop(name, last)
+	}
+	if !all { // or else they are those from before our time
+		c.counts.changes.Add(uint64(len(changes)))
+		c.unshare(names...) // would be of no use, but holds hashes
+	}
 }
 
-// drop forgets a user unless it has been read since its latest change.
-func (c *Cache) drop(name string) {
+// drop forgets a user unless it has been read since its latest change. last is that of all:
+// what is of a later one is of another database.
+func (c *Cache) drop(name string, last int64) {
 	if c.known == nil {
 		return
 	}
 	for _, some := range []*simplelru.LRU[string, entry]{c.known, c.unknown} {
-		if e, found := some.Peek(name); found && e.Seq < c.latest(name) {
+		if e, found := some.Peek(name); found && (e.Seq < c.latest(name) || e.Seq > last) {
 			some.Remove(name)
 		}
 	}
@@ -109,6 +117,6 @@ func (c *Cache) Forget(name string) {
 // unshare has the shared cache forget users.
 func (c *Cache) unshare(names ...string) {
 	if c.shared != nil && len(names) > 0 {
-		c.counts.failedShared(c.shared.remove(c.ctx, names))
+		c.shared.remove(names)
 	}
 }

@@ -6,45 +6,74 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"slices"
 	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/maintnotifications"
 
 	"github.com/gopptp/gopptp/examples/gateway/internal/config"
 	"github.com/gopptp/gopptp/examples/gateway/internal/userdb"
 )
 
-// A shared cache that takes longer than that is of no use, and is left alone for a while:
-// the database is there.
 const (
+	// sharedTimeout is how long a shared cache is of use to who waits for it: the database
+	// is there. Once it has taken longer, or said something else than yes, nobody waits for
+	// it until it has been tried out.
 	sharedTimeout = 250 * time.Millisecond
-	sharedPause   = 5 * time.Second
+	// sharedRetry is how often that is done.
+	sharedRetry = time.Second
+	// sharedDial is how long a connection may take, which nobody waits for that long.
+	sharedDial = 5 * time.Second
+	// sharedQueue is how many writes wait at most, sharedBatch how many go at once.
+	sharedQueue, sharedBatch = 2048, 256
 )
 
-// shared is a Redis server. It holds NT hashes, and what it says is believed.
+// shared is a Redis server. It holds NT hashes, and what it says is believed. Those who look
+// for a user wait for what it has, and for nothing else: its own goroutine writes.
 type shared struct {
 	client *redis.Client
 	keep   time.Duration
 	log    *slog.Logger
-	failed atomic.Bool  // as it was last
-	pause  atomic.Int64 // until then it is left alone; nanoseconds since start
-	start  time.Time
+	errors *atomic.Uint64
+	failed atomic.Bool // until it has been tried out
+
+	writes chan write
+	ctx    context.Context // ends with close
+	cancel context.CancelFunc
+	done   chan struct{}
+}
+
+// write is a user to be written, or some to be removed.
+type write struct {
+	user    string
+	entry   entry
+	removed []string
 }
 
 var errPaused = errors.New("the shared cache is left alone for a moment")
 
-func openShared(cfg config.UserCache, log *slog.Logger) (*shared, error) {
+// openShared returns the shared cache of a configuration; errors counts its failures.
+func openShared(cfg config.UserCache, errors *atomic.Uint64, log *slog.Logger) (*shared, error) {
 	o, err := redis.ParseURL(string(cfg.Redis.URL))
 	if err != nil {
 		return nil, fmt.Errorf("database.cache.redis: %w", err) // which names no password
 	}
-	o.DialTimeout, o.ReadTimeout, o.WriteTimeout, o.PoolTimeout = sharedTimeout, sharedTimeout, sharedTimeout, sharedTimeout
+	if tls := cfg.RedisTLS.Client(); tls != nil {
+		o.TLSConfig = tls
+	}
+	o.DialTimeout, o.ReadTimeout, o.WriteTimeout, o.PoolTimeout = sharedDial, sharedTimeout, sharedTimeout, sharedTimeout
 	o.ContextTimeoutEnabled = true
 	o.MaxRetries, o.DialerRetries = -1, 1
+	// A connection is ready after one round trip.
+	o.DisableIdentity = true
+	o.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
 	redis.SetLogger(silent{}) // what it would say, our errors do
-	return &shared{client: redis.NewClient(o), keep: cfg.TTL + cfg.Stale, log: log, start: time.Now()}, nil
+	s := &shared{client: redis.NewClient(o), keep: cfg.TTL + cfg.Stale, log: log, errors: errors,
+		writes: make(chan write, sharedQueue), done: make(chan struct{})}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	go s.run()
+	return s, nil
 }
 
 // silent is a logger of the Redis client.
@@ -60,21 +89,25 @@ type sharedEntry struct {
 
 func key(name string) string { return "gopptp:user:1:" + name }
 
-func (s *shared) get(ctx context.Context, name string) (e entry, found bool, err error) {
-	ctx, cancel, err := s.begin(ctx)
-	if err != nil {
-		return e, false, err
+// get asks for a user.
+func (s *shared) get(name string) (e entry, found bool, err error) {
+	if s.failed.Load() {
+		return e, false, errPaused
 	}
-	defer cancel()
-	text, err := s.client.Get(ctx, key(name)).Bytes()
-	if errors.Is(err, redis.Nil) {
-		return e, false, s.end(nil)
-	}
-	if s.end(err) != nil {
+	var text []byte
+	err = s.ask(func(ctx context.Context) (err error) {
+		text, err = s.client.Get(ctx, key(name)).Bytes()
+		if errors.Is(err, redis.Nil) {
+			return nil
+		}
+		return err
+	})
+	if err != nil || text == nil {
 		return e, false, err
 	}
 	var v sharedEntry
-	if err := json.Unmarshal(text, &v); err != nil || v.Record.User == nil {
+	if err := json.Unmarshal(text, &v); err != nil || v.Record.User == nil || v.Record.User.Name != name {
+		s.errors.Add(1)
 		return e, false, fmt.Errorf("%s in the shared cache is not ours: %w", key(name), err)
 	}
 	// Clocks differ: what seems to be of the future is of now.
@@ -82,57 +115,91 @@ func (s *shared) get(ctx context.Context, name string) (e entry, found bool, err
 	return entry{v.Record, time.Now().Add(-age)}, true, nil
 }
 
-func (s *shared) put(ctx context.Context, name string, e entry) error {
-	text, err := json.Marshal(sharedEntry{e.read, e.Record})
-	if err != nil {
-		return err
+// put has a user be written, and remove has some be removed: soon, if that is possible.
+func (s *shared) put(name string, e entry) { s.write(write{user: name, entry: e}) }
+
+func (s *shared) remove(names []string) { s.write(write{removed: names}) }
+
+func (s *shared) write(w write) {
+	if s.failed.Load() {
+		return
 	}
-	ctx, cancel, err := s.begin(ctx)
-	if err != nil {
-		return err
+	select {
+	case s.writes <- w:
+	default: // what is not there is read from the database; what is too old counts for nothing
 	}
+}
+
+// run writes, and tries the server out when it has failed.
+func (s *shared) run() {
+	defer close(s.done)
+	ticker := time.NewTicker(sharedRetry)
+	defer ticker.Stop()
+	for {
+		select {
+		case w := <-s.writes:
+			if !s.failed.Load() {
+				s.writeSome(w)
+			}
+		case <-ticker.C:
+			if s.failed.Load() {
+				s.try()
+			}
+		case <-s.ctx.Done():
+			return
+		}
+	}
+}
+
+// writeSome writes what is waiting, in order.
+func (s *shared) writeSome(w write) {
+	p := s.client.Pipeline()
+	for {
+		for _, name := range w.removed {
+			p.Del(s.ctx, key(name))
+		}
+		if text, err := json.Marshal(sharedEntry{w.entry.read, w.entry.Record}); err == nil && w.user != "" {
+			p.Set(s.ctx, key(w.user), text, s.keep)
+		}
+		if p.Len() >= sharedBatch {
+			break
+		}
+		select {
+		case w = <-s.writes:
+			continue
+		default:
+		}
+		break
+	}
+	_ = s.ask(func(ctx context.Context) error { _, err := p.Exec(ctx); return err })
+}
+
+// try writes, since a server that can only be read is of no use.
+func (s *shared) try() {
+	ctx, cancel := context.WithTimeout(s.ctx, sharedTimeout)
 	defer cancel()
-	return s.end(s.client.Set(ctx, key(name), text, s.keep).Err())
-}
-
-func (s *shared) remove(ctx context.Context, names []string) error {
-	for some := range slices.Chunk(names, 500) {
-		keys := make([]string, len(some))
-		for i, name := range some {
-			keys[i] = key(name)
-		}
-		ctx, cancel, err := s.begin(ctx)
-		if err != nil {
-			return err
-		}
-		err = s.end(s.client.Del(ctx, keys...).Err())
-		cancel()
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (s *shared) begin(ctx context.Context) (context.Context, context.CancelFunc, error) {
-	if int64(time.Since(s.start)) < s.pause.Load() {
-		return nil, nil, errPaused
-	}
-	ctx, cancel := context.WithTimeout(ctx, sharedTimeout)
-	return ctx, cancel, nil
-}
-
-func (s *shared) end(err error) error {
-	switch {
-	case err != nil:
-		s.pause.Store(int64(time.Since(s.start) + sharedPause))
-		if !s.failed.Swap(true) {
-			s.log.Warn("the shared cache of users does not answer; the database is asked in its place", "err", err)
-		}
-	case s.failed.CompareAndSwap(true, false):
+	if s.client.Set(ctx, key(""), "", time.Minute).Err() == nil { // nobody has that name
+		s.failed.Store(false)
 		s.log.Info("the shared cache of users answers again")
+	}
+}
+
+func (s *shared) ask(f func(ctx context.Context) error) error {
+	ctx, cancel := context.WithTimeout(s.ctx, sharedTimeout)
+	defer cancel()
+	err := f(ctx)
+	if err == nil || s.ctx.Err() != nil {
+		return err
+	}
+	s.errors.Add(1)
+	if !s.failed.Swap(true) {
+		s.log.Warn("the shared cache of users does not do; the database is asked in its place", "err", err)
 	}
 	return err
 }
 
-func (s *shared) close() { s.client.Close() }
+func (s *shared) close() {
+	s.cancel()
+	<-s.done
+	s.client.Close()
+}

@@ -1,13 +1,13 @@
 package usercache
 
 import (
-	"context"
 	"errors"
 	"log/slog"
 	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -53,6 +53,12 @@ func startRedis(t *testing.T) (u config.RedisURL, client *redis.Client, stop fun
 	return config.RedisURL{URL: config.Secret(text.String())}, client, stop
 }
 
+// shares waits until a user is in the server.
+func shares(t *testing.T, client *redis.Client, name string) {
+	t.Helper()
+	require.Eventually(t, func() bool { return client.Exists(t.Context(), key(name)).Val() == 1 }, time.Minute, time.Millisecond)
+}
+
 // node is a gateway's cache of a table.
 func node(t *testing.T, s Source, redis config.RedisURL) *Cache {
 	t.Helper()
@@ -64,7 +70,7 @@ func node(t *testing.T, s Source, redis config.RedisURL) *Cache {
 	require.Eventually(t, func() bool { // it has looked for changes
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		return c.floor > 0
+		return c.floor > 0 || len(c.changed) > 0
 	}, time.Minute, time.Millisecond)
 	return c
 }
@@ -80,6 +86,7 @@ func TestShared(t *testing.T) {
 
 	get(t, one, "alice")
 	assert.Equal(t, 1, s.asked())
+	shares(t, client, "alice")
 	assert.Equal(t, alice, get(t, two, "alice"))
 	assert.Equal(t, 1, s.asked(), "what one node knows the other does not ask for")
 	assert.EqualValues(t, 1, two.Stats().SharedHits)
@@ -94,18 +101,28 @@ func TestShared(t *testing.T) {
 		require.Eventually(t, func() bool { return get(t, c, "alice").Disabled }, time.Minute, time.Millisecond)
 	}
 
+	// What was read after the last change of its user is good for who begins only now,
+	// whoever has been changed since.
+	shares(t, client, "alice")
+	s.set("bob", nil)
+	before := s.asked()
+	assert.True(t, get(t, node(t, s, u), "alice").Disabled)
+	assert.Equal(t, before, s.asked())
+
 	// What is not ours, or from before a change, counts for nothing.
-	for _, text := range []string{"", "{}", "{", `{"read":"2030-01-01T00:00:00Z","record":{"seq":99,"row":{"name":"alice"}}}`} {
+	for _, text := range []string{"", "{}", "{", `{"read":"2030-01-01T00:00:00Z","record":{"seq":99,"row":{"name":"alice"}}}`,
+		`{"read":"2030-01-01T00:00:00Z","record":{"seq":99,"row":{"name":"bob","disabled":false}}}`,
+		`{"read":"2030-01-01T00:00:00Z","record":{"seq":1,"row":{"name":"alice","disabled":false}}}`,
+	} {
 		require.NoError(t, client.Set(t.Context(), key("alice"), text, 0).Err())
 		assert.True(t, get(t, node(t, s, u), "alice").Disabled, text)
+		require.Eventually(t, func() bool { return client.Get(t.Context(), key("alice")).Val() != text }, time.Minute, time.Millisecond, "is replaced")
 	}
 
 	// The database is down: what is shared does for a node that has just begun.
 	fresh := node(t, s, u)
 	s.fail(errors.New("down"), 0)
-	s.mu.Lock()
-	before := s.lookups
-	s.mu.Unlock()
+	before = s.asked()
 	assert.True(t, get(t, fresh, "alice").Disabled)
 	assert.Equal(t, before, s.asked())
 
@@ -120,31 +137,11 @@ func TestShared(t *testing.T) {
 	assert.EqualValues(t, 1, one.Stats().SharedErrors)
 }
 
-// A Redis server that takes what it is sent and says nothing costs a moment, once.
-func TestSharedSilent(t *testing.T) {
-	u, _, _ := startRedis(t)
-	sh, err := openShared(config.UserCache{Redis: u, TTL: time.Minute}, quiet)
-	require.NoError(t, err)
-	defer sh.close()
-	ctx, cancel := context.WithTimeout(t.Context(), 0)
-	defer cancel()
-	_, _, err = sh.get(ctx, "alice")
-	require.Error(t, err)
-	_, _, err = sh.get(t.Context(), "alice")
-	assert.ErrorIs(t, err, errPaused)
-	assert.ErrorIs(t, sh.put(t.Context(), "alice", entry{}), errPaused)
-	assert.ErrorIs(t, sh.remove(t.Context(), []string{"alice"}), errPaused)
-	sh.pause.Store(0)
-	_, found, err := sh.get(t.Context(), "alice")
-	assert.NoError(t, err)
-	assert.False(t, found)
-}
-
 func TestSharedURL(t *testing.T) {
-	_, err := openShared(config.UserCache{Redis: config.RedisURL{URL: "redis://:secret@h/none"}}, quiet)
+	_, err := openShared(config.UserCache{Redis: config.RedisURL{URL: "redis://:secret@h/none"}}, new(atomic.Uint64), quiet)
 	require.Error(t, err)
 	assert.NotContains(t, err.Error(), "secret")
-	sh, err := openShared(config.UserCache{Redis: config.RedisURL{URL: "rediss://:secret@h:1/2"}}, quiet)
+	sh, err := openShared(config.UserCache{Redis: config.RedisURL{URL: "rediss://:secret@h:1/2"}}, new(atomic.Uint64), quiet)
 	require.NoError(t, err)
 	defer sh.close()
 	o := sh.client.Options()

@@ -1,7 +1,6 @@
 package usercache
 
 import (
-	"errors"
 	"sync/atomic"
 
 	"github.com/gopptp/gopptp/examples/gateway/internal/latency"
@@ -44,16 +43,9 @@ func (c *counters) hit(known bool) {
 	}
 }
 
-func (c *counters) failedShared(err error) {
-	if err != nil && !errors.Is(err, errPaused) {
-		c.sharedErrors.Add(1)
-	}
-}
-
 func (c *counters) askedShared(found bool, err error) {
 	switch {
-	case err != nil:
-		c.failedShared(err)
+	case err != nil: // has been counted, if it was asked
 	case found:
 		c.sharedHits.Add(1)
 	default:

@@ -15,9 +15,13 @@ type Change struct {
 // maxChanges is how many changes are worth telling one by one.
 const maxChanges = 10000
 
-// Changes returns what has been changed after the change numbered since, in order. all
-// says that it cannot be told one by one, and last is the latest change then. Whoever has
-// seen none before begins with that, by a negative since.
+// NoneSeen is for who has not seen any change.
+const NoneSeen = -1
+
+// Changes returns what has been changed after the change numbered since, in order, and the
+// number of the latest change. all says that there were changes before these which cannot be
+// told one by one. Who has seen none is told those that there still are, so as to know what
+// may be older.
 func (s *Store) Changes(ctx context.Context, since int64) (changes []Change, all bool, last int64, err error) {
 	ctx, cancel := s.db.Context(ctx)
 	defer cancel()
@@ -28,7 +32,9 @@ func (s *Store) Changes(ctx context.Context, since int64) (changes []Change, all
 	switch {
 	case last == since:
 		return nil, false, since, nil
-	case since < 0, last < since, first > since+1: // the first time; another database; some are missing
+	case since < 0:
+		all, since = true, first-1
+	case last < since, first > since+1: // another database; some are missing
 		return nil, true, last, nil
 	}
 	rows, err := s.db.QueryContext(ctx, "SELECT seq, name FROM user_changes WHERE seq > $1 AND seq <= $2 ORDER BY seq LIMIT $3", since, last, maxChanges+1)
@@ -49,7 +55,7 @@ func (s *Store) Changes(ctx context.Context, since int64) (changes []Change, all
 	if len(changes) > maxChanges {
 		return nil, true, last, nil
 	}
-	return changes, false, last, nil
+	return changes, all, last, nil
 }
 
 // Trim forgets changes that are older than age. The latest one always stays.
