@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -125,7 +126,7 @@ func (s *Server) ban(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	var order BanOrder
-	if err := decodeBody(w, r, &order); err != nil {
+	if err := decodeBody(r, &order); err != nil {
 		return err
 	}
 	b, err := order.ban(time.Now())
@@ -142,7 +143,9 @@ func (s *Server) ban(w http.ResponseWriter, r *http.Request) error {
 		}
 		return problem(http.StatusUnprocessableEntity, "%v", err)
 	}
-	s.gateway.Log.Info("banned", "user", b.User, "source", networkText(b.Source), "until", b.Until, "by", clientOf(r).name)
+	who := clientOf(r).name
+	s.gateway.Log.Info("banned", "user", b.User, "source", networkText(b.Source), "until", b.Until, "by", who)
+	s.gateway.Events.Publish(BanEvent(b, strings.TrimSuffix("by "+who+": "+b.Reason, ": ")))
 	writeJSON(w, inForce(b, time.Now()))
 	return nil
 }
@@ -161,7 +164,9 @@ func (s *Server) unban(w http.ResponseWriter, r *http.Request) error {
 	case !s.gateway.Bans.Remove(user, source):
 		return problem(http.StatusNotFound, "there is no such ban")
 	}
-	s.gateway.Log.Info("ban ended", "user", user, "source", networkText(source), "by", clientOf(r).name)
+	who := clientOf(r).name
+	s.gateway.Log.Info("ban ended", "user", user, "source", networkText(source), "by", who)
+	s.gateway.Events.Publish(Event{Kind: EventUnban, User: user, Network: networkText(source), Text: "by " + who})
 	w.WriteHeader(http.StatusNoContent)
 	return nil
 }

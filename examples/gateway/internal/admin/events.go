@@ -36,9 +36,18 @@ type Event struct {
 	Uptime         float64 `json:"uptime_seconds,omitempty"`
 	ReceivedOctets uint64  `json:"received_octets,omitempty"`
 	SentOctets     uint64  `json:"sent_octets,omitempty"`
+	// With ban and unban: the source, an address or a network, if it is of one.
+	Network string     `json:"network,omitempty"`
+	Until   *time.Time `json:"until,omitempty"`
 
 	Text string `json:"text,omitempty"`
 	Lost int    `json:"lost,omitempty"`
+}
+
+// BanEvent says that a ban begins, and why, or by whom.
+func BanEvent(b Ban, why string) Event {
+	until := b.Until.Round(0)
+	return Event{Kind: EventBan, User: b.User, Network: networkText(b.Source), Until: &until, Text: why}
 }
 
 const (

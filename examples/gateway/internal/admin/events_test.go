@@ -70,6 +70,36 @@ func TestEvents(t *testing.T) {
 	assert.Equal(t, "down", next(t, alices).Kind)
 }
 
+// Bans that operators begin and end are told, with whom they are of and who did it.
+func TestEventsOfBans(t *testing.T) {
+	w := start(t, func(g *Gateway) { g.Bans = make(memoryBans) })
+	all, alices := w.follow("", ""), w.follow("?user=alice", "")
+	require.NoError(t, w.client.Do(t.Context(), "POST", "/bans", BanOrder{Source: "::ffff:192.0.2.0/120", Duration: "30m", Reason: "tries passwords"}, nil))
+	require.NoError(t, w.client.Do(t.Context(), "POST", "/bans", BanOrder{User: "alice", Source: "192.0.2.7"}, nil))
+	w.refused("POST", "/bans", BanOrder{Source: "127.0.0.1"})
+	w.refused("DELETE", "/bans?user=bob", nil)
+	require.NoError(t, w.client.Do(t.Context(), "DELETE", "/bans?user=alice&source=192.0.2.7", nil, nil))
+
+	e := next(t, all)
+	assert.Equal(t, EventBan, e.Kind)
+	assert.Empty(t, e.User)
+	assert.Equal(t, "192.0.2.0/24", e.Network, "is one of IPv4")
+	assert.WithinDuration(t, time.Now().Add(30*time.Minute), *e.Until, time.Minute)
+	assert.Equal(t, "by the Unix socket: tries passwords", e.Text)
+	for _, lines := range []*bufio.Scanner{all, alices} {
+		e = next(t, lines)
+		assert.Equal(t, EventBan, e.Kind)
+		assert.Equal(t, "alice", e.User)
+		assert.Equal(t, "192.0.2.7", e.Network)
+		assert.Equal(t, "by the Unix socket", e.Text)
+		e = next(t, lines)
+		assert.Equal(t, EventUnban, e.Kind)
+		assert.Equal(t, "alice", e.User)
+		assert.Equal(t, "192.0.2.7", e.Network)
+		assert.Nil(t, e.Until)
+	}
+}
+
 // A subscriber that is slow loses events, is told how many, and where; nobody waits for it.
 func TestSlowSubscriber(t *testing.T) {
 	var events Events

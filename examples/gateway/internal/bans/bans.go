@@ -59,7 +59,9 @@ type Config struct {
 	// before that, with the zero time. It returns promptly, and calls nobody here. Nil:
 	// nobody is told.
 	Changed func(source netip.Prefix, until time.Time)
-	Log     *slog.Logger
+	// Banned is told of each automatic ban, on the same terms.
+	Banned func(admin.Ban)
+	Log    *slog.Logger
 }
 
 const (
@@ -285,6 +287,9 @@ func (b *Bans) ban(k key, reason string, now time.Time) {
 	b.put(k, e)
 	b.stats.Banned++
 	b.logBan(k, length, reason)
+	if b.cfg.Banned != nil {
+		b.cfg.Banned(admin.Ban{User: k.user, Source: k.source, Until: e.until, Reason: reason})
+	}
 }
 
 // put has a ban in the table. mu is held.

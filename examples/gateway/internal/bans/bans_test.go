@@ -50,6 +50,24 @@ func (b *Bans) fail(user string, source netip.Addr, times int) {
 
 func banned(b *Bans, user string, source netip.Addr) bool { return b.Check(user, source) != nil }
 
+// Each automatic ban is told of, and no other.
+func TestBannedIsTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var told []admin.Ban
+		b := newBans(t, func(c *Config) { c.Banned = func(b admin.Ban) { told = append(told, b) } })
+		require.NoError(t, b.Add(admin.Ban{User: "bob", Until: time.Now().Add(time.Hour)}))
+		b.fail("Alice", here, 7)
+		for i := range 20 {
+			b.fail(fmt.Sprint("user", i), there, 1)
+		}
+		until := time.Now().Add(rules.Duration)
+		assert.Equal(t, []admin.Ban{
+			{User: "alice", Source: netip.PrefixFrom(here, 32), Until: until, Reason: "repeated failures"},
+			{Source: netip.PrefixFrom(there, 32), Until: until, Reason: "failures of many names, or very many"},
+		}, told)
+	})
+}
+
 // A wrong password too many bans the user there, and nobody else.
 func TestUserAtSource(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

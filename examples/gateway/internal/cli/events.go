@@ -9,6 +9,8 @@ import (
 	"net/url"
 	"os"
 	"os/signal"
+	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -73,6 +75,9 @@ func (a *asker) printEvent(line []byte) error {
 func eventText(e *admin.Event) string {
 	text := e.Time.Local().Format(time.DateTime) + "  " + e.Kind
 	add := func(name, value string) {
+		if strings.ContainsAny(value, " =") {
+			value = strconv.Quote(value) // is one value, whatever it has in it
+		}
 		if value != "" {
 			text += " " + name + "=" + plain(value)
 		}
@@ -87,6 +92,10 @@ func eventText(e *admin.Event) string {
 	}
 	if e.Address != nil {
 		add("address", e.Address.String())
+	}
+	add("source", e.Network)
+	if e.Until != nil {
+		add("until", e.Until.Local().Format(time.DateTime))
 	}
 	if e.Uptime > 0 {
 		text += fmt.Sprintf(" uptime=%s received=%s sent=%s", span(e.Uptime), octets(e.ReceivedOctets), octets(e.SentOctets))

@@ -16,6 +16,7 @@ func (g *gateway) openBans(changed func(netip.Prefix, time.Time)) (err error) {
 	g.bans, err = bans.New(bans.Config{
 		Rules: banRules(cfg), Size: cfg.Size, File: cfg.File,
 		HasSessions: g.live.HasSource, Changed: changed, Log: g.Log,
+		Banned: func(b admin.Ban) { g.operators.events.Publish(admin.BanEvent(b, b.Reason)) },
 	})
 	if err != nil {
 		return fmt.Errorf("bans: %w", err)
