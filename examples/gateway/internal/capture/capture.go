@@ -20,6 +20,7 @@ import (
 	"github.com/google/gopacket/pcapgo"
 
 	"github.com/gopptp/gopptp"
+	"github.com/gopptp/gopptp/ppp"
 )
 
 // linkTypePPPWithDir is PPP behind an octet that is zero in what was received.
@@ -31,14 +32,19 @@ const (
 	onControl        // IP
 )
 
-// packetQueue is how many packets wait to be written.
-const packetQueue = 1024
+// packetQueue is how many packets wait to be written, and queueOctets how many octets they
+// may have: the host hands over large pieces.
+const (
+	packetQueue = 1024
+	queueOctets = 4 << 20
+)
 
 // Capture takes packets from any goroutine, and never blocks it: it drops what cannot be
 // written as fast as it comes, counts it, and says so at the end of the file.
 type Capture struct {
 	local, remote netip.AddrPort // of the control connection
 	queue         chan packet
+	waiting       atomic.Int64 // octets in it
 	dropped       [2]atomic.Uint64
 	taken         [2]atomic.Uint64
 
@@ -80,16 +86,21 @@ func (c *Capture) Packet(at time.Time, sent bool, length int, b []byte) {
 	c.put(at, onLink, 3+length, append([]byte{direction(sent), byte(protocol >> 8), byte(protocol)}, b...))
 }
 
-// visible is how many octets of a PPP frame may be seen: of authentication protocols, the
-// protocol field, code, identifier and length.
+// visible is how many octets of a PPP frame may be seen. Of a protocol of the link layer
+// (RFC 1661 §2) other than LCP and LQR, which is one that proves who somebody is, that is
+// the protocol field, code, identifier and length. A Protocol-Reject has such a packet in
+// it if one came uninvited.
 func visible(frame []byte) int {
 	const header = 6
-	if len(frame) < header {
-		return len(frame)
-	}
-	switch binary.BigEndian.Uint16(frame) {
-	case 0xc023, 0xc223, 0xc227: // PAP, CHAP, EAP
-		return header
+	for seen := 0; len(frame)-seen >= header; seen += header {
+		p := frame[seen:]
+		switch protocol := ppp.Protocol(binary.BigEndian.Uint16(p)); {
+		case protocol == ppp.ProtocolLCP && ppp.Code(p[2]) == ppp.ProtocolReject:
+		case protocol < 0xc000, protocol == ppp.ProtocolLCP, protocol == ppp.ProtocolLQR:
+			return len(frame)
+		default:
+			return seen + header
+		}
 	}
 	return len(frame)
 }
@@ -130,12 +141,23 @@ func (c *Capture) message(at time.Time, sent bool, b []byte) {
 }
 
 func (c *Capture) put(at time.Time, on, length int, data []byte) {
-	select {
-	case c.queue <- packet{gopacket.CaptureInfo{Timestamp: at, CaptureLength: len(data), Length: length, InterfaceIndex: on}, data}:
-		c.taken[on].Add(1)
-	default:
-		c.dropped[on].Add(1)
+	p := packet{gopacket.CaptureInfo{Timestamp: at, CaptureLength: len(data), Length: length, InterfaceIndex: on}, data}
+	if c.waiting.Add(int64(len(data))) <= queueOctets {
+		select {
+		case c.queue <- p:
+			c.taken[on].Add(1)
+			return
+		default:
+		}
 	}
+	c.waiting.Add(-int64(len(data)))
+	c.dropped[on].Add(1)
+}
+
+// write writes a packet of the queue.
+func (c *Capture) write(out *pcapgo.NgWriter, p packet) error {
+	c.waiting.Add(-int64(len(p.data)))
+	return out.WritePacket(p.info, p.data)
 }
 
 // WriteTo writes the file to w until stop is closed. flush is called whenever no packet
@@ -166,7 +188,7 @@ func (c *Capture) WriteTo(w io.Writer, flush func() error, stop <-chan struct{})
 	for {
 		select {
 		case p := <-c.queue:
-			if err := out.WritePacket(p.info, p.data); err != nil {
+			if err := c.write(out, p); err != nil {
 				return err
 			}
 			if len(c.queue) > 0 {
@@ -184,8 +206,7 @@ func (c *Capture) WriteTo(w io.Writer, flush func() error, stop <-chan struct{})
 // finish writes what waits still, and the counts.
 func (c *Capture) finish(out *pcapgo.NgWriter, flush func() error) error {
 	for range len(c.queue) {
-		p := <-c.queue
-		if err := out.WritePacket(p.info, p.data); err != nil {
+		if err := c.write(out, <-c.queue); err != nil {
 			return err
 		}
 	}

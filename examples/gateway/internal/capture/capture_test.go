@@ -67,13 +67,29 @@ func TestFrames(t *testing.T) {
 
 // What passwords could be found from is not in it, but that it passed, and how long it was.
 func TestSecretsAreCut(t *testing.T) {
-	for _, protocol := range [][]byte{{0xc0, 0x23}, {0xc2, 0x23}, {0xc2, 0x27}} {
+	const (
+		pap    = "\xc0\x23"
+		reject = "\xc0\x21\x08\x07\x00\x1c"
+		header = "\x02\x01\x00\x14"
+		secret = "secret secret.."
+	)
+	for frame, want := range map[string]string{
+		pap + header + secret:                      pap + header,
+		"\xc2\x23" + header + secret:               "\xc2\x23" + header,
+		"\xc2\x27" + header + secret:               "\xc2\x27" + header,
+		"\xc0\x27" + header + secret:               "\xc0\x27" + header, // SPAP
+		reject + pap + header + secret:             reject + pap + header,
+		reject + reject + pap + header + secret:    reject + reject + pap + header,
+		reject + "\x82\x35" + header + "something": reject + "\x82\x35" + header + "something",
+		reject + pap + "\x01":                      reject + pap + "\x01",
+		"\xc0\x21\x09\x01\x00\x08\x00\x00\x00\x00": "\xc0\x21\x09\x01\x00\x08\x00\x00\x00\x00",
+		"\x80\x21" + header + secret:               "\x80\x21" + header + secret, // IPCP
+	} {
 		c := newCapture()
-		frame := append(protocol, "\x02\x01\x00\x14secret secret.."...)
-		c.Trace(gopptp.TraceEvent{Time: time.Now(), Kind: gopptp.TracePPP, Data: frame})
+		c.Trace(gopptp.TraceEvent{Time: time.Now(), Kind: gopptp.TracePPP, Data: []byte(frame)})
 		list, _ := read(t, c)
 		require.Len(t, list, 1)
-		assert.Equal(t, append([]byte{0}, frame[:6]...), list[0].data)
+		assert.Equal(t, "\x00"+want, string(list[0].data))
 		assert.Equal(t, 1+len(frame), list[0].info.Length)
 	}
 }
@@ -114,6 +130,25 @@ func TestDrops(t *testing.T) {
 	require.NoError(t, err)
 	assert.EqualValues(t, packetQueue+5, stats.Statistics.PacketsReceived)
 	assert.EqualValues(t, 5, stats.Statistics.PacketsDropped)
+}
+
+// Large packets that wait for a slow reader have no more memory than small ones.
+func TestDropsOfLargePackets(t *testing.T) {
+	c := newCapture()
+	large := make([]byte, 60_000)
+	large[0] = 0x45
+	for range packetQueue {
+		c.Packet(time.Now(), true, len(large), large)
+	}
+	assert.LessOrEqual(t, c.waiting.Load(), int64(queueOctets))
+	list, r := read(t, c)
+	assert.Len(t, list, queueOctets/(3+len(large)))
+	stats, err := r.Interface(onLink)
+	require.NoError(t, err)
+	assert.EqualValues(t, packetQueue-len(list), stats.Statistics.PacketsDropped)
+	assert.Zero(t, c.waiting.Load())
+	c.Packet(time.Now(), true, len(large), large)
+	assert.Len(t, c.queue, 1, "there is room again")
 }
 
 // A reader that is gone ends it.
