@@ -85,9 +85,12 @@ func writeNew(file string, text []byte) error {
 	if err != nil {
 		return err
 	}
-	if _, err := f.Write(text); err != nil {
-		f.Close()
-		return err
+	_, err = f.Write(text)
+	if closed := f.Close(); err == nil {
+		err = closed
 	}
-	return f.Close()
+	if err != nil {
+		os.Remove(f.Name()) // is not all of it
+	}
+	return err
 }

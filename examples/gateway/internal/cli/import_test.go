@@ -1,8 +1,12 @@
 package cli
 
 import (
+	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -57,4 +61,85 @@ func TestImport(t *testing.T) {
 	code, _, stderr = gateway("import")
 	assert.Equal(t, ExitUsage, code)
 	assert.Equal(t, "gateway: say what to import: pptpd or accel-ppp; see gateway --help\n", stderr)
+}
+
+// badFiles are files that nothing can be imported of.
+func badFiles(t *testing.T, dir string) []string {
+	t.Helper()
+	random := rand.NewChaCha8([32]byte{1})
+	noise := make([]byte, 100_000)
+	random.Read(noise)
+	return []string{
+		write(t, filepath.Join(dir, "noise"), string(noise)),
+		write(t, filepath.Join(dir, "nul"), "localip 10.1.0.1\n\x00"),
+		dir, filepath.Join(dir, "none"), filepath.Join(dir, "nul", "none"), "", "/dev/zero", // has no end
+	}
+}
+
+// Whatever the file is that a flag of import names, it is told in one line, and nothing is
+// changed. What is no text is not imported in part.
+func TestImportBadFiles(t *testing.T) {
+	dir := t.TempDir()
+	file := func(flag, name, text string) string {
+		return flag + "=" + write(t, filepath.Join(dir, name), text)
+	}
+	conf := file("--pptpd-conf", "pptpd.conf", "localip 10.1.0.1\nremoteip 10.2.0.1-9\n")
+	users := file("--chap-secrets", "chap-secrets", "alice * hunter2 *\n")
+	write(t, filepath.Join(dir, "servers"), "192.0.2.1 hunter2\n")
+	bad := badFiles(t, t.TempDir())
+	output := filepath.Join(t.TempDir(), "gateway.yaml")
+	for _, good := range [][]string{
+		{"pptpd", conf, file("--options", "local", "require-mschap-v2\nrequire-mppe-128\n"), users},
+		{
+			"pptpd", conf, file("--options", "remote", "require-mschap-v2\nrequire-mppe-128\nplugin radius.so\n"),
+			file("--radius", "radius", "authserver 192.0.2.1\nservers "+dir+"/servers\n"),
+		},
+		{"accel-ppp", file("--conf", "accel-ppp.conf", "[modules]\npptp\nauth_mschap_v2\nchap-secrets\n[ip-pool]\n10.0.0.1-255\n"), users},
+	} {
+		args := append([]string{"import", "-o", output}, good...)
+		code, _, stderr := gateway(args...)
+		require.Equal(t, ExitOK, code, stderr)
+		require.NoError(t, os.Remove(output))
+		for i := 4; i < len(args); i++ {
+			flag, _, _ := strings.Cut(args[i], "=")
+			for _, file := range bad {
+				args := slices.Clone(args)
+				args[i] = flag + "=" + file
+				before := contents(t, dir)
+				code, stdout, stderr := gateway(args...)
+				says := strings.Join(args, " ") + "\n" + stderr
+				assert.Empty(t, stdout, says)
+				assert.NotRegexp(t, `[^\n]{500}|[^\n[:print:]]|hunter2|goroutine|panic`, stderr, says)
+				require.Equal(t, before, contents(t, dir), says)
+				if i == 4 { // without which there is nothing
+					assert.Equal(t, ExitFailure, code, says)
+					assert.Regexp(t, `\Agateway: [^\n]+\n\z`, stderr, says)
+					assert.NoFileExists(t, output, says)
+					continue
+				}
+				assert.Contains(t, []int{ExitOK, ExitFailure}, code, says)
+				if file != "" { // is the default
+					assert.Regexp(t, `(?m)^`+regexp.QuoteMeta(file)+`: [^\n]*not carried over: [^\n]*(it |is a directory|no such|not a directory)`, stderr, says)
+				}
+				require.NoError(t, os.Remove(output))
+			}
+		}
+	}
+}
+
+// Nothing is written but into a new file, and no part of one is left.
+func TestImportBadOutput(t *testing.T) {
+	dir := t.TempDir()
+	conf := write(t, filepath.Join(dir, "pptpd.conf"), "localip 10.1.0.1\n")
+	before := contents(t, dir)
+	for output, says := range map[string]string{
+		conf: "file exists", dir: "file exists", filepath.Join(dir, "none", "x"): "no such file or directory",
+		filepath.Join(conf, "x"): "not a directory", "/proc/none/x": "no such file or directory", "/dev/full": "file exists",
+	} {
+		code, stdout, stderr := gateway("import", "pptpd", "--pptpd-conf", conf, "--options", dir+"/none", "--chap-secrets", dir+"/none", "-o", output)
+		assert.Equal(t, ExitFailure, code, output)
+		assert.Empty(t, stdout, output)
+		assert.Regexp(t, `(?m)^gateway: open `+regexp.QuoteMeta(output)+`: `+says+`$`, stderr)
+		assert.Equal(t, before, contents(t, dir))
+	}
 }

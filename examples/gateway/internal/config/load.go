@@ -2,6 +2,7 @@ package config
 
 import (
 	"errors"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -14,7 +15,7 @@ import (
 // there are no problems but warnings; it is nil if the file cannot be read as
 // YAML.
 func Load(file string) (*Config, diag.Problems) {
-	text, err := os.ReadFile(file)
+	text, err := ReadFile(file)
 	if err != nil {
 		return nil, diag.Problems{Unreadable(file, err)}
 	}
@@ -23,6 +24,23 @@ func Load(file string) (*Config, diag.Problems) {
 		problems.Add(WorldReadable(file)...)
 	}
 	return cfg, problems
+}
+
+// maxFile bounds what is read of a file, in octets: more than a hundred thousand users are.
+const maxFile = 16 << 20
+
+// ReadFile reads a file that somebody has written, and not one without an end.
+func ReadFile(file string) ([]byte, error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	if err == nil && len(text) > maxFile {
+		err = &fs.PathError{Op: "read", Path: file, Err: errors.New("it has more than 16 MiB")}
+	}
+	return text, err
 }
 
 // Parse is Load on the text of a file. The name is for what is reported, and

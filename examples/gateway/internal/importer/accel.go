@@ -29,7 +29,8 @@ type accel struct {
 		timeout            int
 		at                 reader
 	}
-	pools  []accelPool
+	pools  []*accelPool
+	byName map[string]*accelPool
 	first  string // the pool of [pptp]
 	radius accelRADIUS
 	mtu    int
@@ -40,8 +41,8 @@ type accel struct {
 
 // FromAccelPPP imports the configuration of accel-ppp. The error is that Conf cannot be read.
 func FromAccelPPP(a AccelPPP) (*Result, error) {
-	m := &accel{importing: importing{source: "accel-ppp"}, file: a.Conf, users: a.ChapSecrets}
-	lines, err := readLines(a.Conf)
+	m := &accel{importing: importing{source: "accel-ppp"}, file: a.Conf, users: a.ChapSecrets, byName: make(map[string]*accelPool)}
+	lines, err := m.lines(a.Conf)
 	if err != nil {
 		return nil, err
 	}

@@ -52,13 +52,14 @@ func (m *accel) pool(r reader, value, text string) {
 		r.note("not carried over: %v", err)
 		return
 	}
-	i := slices.IndexFunc(m.pools, func(p accelPool) bool { return p.name == name })
-	if i < 0 {
-		m.pools, i = append(m.pools, accelPool{name: name}), len(m.pools)
+	p := m.byName[name]
+	if p == nil {
+		p = &accelPool{name: name}
+		m.byName[name], m.pools = p, append(m.pools, p)
 	}
-	m.pools[i].ranges = append(m.pools[i].ranges, span)
+	p.ranges = append(p.ranges, span)
 	if next != "" {
-		m.pools[i].next = next
+		p.next = next
 	}
 }
 
@@ -98,8 +99,8 @@ func (m *accel) finishPools() {
 		return
 	}
 	// The first one is for those for whom none is named.
-	slices.SortStableFunc(m.pools, func(a, b accelPool) int {
-		rank := func(p accelPool) int {
+	slices.SortStableFunc(m.pools, func(a, b *accelPool) int {
+		rank := func(p *accelPool) int {
 			if p.name == m.first {
 				return 0
 			}

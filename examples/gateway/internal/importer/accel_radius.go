@@ -73,7 +73,8 @@ func (m *accel) radiusLine(r reader, value string) {
 		r.note("acct-interim-jitter is in percent here, see accounting.jitter")
 	case "acct-timeout", "acct-on", "verbose", "interim-verbose", "acct-delay-time", "acct-delay-start", "attr-tunnel-type", "dictionary", "sid-in-auth", "bind", "require-nas-identification":
 	default:
-		r.note("not carried over: [radius] %s is not known here", quoted(r.key))
+		key, _, _ := strings.Cut(strings.ReplaceAll(r.key, ",", " "), " ") // without a secret, if = is missing
+		r.note("not carried over: [radius] %s is not known here", quoted(key))
 	}
 }
 
@@ -125,7 +126,7 @@ func (m *accel) finishRADIUS() {
 				e.priority = 1
 			}
 			if a.timeout > 0 && a.timeout <= 60 && a.tries > 0 {
-				e.timeout = strconv.Itoa(min(60, a.timeout*a.tries)) + "s" // a try's there, of all tries here
+				e.timeout = strconv.Itoa(min(60, a.timeout*min(a.tries, 60))) + "s" // a try's there, of all tries here
 			}
 			lines = append(lines, e.String())
 		}

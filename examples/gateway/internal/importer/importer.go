@@ -6,14 +6,13 @@
 package importer
 
 import (
-	"encoding/json"
 	"fmt"
 	"net/netip"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/gopptp/gopptp/examples/gateway/internal/config"
@@ -55,7 +54,20 @@ type importing struct {
 
 // note says that a line could not be carried over.
 func (m *importing) note(file string, line int, format string, args ...any) {
-	m.notes.Add(diag.Problem{File: file, Line: line, Text: fmt.Sprintf(format, args...)})
+	m.add(diag.Problem{File: file, Line: line, Text: fmt.Sprintf(format, args...)})
+}
+
+// maxNote is how many characters of a note there are.
+const maxNote = 300
+
+// add adds a note, as text that fits a terminal and a comment.
+func (m *importing) add(p diag.Problem) {
+	text := []rune(strings.Map(printable, p.Text))
+	if len(text) > maxNote {
+		text = append(text[:maxNote], []rune("...")...)
+	}
+	p.Text = string(text)
+	m.notes.Add(p)
 }
 
 // set has a key, such as limits.sessions, have a value in YAML. The last one counts.
@@ -133,19 +145,29 @@ func (e *entry) write(b *strings.Builder, indent string) {
 
 // printable keeps a comment on its line.
 func printable(r rune) rune {
-	if r < ' ' || r == 0x7f || r == 0x85 || r == 0x2028 || r == 0x2029 {
+	if !unicode.IsPrint(r) {
 		return '?'
 	}
 	return r
 }
 
-// quoted is a text in YAML. What JSON takes for a text, YAML does.
+// quoted is a text in YAML.
 func quoted(text string) string {
 	var b strings.Builder
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	_ = e.Encode(text) // a text can be encoded
-	return strings.TrimSuffix(b.String(), "\n")
+	b.WriteByte('"')
+	for _, r := range text {
+		switch {
+		case r == '"' || r == '\\':
+			b.WriteByte('\\')
+			b.WriteRune(r)
+		case unicode.IsPrint(r):
+			b.WriteRune(r)
+		default:
+			fmt.Fprintf(&b, "\\U%08x", r)
+		}
+	}
+	b.WriteByte('"')
+	return b.String()
 }
 
 // flow is a list in one line.
@@ -160,16 +182,16 @@ func flow[T any](list []T) string {
 // secrets takes in the users of a chap-secrets file that are for the server, or all users
 // if server is empty.
 func (m *importing) secrets(file, server string) {
-	text, err := os.ReadFile(file)
+	text, err := readText(file)
 	if err != nil {
 		p := config.Unreadable(file, err)
 		m.note(file, 0, "users are not carried over: %s", p.Text)
 		return
 	}
-	entries, problems := secrets.ParseAll(file, string(text))
+	entries, problems := secrets.ParseAll(file, text)
 	for _, p := range problems {
 		p.Text = "not carried over: " + p.Text
-		m.notes.Add(p)
+		m.add(p)
 	}
 	// Of two entries for a client, that which names the server counts.
 	chosen := make(map[string]secrets.Entry)

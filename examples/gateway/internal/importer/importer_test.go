@@ -378,7 +378,7 @@ users:
 
 // Whatever a secret is, it is the same afterwards.
 func FuzzSecret(f *testing.F) {
-	for _, s := range []string{"a", "correct horse", `back\slash`, `"quoted"`, "'", "#", ": {}[]", "%d", "\u2028", "\x01", "nthash:", "ünï", "@", "123", "true", "~", "- x"} {
+	for _, s := range []string{"a", "correct horse", `back\slash`, `"quoted"`, "'", "#", ": {}[]", "%d", "\u2028", "\x01", "nthash:", "ünï", "@", "123", "true", "~", "- x", "\x7f", "\u0085", "\ufeff", "\U000e0001", "\ufffe"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, secret string) {
@@ -397,6 +397,60 @@ func FuzzSecret(f *testing.F) {
 		require.NoError(t, err)
 		require.NotNil(t, u)
 		assert.Equal(t, secret, string(u.Secret), "%s", r.Text)
+	})
+}
+
+// Secrets of RADIUS are carried over as they are, or not at all, and not told.
+func TestRADIUSSecrets(t *testing.T) {
+	dir := files(t, map[string]string{"accel-ppp.conf": "[modules]\npptp\nauth_mschap_v2\nradius\n[ip-pool]\n10.0.0.2-254\n[radius]\n" +
+		"server=192.0.2.1,hunter2\x7f\u00fc\"\\\nserver 192.0.2.2,hunter2\nserver,hunter2\nserver=192.0.2.3,hunter2\xfc\n"})
+	r, err := FromAccelPPP(AccelPPP{Conf: dir + "/accel-ppp.conf"})
+	require.NoError(t, err)
+	assert.Empty(t, r.Problems.Errors(), "%s", r.Text)
+	cfg, _ := config.Parse("gw.yaml", r.Text)
+	require.NotNil(t, cfg)
+	require.Len(t, cfg.RADIUS.Servers, 1)
+	assert.Equal(t, "hunter2\x7f\u00fc\"\\", string(cfg.RADIUS.Servers[0].Secret))
+	told := notes(t, r, dir)
+	assert.Contains(t, told, `accel-ppp.conf:9: not carried over: [radius] "server" is not known here`)
+	assert.Contains(t, told, `accel-ppp.conf:10: not carried over: [radius] "server" is not known here`)
+	assert.Contains(t, told, "accel-ppp.conf:11: not carried over: the line is not UTF-8")
+	assert.NotContains(t, r.Notes.Error(), "hunter2")
+}
+
+// Files of options that name each other, any number of times, are read to an end.
+func TestOptionsInCircles(t *testing.T) {
+	dir := files(t, map[string]string{"pptpd.conf": "option DIR/options\n", "options": strings.Repeat("file DIR/options\n", 100)})
+	r, err := FromPPTPD(PPTPD{Conf: dir + "/pptpd.conf", ChapSecrets: dir + "/none"})
+	require.NoError(t, err)
+	assert.Contains(t, notes(t, r, dir), "options: not carried over: it is one file of options too many, as when they name each other")
+}
+
+// Whatever the files are, what is made of them is YAML, and each note is a line.
+func FuzzImport(f *testing.F) {
+	f.Add("option DIR/options\nlocalip 10.1.0.1-9\nremoteip 10.2.0-1.1-254\nconnections 500\n", "auth +chap mtu 1400\nms-dns 10.0.0.1\nplugin radius.so radius-config-file DIR/radius\n", "a * b *\n")
+	f.Add(accelConf, "authserver 192.0.2.1\nservers DIR/secrets\n", "192.0.2.1 secret\n")
+	f.Fuzz(func(t *testing.T, conf, options, secrets string) {
+		dir := files(t, map[string]string{"conf": conf, "options": options, "radius": options, "secrets": secrets})
+		for _, from := range []func() (*Result, error){
+			func() (*Result, error) {
+				return FromPPTPD(PPTPD{Conf: dir + "/conf", Options: dir + "/options", ChapSecrets: dir + "/secrets", RADIUS: dir + "/radius"})
+			},
+			func() (*Result, error) {
+				return FromAccelPPP(AccelPPP{Conf: dir + "/conf", ChapSecrets: dir + "/secrets"})
+			},
+		} {
+			r, err := from()
+			if err != nil {
+				assert.Contains(t, conf, "\x00")
+				continue
+			}
+			cfg, problems := config.Parse("gw.yaml", r.Text)
+			require.NotNil(t, cfg, "%v\n%s", problems, r.Text)
+			for _, n := range append(r.Notes, r.Problems...) {
+				assert.NotRegexp(t, `[\x00-\x1f\x7f]`, n.String())
+			}
+		}
 	})
 }
 

@@ -1,8 +1,13 @@
 package importer
 
 import (
-	"os"
+	"bytes"
+	"errors"
+	"io/fs"
 	"strings"
+	"unicode/utf8"
+
+	"github.com/gopptp/gopptp/examples/gateway/internal/config"
 )
 
 // line is one of a file, without its comment.
@@ -11,21 +16,34 @@ type line struct {
 	text   string
 }
 
-// readLines returns the lines of a file that say something. A comment begins with # at
-// the start of a line or behind a blank.
-func readLines(file string) ([]line, error) {
-	text, err := os.ReadFile(file)
+// readText reads a file of text.
+func readText(file string) (string, error) {
+	text, err := config.ReadFile(file)
+	if err == nil && bytes.IndexByte(text, 0) >= 0 {
+		err = &fs.PathError{Op: "read", Path: file, Err: errors.New("it is no text")}
+	}
+	return string(text), err
+}
+
+// lines returns the lines of a file that say something. A comment begins with # at the
+// start of a line or behind a blank.
+func (m *importing) lines(file string) ([]line, error) {
+	text, err := readText(file)
 	if err != nil {
 		return nil, err
 	}
 	var list []line
 	number := 0
-	for one := range strings.Lines(string(text)) {
+	for one := range strings.Lines(text) {
 		number++
 		if i := strings.IndexByte(one, '#'); i == 0 || i > 0 && (one[i-1] == ' ' || one[i-1] == '\t') {
 			one = one[:i]
 		}
-		if one = strings.TrimSpace(one); one != "" {
+		switch one = strings.TrimSpace(one); {
+		case one == "":
+		case !utf8.ValidString(one):
+			m.note(file, number, "not carried over: the line is not UTF-8")
+		default:
 			list = append(list, line{number, one})
 		}
 	}

@@ -19,7 +19,7 @@ type pppd struct {
 	mtu        int
 	radius     bool
 	radiusFile string
-	depth      int
+	files      int // that were read
 }
 
 // methods are those that a require option has, as the gateway names them.
@@ -81,14 +81,18 @@ var reasons = map[string]string{
 	"netmask":          "tunnels have no netmask",
 }
 
+// maxFiles is how many files of options are read.
+const maxFiles = 32
+
 // read takes in a file of options.
 func (p *pppd) read(file string) {
-	if p.depth++; p.depth > 8 {
-		p.m.note(file, 0, "not carried over: files of options name each other")
+	if p.files++; p.files > maxFiles {
+		if p.files == maxFiles+1 {
+			p.m.note(file, 0, "not carried over: it is one file of options too many, as when they name each other")
+		}
 		return
 	}
-	defer func() { p.depth-- }()
-	lines, err := readLines(file)
+	lines, err := p.m.lines(file)
 	if err != nil {
 		p.m.unreadable(file, err)
 		return

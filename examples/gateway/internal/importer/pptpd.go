@@ -28,7 +28,7 @@ type pptpd struct {
 // FromPPTPD imports the configuration of pptpd. The error is that Conf cannot be read.
 func FromPPTPD(p PPTPD) (*Result, error) {
 	m := &pptpd{importing: importing{source: "pptpd"}, conf: p.Conf}
-	lines, err := readLines(p.Conf)
+	lines, err := m.lines(p.Conf)
 	if err != nil {
 		return nil, err
 	}

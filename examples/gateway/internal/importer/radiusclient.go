@@ -17,7 +17,7 @@ func (m *importing) radiusClient(file string) {
 		candidates = []string{"/etc/radcli/radiusclient.conf", "/etc/radiusclient/radiusclient.conf", "/etc/radiusclient-ng/radiusclient.conf"}
 	}
 	for _, file = range candidates {
-		if lines, err = readLines(file); err == nil {
+		if lines, err = m.lines(file); err == nil {
 			break
 		}
 	}
@@ -99,7 +99,7 @@ func (m *importing) serverSecrets(file string) map[string]string {
 	if file == "" {
 		return secrets
 	}
-	lines, err := readLines(file)
+	lines, err := m.lines(file)
 	if err != nil {
 		m.unreadable(file, err)
 		return secrets

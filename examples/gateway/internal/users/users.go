@@ -6,7 +6,6 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
-	"os"
 	"slices"
 	"strings"
 
@@ -150,7 +149,7 @@ func (b *builder) inline(i int) {
 
 // file takes in the users of the secrets file.
 func (b *builder) file(file string) {
-	text, err := os.ReadFile(file)
+	text, err := config.ReadFile(file)
 	if err != nil {
 		p := config.Unreadable(file, err)
 		b.problems.Add(b.cfg.At("secrets_file", p.File+" "+p.Text))
