@@ -106,7 +106,7 @@ func (s *Server) Serve(l net.Listener) {
 
 func (s *Server) serve(l net.Listener, h http.Handler) {
 	address := &http.Server{
-		Handler:           h,
+		Handler:           http.MaxBytesHandler(guarded(h), maxBody),
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       10 * time.Second,
 		WriteTimeout:      30 * time.Second, // pprof adds the duration of its profiles
@@ -155,15 +155,15 @@ func (s *Server) stats(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// goroutines is the profile of that name, but for its form with arguments: keys that a
-// function takes by value would be among them, and the gateway stands still for as long
-// as the stacks are written.
-func goroutines(w http.ResponseWriter, r *http.Request) {
+// profiles are those by name, but for the forms with arguments of functions: keys that one
+// takes by value would be among them, and the gateway stands still for as long as the stacks
+// are written.
+func profiles(w http.ResponseWriter, r *http.Request) {
 	if debug, _ := strconv.Atoi(r.FormValue("debug")); debug > 1 {
 		http.Error(w, "stacks with arguments may show keys; debug=1 has the stacks alone", http.StatusForbidden)
 		return
 	}
-	pprof.Handler("goroutine").ServeHTTP(w, r)
+	pprof.Index(w, r)
 }
 
 // writeJSON answers with v, which can be encoded. That the client is gone is no matter.

@@ -24,7 +24,7 @@ type Disconnected struct {
 	Disconnected int `json:"disconnected"`
 }
 
-// select returns the sessions, and whom they are of in words.
+// find returns the sessions, and whom they are of in words.
 func (d *Disconnect) find(s *Server) (list []*gopptp.Session, whose string, err error) {
 	given := 0
 	for _, is := range []bool{d.ID != "", d.User != "", d.Source != "", d.All} {
@@ -78,7 +78,7 @@ func (s *Server) disconnect(w http.ResponseWriter, r *http.Request) error {
 	if err := paramsOf(r).end(); err != nil {
 		return err
 	}
-	if err := decodeBody(w, r, &order); err != nil {
+	if err := decodeBody(r, &order); err != nil {
 		return err
 	}
 	list, whose, err := order.find(s)
@@ -107,10 +107,9 @@ func (s *Server) disconnectOne(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (s *Server) end(r *http.Request, list []*gopptp.Session) {
-	who := clientOf(r).name
+	who, begin := clientOf(r).name, time.Now()
 	for _, one := range list {
 		one.End(gopptp.CauseAdmin, fmt.Errorf("disconnected by %s", who))
 	}
-	begin := time.Now()
 	s.gateway.Log.Info("sessions disconnected", "by", who, "sessions", len(list), "took", time.Since(begin))
 }

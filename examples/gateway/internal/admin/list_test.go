@@ -82,7 +82,7 @@ func same(all []*fake) []*fake { return all }
 
 // All pages together are all sessions, once each, in order, in every order.
 func TestPages(t *testing.T) {
-	all, very := crowd(1_000), crowd(50_000)
+	all, very := crowd(1_000), crowd(10_000)
 	traffic := make(map[gopptp.SessionID]Traffic)
 	for i, s := range very {
 		traffic[s.id] = Traffic{FromPeer: uint64(i % 977), ToPeer: uint64(i % 10)}

@@ -84,7 +84,7 @@ func (l *logins) logIn(w http.ResponseWriter, r *http.Request) error {
 	var body struct {
 		Token string `json:"token"`
 	}
-	if err := decodeBody(w, r, &body); err != nil {
+	if err := decodeBody(r, &body); err != nil {
 		return err
 	}
 	digest := tokens.DigestOf(strings.TrimSpace(body.Token))

@@ -29,11 +29,39 @@ func isLocalName(hostport string) bool {
 	return host == "localhost" || err == nil && addr.Unmap().IsLoopback()
 }
 
-// sameOrigin refuses what a web page of elsewhere has a browser change.
+// sameOrigin refuses what a web page of elsewhere has a browser ask for, but for a link to
+// our page. It could not read the answer; but it could change something, have profiles
+// taken, or take the places of those who follow the events.
 func sameOrigin(next http.Handler) http.Handler {
-	protection := http.NewCrossOriginProtection()
-	protection.SetDenyHandler(handler(func(http.ResponseWriter, *http.Request) error {
+	refuse := handler(func(http.ResponseWriter, *http.Request) error {
 		return problem(http.StatusForbidden, "a web page of another origin asks for this")
-	}))
-	return protection.Handler(next)
+	})
+	protection := http.NewCrossOriginProtection() // of what changes something, where browsers do not say from which site
+	protection.SetDenyHandler(refuse)
+	next = protection.Handler(next)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		site := r.Header.Get("Sec-Fetch-Site")
+		if (site == "cross-site" || site == "same-site") && (r.Method != http.MethodGet || r.URL.Path != "/") {
+			refuse.ServeHTTP(w, r)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// policy has browsers load nothing but the files of our page, and show no answer within
+// another one.
+const policy = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; " +
+	"form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+
+// guarded has browsers take every answer for what it is said to be, and tell nobody of it.
+func guarded(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("Content-Security-Policy", policy)
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("Referrer-Policy", "no-referrer")
+		h.Set("Cross-Origin-Resource-Policy", "same-origin")
+		next.ServeHTTP(w, r)
+	})
 }

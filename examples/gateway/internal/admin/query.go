@@ -114,6 +114,9 @@ func parseNetwork(text string) (netip.Prefix, error) {
 		return netip.PrefixFrom(addr, addr.BitLen()), nil
 	}
 	network, err := netip.ParsePrefix(text)
+	if a := network.Addr(); a.Is4In6() && network.Bits() >= 96 { // as sources are written nowhere
+		network = netip.PrefixFrom(a.Unmap(), network.Bits()-96)
+	}
 	switch {
 	case err != nil:
 		return netip.Prefix{}, badRequest("%q is neither an address nor a network, like 192.0.2.0/24", text)
@@ -123,16 +126,16 @@ func parseNetwork(text string) (netip.Prefix, error) {
 	return network, nil
 }
 
-// maxBody bounds the body of a request.
+// maxBody bounds the body of a request, whatever it is of.
 const maxBody = 64 << 10
 
 // decodeBody reads the body of a request, one JSON object, into v.
-func decodeBody(w http.ResponseWriter, r *http.Request, v any) error {
+func decodeBody(r *http.Request, v any) error {
 	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if err != nil || kind != "application/json" {
 		return problem(http.StatusUnsupportedMediaType, "the body must be application/json, and its Content-Type say so")
 	}
-	d := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxBody))
+	d := json.NewDecoder(r.Body)
 	d.DisallowUnknownFields()
 	if err := d.Decode(v); err != nil {
 		return bodyProblem(err)

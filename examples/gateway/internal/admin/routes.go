@@ -57,8 +57,7 @@ func (s *Server) routes() routes {
 		route{"GET", "/icon.svg", RoleNone, file("icon.svg", "image/svg+xml")},
 		route{"GET", "/style.css", RoleNone, file("style.css", "text/css; charset=utf-8")},
 		route{"GET", "/stats", RoleRead, handler(s.stats)},
-		route{"GET", "/debug/pprof/", RoleRead, http.HandlerFunc(pprof.Index)}, // has the profiles by name
-		route{"GET", "/debug/pprof/goroutine", RoleRead, http.HandlerFunc(goroutines)},
+		route{"GET", "/debug/pprof/", RoleRead, http.HandlerFunc(profiles)},
 		route{"GET", "/debug/pprof/cmdline", RoleRead, http.HandlerFunc(pprof.Cmdline)},
 		route{"GET", "/debug/pprof/profile", RoleRead, http.HandlerFunc(pprof.Profile)},
 		route{"GET", "/debug/pprof/trace", RoleRead, http.HandlerFunc(pprof.Trace)},

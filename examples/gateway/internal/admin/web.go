@@ -19,10 +19,6 @@ import (
 //go:embed web
 var webFiles embed.FS
 
-// policy has browsers load nothing but these files, and show them in no other page.
-const policy = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; " +
-	"form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
-
 func file(name, kind string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		text, err := webFiles.ReadFile("web/" + name)
@@ -33,9 +29,6 @@ func file(name, kind string) http.Handler {
 		h := w.Header()
 		h.Set("Content-Type", kind)
 		h.Set("Cache-Control", "no-cache")
-		h.Set("Content-Security-Policy", policy)
-		h.Set("X-Content-Type-Options", "nosniff")
-		h.Set("Referrer-Policy", "no-referrer")
 		w.Write(text)
 	})
 }

@@ -304,7 +304,7 @@ func TestTable(t *testing.T) {
 		{octets(0), "0B"}, {octets(1023), "1023B"}, {octets(1024), "1.00KiB"}, {octets(20 << 20), "20.0MiB"}, {octets(1 << 60), "1024PiB"},
 		{bitRate(999), "999bit/s"}, {bitRate(12_340_000), "12.3Mbit/s"}, {bitRate(123_400_000_000), "123Gbit/s"},
 		{span(0.4), "0s"}, {span(61), "1m01s"}, {span(3600), "1h00m"}, {span(90000), "1d01h"},
-		{or(""), "-"}, {or("a b"), "a b"}, {plain("é"), "é"}, {plain("\n"), `"\n"`},
+		{or(""), "-"}, {or("a b"), "a b"}, {plain("é"), "é"}, {plain("\n"), `"\n"`}, {plain("\xff"), `"\xff"`},
 	} {
 		assert.Equal(t, c.want, c.got)
 	}

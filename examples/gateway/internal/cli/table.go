@@ -87,7 +87,7 @@ func widthOf(w io.Writer) int {
 // plain is text of a user's or a peer's, such as a name, without what a terminal would act
 // on.
 func plain(text string) string {
-	if !strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }) {
+	if utf8.ValidString(text) && !strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }) {
 		return text
 	}
 	return strconv.Quote(text)
