@@ -68,7 +68,6 @@ func openShared(cfg config.UserCache, errors *atomic.Uint64, log *slog.Logger) (
 	// A connection is ready after one round trip.
 	o.DisableIdentity = true
 	o.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
-	redis.SetLogger(silent{}) // what it would say, our errors do
 	s := &shared{client: redis.NewClient(o), keep: cfg.TTL + cfg.Stale, log: log, errors: errors,
 		writes: make(chan write, sharedQueue), done: make(chan struct{})}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
@@ -76,7 +75,9 @@ func openShared(cfg config.UserCache, errors *atomic.Uint64, log *slog.Logger) (
 	return s, nil
 }
 
-// silent is a logger of the Redis client.
+// The client has one logger for all, and what it would say our errors do.
+func init() { redis.SetLogger(silent{}) }
+
 type silent struct{}
 
 func (silent) Printf(context.Context, string, ...any) {}
