@@ -399,7 +399,8 @@ func (s *Server) Stats() ServerStats {
 	defer s.mu.Unlock()
 	st := s.stats
 	st.Connections, st.Sessions = len(s.conns), len(s.sessions)
-	st.Authentications, st.AuthenticationsWaiting = s.auths.figures()
+	running, newcomers, members := s.auths.figures()
+	st.Authentications, st.AuthenticationsWaiting = running, newcomers+members
 	st.ResetsSent, st.ResetsReceived = s.resets.sent.Load(), s.resets.received.Load()
 	return st
 }

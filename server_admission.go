@@ -24,7 +24,7 @@ type admission struct {
 	all       rate.Limit
 	bucket    rate.Bucket
 	sources   *rate.Table
-	fullSince time.Time     // when MaxHalfOpen was last reached; zero while it is not
+	fullSince time.Time     // when MaxHalfOpen was last reached
 	changed   chan struct{} // closed when something has changed for those that wait; nil if nobody does
 }
 

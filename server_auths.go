@@ -15,20 +15,21 @@ var (
 )
 
 // authGate bounds the calls of the Authenticator under way. Others wait in the order in
-// which they came.
+// which they came, newcomers before those who are in: these may be very many, when their
+// Authenticator fails, and lose nothing by waiting.
 type authGate struct {
-	mu      sync.Mutex
-	limit   int
-	running int
-	waiting list.List // of chan struct{}, which is closed when the turn has come
+	mu        sync.Mutex
+	limit     int
+	running   int
+	newcomers list.List // of chan struct{}, which is closed when the turn has come
+	members   list.List // those who are in, and prove themselves anew
 }
 
-// enter waits for a place, which leave gives back. Those who are in, and prove themselves
-// anew, have all the time.
+// enter waits for a place, which leave gives back. Those who are in have all the time.
 func (g *authGate) enter(ctx context.Context, again bool, limits *Limits) error {
-	most := limits.MaxAuthWaiting
+	waiting, most := &g.newcomers, limits.MaxAuthWaiting
 	if again {
-		most = math.MaxInt
+		waiting, most = &g.members, math.MaxInt
 	}
 	g.mu.Lock()
 	switch {
@@ -36,12 +37,12 @@ func (g *authGate) enter(ctx context.Context, again bool, limits *Limits) error 
 		g.running++
 		g.mu.Unlock()
 		return nil
-	case g.waiting.Len() >= most:
+	case waiting.Len() >= most:
 		g.mu.Unlock()
 		return errAuthQueue
 	}
 	turn := make(chan struct{})
-	place := g.waiting.PushBack(turn)
+	place := waiting.PushBack(turn)
 	g.mu.Unlock()
 
 	var late <-chan time.Time
@@ -65,7 +66,7 @@ func (g *authGate) enter(ctx context.Context, again bool, limits *Limits) error 
 	case <-turn: // it came in this moment
 		return nil
 	default:
-		g.waiting.Remove(place)
+		waiting.Remove(place)
 		return err
 	}
 }
@@ -79,9 +80,11 @@ func (g *authGate) leave() {
 
 // admit gives places that are free to those who wait. mu is held.
 func (g *authGate) admit() {
-	for g.running < g.limit && g.waiting.Len() > 0 {
-		g.running++
-		close(g.waiting.Remove(g.waiting.Front()).(chan struct{}))
+	for _, waiting := range []*list.List{&g.newcomers, &g.members} {
+		for g.running < g.limit && waiting.Len() > 0 {
+			g.running++
+			close(waiting.Remove(waiting.Front()).(chan struct{}))
+		}
 	}
 }
 
@@ -92,9 +95,9 @@ func (g *authGate) setLimit(n int) {
 	g.admit()
 }
 
-// figures returns how many have a place, and how many wait.
-func (g *authGate) figures() (running, waiting int) {
+// figures returns how many have a place, and how many newcomers and others wait.
+func (g *authGate) figures() (running, newcomers, members int) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.running, g.waiting.Len()
+	return g.running, g.newcomers.Len(), g.members.Len()
 }

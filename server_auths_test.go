@@ -31,8 +31,8 @@ func TestAuthGate(t *testing.T) {
 		figures := func(running, waiting int) {
 			t.Helper()
 			synctest.Wait()
-			gotRunning, gotWaiting := g.figures()
-			require.Equal(t, [2]int{running, waiting}, [2]int{gotRunning, gotWaiting})
+			gotRunning, newcomers, members := g.figures()
+			require.Equal(t, [2]int{running, waiting}, [2]int{gotRunning, newcomers + members})
 		}
 
 		require.NoError(t, <-enter(ctx, "first", false))
@@ -67,5 +67,34 @@ func TestAuthGate(t *testing.T) {
 		require.Equal(t, []string{"first", "second", "one who is in", "sixth"}, entered)
 		g.leave()
 		figures(0, 0)
+	})
+}
+
+// Those who are in may be thousands when their Authenticator fails; newcomers whom another
+// one knows still come in.
+func TestAuthGateNewcomersFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var g authGate
+		g.setLimit(1)
+		limits := &Limits{MaxAuthWaiting: 2, AuthWait: time.Minute}
+		require.NoError(t, g.enter(t.Context(), true, limits))
+		var order []string
+		enter := func(name string, again bool) {
+			go func() {
+				require.NoError(t, g.enter(t.Context(), again, limits))
+				order = append(order, name)
+				g.leave()
+			}()
+			synctest.Wait()
+		}
+		for range 3 {
+			enter("in", true)
+		}
+		enter("one", false)
+		enter("two", false)
+		require.ErrorIs(t, g.enter(t.Context(), false, limits), errAuthQueue)
+		g.leave()
+		synctest.Wait()
+		require.Equal(t, []string{"one", "two", "in", "in", "in"}, order)
 	})
 }

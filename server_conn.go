@@ -154,7 +154,7 @@ func (c *serverConn) call(req *pptp.OutgoingCallRequest, now time.Time) {
 	}
 	settings := c.server.settings.Load()
 	limits := &settings.cfg.Limits
-	_, waiting := c.server.auths.figures()
+	_, waiting, _ := c.server.auths.figures()
 	switch {
 	case len(c.sessions) >= limits.MaxCalls, !settings.calls.Allow(&c.calls, now):
 		refuse(func(st *ServerStats) *uint64 { return &st.RefusedCalls }, pptp.OutgoingBusy, pptp.ErrorNone,

@@ -38,8 +38,8 @@ type Limits struct {
 	// MaxAuthWaiting bounds those that wait, and AuthWait for how long. Defaults 1,024
 	// and 20 s. While so many wait, calls are refused as busy; an authentication that
 	// must wait all the same, or has waited too long, fails, and the session with it
-	// (CauseLimit). Those who are in and prove themselves anew wait for as long as it
-	// takes.
+	// (CauseLimit). Those who are in and prove themselves anew do not count, and wait
+	// behind all others for as long as it takes.
 	MaxAuthWaiting int
 	AuthWait       time.Duration
 	// HandshakeTimeout is the time from the TCP connection to the PPTP

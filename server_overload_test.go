@@ -151,7 +151,7 @@ func TestAuthenticatorOverload(t *testing.T) {
 		var stuck atomic.Bool
 		free := make(chan struct{})
 		server := w.serve(func(c *gopptp.ServerConfig) {
-			c.Limits.MaxAuthentications, c.Limits.MaxAuthWaiting = 1, 3
+			c.Limits.MaxAuthentications, c.Limits.MaxAuthWaiting = 1, 2 // beside the one who is in
 			c.Limits.AuthWait = 15 * time.Second
 			c.Limits.GRETimeout = time.Minute
 			c.Reauthenticate = 10 * time.Second

@@ -2,6 +2,7 @@ package gopptp
 
 import (
 	"log/slog"
+	"maps"
 	"sync"
 	"time"
 )
@@ -67,7 +68,7 @@ func (r *reporter) summarize(reason string, k *reported) {
 // flush logs what is left to be said, when nothing will be refused any more.
 func (r *reporter) flush() {
 	r.mu.Lock()
-	kinds := r.kinds
+	kinds := maps.Clone(r.kinds) // listeners may still turn somebody away
 	r.mu.Unlock()
 	for reason, k := range kinds {
 		k.timer.Stop()
