@@ -77,8 +77,7 @@ func (k *checker) admin() {
 // taken looks whether an address is one that clients connect to.
 func (k *checker) taken(key string, addr netip.AddrPort) {
 	for _, l := range k.cfg.Listen {
-		if l.IsValid() && l.Port() == addr.Port() && addr.Addr().Is4() &&
-			(l.Addr().IsUnspecified() || addr.Addr().IsUnspecified() || l.Addr() == addr.Addr()) {
+		if l.IsValid() && addr.Addr().Is4() && sameSocket(l, addr) {
 			k.bad(key, "%v is where clients connect, by listen", addr)
 		}
 	}

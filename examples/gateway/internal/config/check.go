@@ -54,23 +54,35 @@ func (k *checker) listen() {
 	if len(k.cfg.Listen) == 0 {
 		k.bad("listen", "must have at least one address")
 	}
-	seen := make(map[netip.AddrPort]bool)
 	for i, l := range k.cfg.Listen {
 		path := index("listen", i)
-		switch {
-		case !l.IsValid(): // reported already
-		case seen[l]:
-			k.bad(path, "%v is listed twice", l)
-		case l.Port() != 0 && l.Port() != 1723:
+		if !l.IsValid() { // reported already
+			continue
+		}
+		for _, other := range k.cfg.Listen[:i] {
+			switch {
+			case other == l:
+				k.bad(path, "%v is listed twice", l)
+			case sameSocket(other, l):
+				k.bad(path, "%v cannot be open beside %v, which takes the same connections", l, other)
+			}
+		}
+		if l.Port() != 0 && l.Port() != 1723 {
 			k.warn(path, "most clients know no other port than 1723")
 		}
-		seen[l] = true
 		k.cfg.eachRange(func(_ string, r Range) {
 			if r.Contains(l.Addr()) {
 				k.bad(path, "%v is within the pool %v: packets to the gateway would go into a tunnel", l.Addr(), r)
 			}
 		})
 	}
+}
+
+// sameSocket reports whether two addresses, which may be those of all interfaces, cannot be
+// listened to at the same time.
+func sameSocket(a, b netip.AddrPort) bool {
+	return a.Port() == b.Port() && a.Port() != 0 &&
+		(a.Addr() == b.Addr() || a.Addr().IsUnspecified() || b.Addr().IsUnspecified())
 }
 
 func (k *checker) addresses() {

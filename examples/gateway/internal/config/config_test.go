@@ -138,7 +138,7 @@ func TestExampleComments(t *testing.T) {
 
 func TestEverythingSet(t *testing.T) {
 	cfg := parse(t, `
-listen: [192.0.2.1:1723, ":1723"]
+listen: [192.0.2.1:1723, 192.0.2.2:1723]
 name: vpn.example.com
 local_address: 10.9.0.1
 pools: [10.9.1.0/30, 10.9.2.10-10.9.2.12, 10.9.3.1-9]
@@ -211,7 +211,7 @@ log: {level: debug, format: json, output: syslog, syslog: "udp://192.0.2.5:514"}
 	require.NoError(t, err)
 	addr := netip.MustParseAddr
 	want := &Config{
-		Listen:       []netip.AddrPort{netip.MustParseAddrPort("192.0.2.1:1723"), netip.MustParseAddrPort("0.0.0.0:1723")},
+		Listen:       []netip.AddrPort{netip.MustParseAddrPort("192.0.2.1:1723"), netip.MustParseAddrPort("192.0.2.2:1723")},
 		Name:         "vpn.example.com",
 		LocalAddress: addr("10.9.0.1"),
 		Pools: []Pool{
@@ -322,6 +322,10 @@ func TestProblems(t *testing.T) {
 		}},
 		{"listen nowhere", "listen: []\n", []string{`gw.yaml:1: listen: must have at least one address`}},
 		{"listen twice", "listen: [\":1723\",\n  0.0.0.0:1723]\n", []string{`gw.yaml:2: listen[1]: 0.0.0.0:1723 is listed twice`}},
+		{"listen to all and one", "listen: [192.0.2.1:1723, 192.0.2.2:1723,\n  \":1723\"]\n", []string{
+			`gw.yaml:2: listen[2]: 0.0.0.0:1723 cannot be open beside 192.0.2.1:1723, which takes the same connections`,
+			`gw.yaml:2: listen[2]: 0.0.0.0:1723 cannot be open beside 192.0.2.2:1723, which takes the same connections`,
+		}},
 		{"listen port", "listen: [\":1724\"]\n", []string{`gw.yaml:1: warning: listen[0]: most clients know no other port than 1723`}},
 		{"listen in pool", "listen: [10.8.0.7:1723]\n", []string{`gw.yaml:1: listen[0]: 10.8.0.7 is within the pool 10.8.0.0/24: packets to the gateway would go into a tunnel`}},
 		{"local address", "local_address: ::1\n", []string{`gw.yaml:1: local_address: "::1" is not an IPv4 address`}},
@@ -570,6 +574,19 @@ func TestLoad(t *testing.T) {
 	require.NoError(t, os.Chmod(file, 0o640))
 	_, problems = Load(file)
 	assert.Empty(t, problems)
+	require.NoError(t, os.Chmod(file, 0o644))
+	for text, secret := range map[string]bool{
+		"database: {url: 'postgres://gateway:hunter2@db.example.net/gateway'}\n":          true,
+		"database: {url: 'postgres://gateway@db.example.net/gateway?password=hunter2'}\n": true,
+		"database: {url: 'postgres://gateway@db.example.net/gateway'}\n":                  false,
+		"database: {url: 'sqlite:/var/lib/gopptp/gateway.db'}\n":                          false,
+		"database: {cache: {redis: 'rediss://:hunter2@cache.example.net/0'}}\n":           true,
+		"database: {cache: {redis: 'unix:///run/redis.sock'}}\n":                          false,
+	} {
+		require.NoError(t, os.WriteFile(file, []byte(text), 0o644))
+		_, problems = Load(file)
+		assert.Equal(t, secret, len(problems) == 1, "%s: %v", text, problems)
+	}
 }
 
 func TestSecretsDoNotPrint(t *testing.T) {

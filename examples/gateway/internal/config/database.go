@@ -38,6 +38,12 @@ func defaultDatabase() Database {
 // Enabled reports whether there is a database.
 func (d *Database) Enabled() bool { return !d.URL.IsZero() }
 
+// holdsSecrets reports whether the URLs hold passwords, and are not in files of their own.
+func (d *Database) holdsSecrets() bool {
+	return d.URLFile == "" && hasPassword(string(d.URL.Postgres)) ||
+		d.Cache.RedisFile == "" && hasPassword(string(d.Cache.Redis.URL))
+}
+
 // UserCache is what is remembered of the database's users.
 type UserCache struct {
 	TTL         time.Duration `yaml:"ttl"`
@@ -95,6 +101,16 @@ func withoutSecrets(text string) string {
 		u.User = url.User(u.User.Username())
 	}
 	return u.String()
+}
+
+// hasPassword reports whether a URL has one, be it as a parameter.
+func hasPassword(text string) bool {
+	u, err := url.Parse(text)
+	if err != nil {
+		return false
+	}
+	_, has := u.User.Password()
+	return has || u.Query().Has("password")
 }
 
 // What is wrong with a URL is said without repeating it.

@@ -9,7 +9,9 @@ import (
 
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/lexer"
 	"github.com/goccy/go-yaml/parser"
+	"github.com/goccy/go-yaml/token"
 
 	"github.com/gopptp/gopptp/examples/gateway/internal/diag"
 )
@@ -49,7 +51,12 @@ type decoder struct {
 // Keys are those of the tag "yaml". Lists replace their default. It reports
 // whether the text is one YAML document at all.
 func (d *decoder) decode(text []byte, v any) bool {
-	file, err := parser.ParseBytes(text, 0, parser.AllowDuplicateMapKey())
+	tokens := lexer.Tokenize(string(text))
+	if t := tooDeep(tokens); t != nil {
+		d.bad(t.Position.Line, "", "not a configuration: keys within keys more than %d deep", maxDepth)
+		return false
+	}
+	file, err := parser.Parse(tokens, 0, parser.AllowDuplicateMapKey())
 	if err != nil {
 		d.syntax(err)
 		return false
@@ -69,6 +76,37 @@ func (d *decoder) decode(text []byte, v any) bool {
 		return false
 	}
 	return true
+}
+
+// maxDepth is far more than a configuration has. The parser takes stack for each level, and
+// memory for the square of their number: what is no configuration at all must not be the end
+// of a gateway that only was to read it anew.
+const maxDepth = 256
+
+// tooDeep returns the token where a text goes too deep; nil if it does not.
+func tooDeep(tokens token.Tokens) *token.Token {
+	flow, before := 0, 0 // brackets that are open, and anchors and the like in a row
+	for _, t := range tokens {
+		before++
+		switch t.Type {
+		case token.SequenceStartType, token.MappingStartType:
+			flow++
+		case token.SequenceEndType, token.MappingEndType:
+			flow--
+		case token.SequenceEntryType, token.MappingKeyType, token.MappingValueType:
+			// Outside of brackets, each level is further to the right.
+			if flow <= 0 && t.Position.Column > maxDepth {
+				return t
+			}
+		case token.AnchorType, token.TagType:
+		default:
+			before = 0
+		}
+		if flow > maxDepth || before > 4*maxDepth {
+			return t
+		}
+	}
+	return nil
 }
 
 func (d *decoder) bad(line int, path, format string, args ...any) {

@@ -67,8 +67,11 @@ func Parse(file string, text []byte) (*Config, diag.Problems) {
 
 // holdsSecrets reports whether there are secrets in the file itself.
 func (c *Config) holdsSecrets() bool {
-	return len(c.Users) > 0 || c.radiusSecrets()
+	return len(c.Users) > 0 || c.radiusSecrets() || c.Database.holdsSecrets()
 }
+
+// IsEmpty reports whether the file has no keys at all.
+func (c *Config) IsEmpty() bool { return len(c.source.lines) == 0 }
 
 // At returns a problem of the key at path, such as users[1].name, in the
 // configuration file.

@@ -21,7 +21,7 @@ func (k *checker) metrics() {
 		}
 		seen[l] = true
 		for _, pptp := range k.cfg.Listen {
-			if pptp.IsValid() && pptp.Port() == l.Port() && l.Port() != 0 && (pptp.Addr() == l.Addr() || pptp.Addr().IsUnspecified() || l.Addr().IsUnspecified()) {
+			if pptp.IsValid() && sameSocket(pptp, l) {
 				k.bad(path, "%v is where clients connect, by listen", l)
 			}
 		}
