@@ -59,8 +59,11 @@ changes what takes a restart, the log says so and nothing has changed.`,
 		}
 		stop := keepMemorySmall()
 		defer stop()
-		listen, err := systemd.Listener(cfg.Listen)
+		sockets, err := systemd.Passed()
 		if err != nil {
+			return failure{err}
+		}
+		if err := sockets.Check(cfg.Listen); err != nil {
 			return failure{err}
 		}
 		err = serve.Run(serve.Options{
@@ -68,14 +71,18 @@ changes what takes a restart, the log says so and nothing has changed.`,
 			Users:         store,
 			Log:           log,
 			Signals:       twoSignals(),
-			Listen:        listen,
+			Listen:        sockets.Listen,
 			Manager:       systemd.Manager{Log: log},
 			OpenDataplane: func() (gopptp.Dataplane, error) { return openDataplane(cfg, log) },
 			Load: func() (*config.Config, *users.Store, diag.Problems) {
 				cfg, store, problems := read(*file)
-				if len(problems.Errors()) == 0 {
-					problems.Add(shortages(cfg)...)
+				if len(problems.Errors()) > 0 {
+					return cfg, store, problems
 				}
+				if err := sockets.Check(cfg.Listen); err != nil {
+					problems.Add(cfg.At("listen", err.Error()))
+				}
+				problems.Add(shortages(cfg)...)
 				return cfg, store, problems
 			},
 			Hangups:     hangups(),

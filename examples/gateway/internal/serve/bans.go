@@ -22,9 +22,7 @@ func (g *gateway) openBans(changed func(netip.Prefix, time.Time)) (err error) {
 		return fmt.Errorf("bans: %w", err)
 	}
 	g.onClose(g.bans.Close)
-	for i, l := range g.listeners {
-		g.listeners[i] = g.bans.Listener(l)
-	}
+	g.listeners.wrap(g.bans.Listener)
 	g.operators.sections = append(g.operators.sections, admin.Section{Name: "bans", Snapshot: func() any { return g.bans.Stats() }})
 	return nil
 }

@@ -44,18 +44,6 @@ func (g *gateway) openFirewall() (banned func(netip.Prefix, time.Time), err erro
 	return f.Ban, nil
 }
 
-// letPeersIn has the firewall know whose connections there are, of those who are let in.
-func (g *gateway) letPeersIn() {
-	if g.firewall == nil {
-		return
-	}
-	for i, l := range g.listeners {
-		l := g.firewall.Listener(l)
-		g.onClose(func() { l.Close() })
-		g.listeners[i] = l
-	}
-}
-
 // reloadFirewall takes the settings of a configuration, where they differ.
 func (g *gateway) reloadFirewall(old, cfg *config.Config) error {
 	from, to := firewallSettings(old), firewallSettings(cfg)

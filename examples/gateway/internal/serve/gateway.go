@@ -2,8 +2,6 @@ package serve
 
 import (
 	"fmt"
-	"net"
-	"net/netip"
 	"slices"
 	"sync"
 
@@ -25,7 +23,7 @@ import (
 type gateway struct {
 	Options // with what was configured at first; see now
 
-	listeners []net.Listener
+	listeners *listeners
 	operators *administration
 	metrics   *metrics.Metrics
 	observer  gopptp.Observer // of metrics, and then of live
@@ -46,6 +44,7 @@ type gateway struct {
 	closers []func() // what is to be undone, the last first
 
 	reloading sync.Mutex // held by reload
+	stopped   bool       // nothing is reloaded any more; guarded by reloading
 	mu        sync.Mutex
 	current   state
 }
@@ -63,7 +62,9 @@ func open(o Options) (*gateway, error) {
 	cfg := o.Config
 	var err error
 	// Ports are the first thing, as another gateway that runs already holds them.
-	if err = g.listen(); err != nil {
+	g.listeners, err = listen(cfg.Listen, o.Listen, g.Log)
+	g.onClose(g.listeners.close)
+	if err != nil {
 		return g, err
 	}
 	if g.operators, err = openAdministration(cfg, g.Log); err != nil {
@@ -84,7 +85,9 @@ func open(o Options) (*gateway, error) {
 	if err = g.openBans(banned); err != nil {
 		return g, err
 	}
-	g.letPeersIn()
+	if g.firewall != nil { // is to know of those who are let in
+		g.listeners.wrap(g.firewall.Listener)
+	}
 	if g.database, err = openDatabase(o); err != nil {
 		return g, err
 	}
@@ -121,22 +124,6 @@ func (g *gateway) now() *config.Config {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.current.cfg
-}
-
-func (g *gateway) listen() error {
-	open := g.Listen
-	if open == nil {
-		open = func(addr netip.AddrPort) (net.Listener, error) { return net.Listen("tcp4", addr.String()) }
-	}
-	for _, addr := range g.Config.Listen {
-		l, err := open(addr)
-		if err != nil {
-			return err
-		}
-		g.onClose(func() { l.Close() }) // does nothing if the server has
-		g.listeners = append(g.listeners, l)
-	}
-	return nil
 }
 
 // newServer makes the server and what it asks.

@@ -17,7 +17,7 @@ import (
 // taken are the keys, with all that is within them, that a running gateway can change.
 // Others take a restart: what they say is open, or names the gateway to others.
 var taken = []string{
-	"pools", "dns", "wins", "ipv6.dns", "auth_methods", "reauthenticate", "encryption", "mppe_key_lengths",
+	"listen", "pools", "dns", "wins", "ipv6.dns", "auth_methods", "reauthenticate", "encryption", "mppe_key_lengths",
 	"mppe_modes", "mtu", "secrets_file", "users", "groups", "policy", "radius.servers", "radius.patience",
 	"radius.in_flight", "radius.require_message_authenticator", "radius.dead_after", "radius.hold_down",
 	"radius.status_server", "dynauth.clients", "dynauth.require_event_timestamp", "accounting.servers",
@@ -49,6 +49,9 @@ func (g *gateway) reload() (changes []string, err error) {
 	}
 	g.reloading.Lock()
 	defer g.reloading.Unlock()
+	if g.stopped {
+		return nil, errors.New("the gateway is stopping")
+	}
 	g.Manager.Reloading()
 	defer g.Manager.Ready()
 	changes, err = g.take(g.Load())
@@ -81,6 +84,9 @@ func (g *gateway) take(cfg *config.Config, store *users.Store, problems diag.Pro
 		g.Log.Warn("configuration", "problem", p)
 	}
 	old := g.current // only changed here
+	if cfg.IsEmpty() && !old.cfg.IsEmpty() {
+		return nil, diag.Problems{cfg.At("", "has nothing in it any more, as while somebody writes it")}
+	}
 	differences := config.Diff(old.cfg, cfg)
 	if wrong := unchangeable(old.cfg, cfg, differences); len(wrong) > 0 {
 		return nil, wrong
@@ -118,11 +124,17 @@ func (g *gateway) take(cfg *config.Config, store *users.Store, problems diag.Pro
 		return fail(err)
 	}
 	undo = append(undo, func() { _ = g.reloadFirewall(cfg, old.cfg) }) // was good
+	listening, err := g.listeners.prepare(cfg.Listen)
+	if err != nil {
+		return fail(err)
+	}
+	undo = append(undo, listening.drop)
 	if err := g.server.Reconfigure(g.serverConfig(cfg)); err != nil {
 		return fail(err)
 	}
 
 	// Nothing fails any more.
+	listening.finish()
 	g.policy.Reload(cfg)
 	g.bans.Reload(banRules(&cfg.Bans))
 	closer := g.radius.replace(servers)

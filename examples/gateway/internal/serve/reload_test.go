@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"net/netip"
 	"os"
@@ -40,9 +41,9 @@ func (m *manager) hear(what string) {
 	m.heard = append(m.heard, what)
 }
 
-func (m *manager) Ready()     { m.hear("ready") }
-func (m *manager) Reloading() { m.hear("reloading") }
-func (m *manager) Stopping()  { m.hear("stopping") }
+func (m *manager) Ready()                 { m.hear("ready") }
+func (m *manager) Reloading()             { m.hear("reloading") }
+func (m *manager) Stopping(time.Duration) { m.hear("stopping") }
 func (m *manager) Watch(ctx context.Context, check func()) {
 	check()
 	<-ctx.Done()
@@ -139,9 +140,9 @@ func TestReloadRefused(t *testing.T) {
 		}{
 			{"mtu: [", []string{""}},
 			{gatewayConfig + "mtu: 99\nencryption: maybe\n", []string{"mtu: 99 is neither 0 nor from 576 to 1500", "encryption: "}},
-			{strings.Replace(gatewayConfig, "10.9.0.1\n", "10.9.0.2\n", 1) + "mtu: 1400\nlisten: [0.0.0.0:1724]\ndataplane: {workers: 3}\nipv6: {prefix: '2001:db8::/48'}\nadmin: {listen: '127.0.0.1:9180'}\n", []string{
+			{strings.Replace(gatewayConfig, "10.9.0.1\n", "10.9.0.2\n", 1) + "mtu: 1400\nname: other\ndataplane: {workers: 3}\nipv6: {prefix: '2001:db8::/48'}\nadmin: {listen: '127.0.0.1:9180'}\n", []string{
 				"local_address: cannot change while the gateway runs (10.9.0.1, now 10.9.0.2): it takes a restart",
-				"listen: cannot change while the gateway runs ([0.0.0.0:1723], now [0.0.0.0:1724]): it takes a restart",
+				"name: cannot change while the gateway runs (gopptp, now other): it takes a restart",
 				"dataplane.workers: cannot change while the gateway runs (0, now 3): it takes a restart",
 				"ipv6.prefix: cannot change while the gateway runs (none, now 2001:db8::/48): it takes a restart",
 				"admin.listen: cannot change while the gateway runs (\"\", now 127.0.0.1:9180): it takes a restart",
@@ -228,7 +229,7 @@ func TestTakenKeys(t *testing.T) {
 	}
 	for key, want := range map[string]bool{
 		"users[alice].password": true, "policy.sources": true, "stop_timeout": true, "accounting.servers[a:1813].weight": true,
-		"listen": false, "dataplane.workers": false, "accounting.sql": false, "log.format": false, "user": false, "echoes": false,
+		"listen": true, "dataplane.workers": false, "accounting.sql": false, "log.format": false, "user": false, "echoes": false,
 	} {
 		assert.Equal(t, want, isTaken(key), key)
 	}
@@ -316,4 +317,83 @@ func TestReloadRADIUS(t *testing.T) {
 	w.signals <- syscall.SIGTERM
 	w.stopped()
 	require.NoError(t, w.err)
+}
+
+// A file that somebody has broken, or is writing, changes nothing.
+func TestReloadGarbage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := start(t, gatewayConfig)
+		alice, err := w.dial("192.0.2.7", "alice", "correct horse")
+		require.NoError(t, err)
+		noise := make([]byte, 1<<16)
+		rand.NewChaCha8([32]byte{1}).Read(noise)
+		broken := []string{
+			"", "\n# nothing yet\n", string(noise), string(make([]byte, 1<<12)), "\xef\xbb\xbf", "\x7fELF",
+			gatewayConfig[:strings.Index(gatewayConfig, "correct")], gatewayConfig + gatewayConfig, gatewayConfig + "---\n" + gatewayConfig,
+			strings.Repeat("[", 1<<17), strings.Repeat("{a: ", 1<<14), strings.Repeat("- ", 1<<14), nested(1 << 9), "a: &a [*a, *a]\n", "null\n", "[]\n",
+		}
+		for i, text := range broken {
+			w.reloads(text)
+			require.Len(t, w.log.records("the configuration is not taken, and nothing has changed"), i+1, "%.100q", text)
+			require.NotEmpty(t, w.changes())
+		}
+		require.NoError(t, os.Remove(w.file))
+		w.hangups <- syscall.SIGHUP
+		synctest.Wait()
+		require.NoError(t, os.Mkdir(w.file, 0o700))
+		w.hangups <- syscall.SIGHUP
+		synctest.Wait()
+		require.Len(t, w.changes(), 2)
+		require.NoError(t, os.Remove(w.file))
+		assert.Empty(t, w.log.records("configuration taken anew"))
+
+		_, err = w.dial("192.0.2.8", "bob", "battery staple")
+		require.NoError(t, err)
+		assert.Equal(t, gopptp.StateUp, alice.State())
+		w.reloads(gatewayConfig + "mtu: 1400\n")
+		assert.Equal(t, []string{"mtu: 0, now 1400"}, w.changes())
+		w.signals <- syscall.SIGTERM
+		w.stopped()
+		require.NoError(t, w.err)
+	})
+}
+
+// nested is a key within a key, and so on.
+func nested(depth int) string {
+	var b strings.Builder
+	for i := range depth {
+		b.WriteString(strings.Repeat(" ", i) + "a:\n")
+	}
+	return b.String()
+}
+
+// A reload that hangs, as files and databases may have it, does not keep the gateway from
+// stopping, and then is none.
+func TestStopWhileReloading(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var w *world
+		release := make(chan struct{})
+		w = start(t, gatewayConfig, func(o *Options) {
+			o.Load = func() (*config.Config, *users.Store, diag.Problems) {
+				<-release
+				return w.load()
+			}
+		})
+		alice, err := w.dial("192.0.2.7", "alice", "correct horse")
+		require.NoError(t, err)
+		require.NoError(t, os.WriteFile(w.file, []byte(gatewayConfig+"listen: [0.0.0.0:1723, 0.0.0.0:1724]\n"), 0o600))
+		w.hangups <- syscall.SIGHUP
+		synctest.Wait()
+		w.signals <- syscall.SIGTERM
+		<-alice.Done()
+		close(release)
+		<-w.done
+		require.NoError(t, w.err)
+		w.one("the configuration is not taken, and nothing has changed")
+		assert.Equal(t, []string{"ready", "reloading", "stopping", "ready"}, w.manager.heard)
+		l, err := w.gateway.Listen(1724)
+		require.NoError(t, err, "is not left open")
+		l.Close()
+		w.network.Close()
+	})
 }

@@ -7,7 +7,6 @@ package serve
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -54,9 +53,10 @@ type Options struct {
 type Manager interface {
 	// Ready is when the gateway serves, or has taken a configuration or refused it.
 	Ready()
-	// Reloading is before that, Stopping when the gateway begins to stop.
+	// Reloading is before that, Stopping when the gateway begins to stop, which takes so
+	// long at the most.
 	Reloading()
-	Stopping()
+	Stopping(most time.Duration)
 	// Watch calls check now and then until ctx ends: as long as that returns, the
 	// gateway lives.
 	Watch(ctx context.Context, check func())
@@ -81,18 +81,10 @@ func Run(o Options) error {
 
 // run serves the listeners.
 func (g *gateway) run() error {
-	failed := make(chan error, len(g.listeners))
-	addrs := make([]net.Addr, len(g.listeners))
-	for i, l := range g.listeners {
-		addrs[i] = l.Addr()
-		go func() {
-			if err := g.server.Serve(context.Background(), l); !errors.Is(err, gopptp.ErrServerClosed) {
-				failed <- err
-			}
-		}()
-	}
+	g.listeners.serve(func(l net.Listener) error { return g.server.Serve(context.Background(), l) })
+	defer g.endReloads()
 	cfg := g.Config
-	g.Log.Info("ready", "listen", join(addrs), "local", cfg.LocalAddress,
+	g.Log.Info("ready", "listen", join(g.listeners.addrs()), "local", cfg.LocalAddress,
 		"pools", join(cfg.Pools), "auth_methods", join(cfg.AuthMethods), "encryption", cfg.Encryption, "users", g.Users.Len())
 	g.ready.Open(g.draining, g.full)
 	g.Manager.Ready()
@@ -100,25 +92,44 @@ func (g *gateway) run() error {
 	defer cancel()
 	go g.Manager.Watch(ctx, func() { g.server.Stats() })
 
+	// A reload asks others, such as a database, and must not keep the gateway from stopping.
+	hangups, reloaded := g.Hangups, make(chan struct{}, 1)
 	for {
 		select {
-		case <-g.Hangups:
-			_, _ = g.reload() // has said in the log what there is to say
+		case <-hangups:
+			hangups = nil // until that is done
+			go func() {
+				_, _ = g.reload() // has said in the log what there is to say
+				reloaded <- struct{}{}
+			}()
+		case <-reloaded:
+			hangups = g.Hangups
 		case sig := <-g.Signals:
 			g.ready.Close("stopping")
-			g.Manager.Stopping()
 			g.shutdown(sig)
 			return nil
-		case err := <-failed:
+		case err := <-g.listeners.failed:
 			g.server.Close()
 			return err
 		}
 	}
 }
 
+// endReloads returns when nothing is reloaded any more.
+func (g *gateway) endReloads() {
+	g.reloading.Lock()
+	defer g.reloading.Unlock()
+	g.stopped = true
+}
+
+// stopMargin is for what takes no time by itself when the gateway stops, but on a busy host.
+const stopMargin = 10 * time.Second
+
 // shutdown ends the sessions in order, for stop_timeout or until a second signal.
 func (g *gateway) shutdown(sig os.Signal) {
-	timeout := g.now().StopTimeout
+	cfg := g.now()
+	timeout := cfg.StopTimeout
+	g.Manager.Stopping(timeout + cfg.Accounting.StopTimeout + stopMargin)
 	g.Log.Info("stopping", "signal", sig, "sessions", g.server.Stats().Sessions, "timeout", timeout)
 	begin := time.Now()
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
@@ -142,7 +153,7 @@ type nobody struct{}
 
 func (nobody) Ready()                        {}
 func (nobody) Reloading()                    {}
-func (nobody) Stopping()                     {}
+func (nobody) Stopping(time.Duration)        {}
 func (nobody) Watch(context.Context, func()) {}
 
 // join lists things with spaces.

@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"net/netip"
 	"slices"
@@ -16,30 +17,46 @@ import (
 	"github.com/coreos/go-systemd/v22/daemon"
 )
 
-// Listener returns what opens the addresses of listen: the sockets that systemd passes
-// are open already. Each of these must be one of listen.
-func Listener(listen []netip.AddrPort) (func(netip.AddrPort) (net.Listener, error), error) {
+// Sockets are those that systemd passes, which are open already, by where clients connect.
+type Sockets map[netip.AddrPort]net.Listener
+
+// Passed returns them. There are none without systemd, or without a socket unit.
+func Passed() (Sockets, error) {
 	passed, err := activation.Listeners()
 	if err != nil {
 		return nil, fmt.Errorf("sockets of systemd: %w", err)
 	}
-	sockets := make(map[netip.AddrPort]net.Listener)
+	sockets := make(Sockets)
 	for _, l := range passed {
 		if l == nil { // is no socket for connections
 			continue
 		}
 		addr, ok := local(l.Addr())
-		if !ok || !slices.Contains(listen, addr) {
-			return nil, fmt.Errorf("systemd passes a socket of %v, which is not one of listen", l.Addr())
+		if !ok {
+			return nil, fmt.Errorf("systemd passes a socket of %v, where no client connects", l.Addr())
 		}
 		sockets[addr] = l
 	}
-	return func(addr netip.AddrPort) (net.Listener, error) {
-		if l := sockets[addr]; l != nil {
-			return l, nil
+	return sockets, nil
+}
+
+// Check returns an error if one of the sockets is none of listen: clients who connect there
+// would wait in vain, as systemd has it open, whatever the gateway does.
+func (s Sockets) Check(listen []netip.AddrPort) error {
+	for _, addr := range slices.SortedFunc(maps.Keys(s), netip.AddrPort.Compare) {
+		if !slices.Contains(listen, addr) {
+			return fmt.Errorf("systemd passes a socket of %v, which is not one of listen: take it out of the socket unit first", addr)
 		}
-		return net.Listen("tcp4", addr.String())
-	}, nil
+	}
+	return nil
+}
+
+// Listen returns the socket of an address, and opens it if systemd has not.
+func (s Sockets) Listen(addr netip.AddrPort) (net.Listener, error) {
+	if l := s[addr]; l != nil {
+		return l, nil
+	}
+	return net.Listen("tcp4", addr.String())
 }
 
 // local is an address as listen has it. A socket for IPv6 takes connections of IPv4, too.
@@ -72,8 +89,11 @@ func (m Manager) Reloading() {
 	m.tell(daemon.SdNotifyReloading + "\n" + daemon.SdNotifyMonotonicUsec())
 }
 
-// Stopping is when the gateway begins to end its sessions.
-func (m Manager) Stopping() { m.tell(daemon.SdNotifyStopping) }
+// Stopping is when the gateway begins to end its sessions. systemd gives it the time that
+// this may take, whatever TimeoutStopSec of the unit is.
+func (m Manager) Stopping(most time.Duration) {
+	m.tell(fmt.Sprintf("%s\nEXTEND_TIMEOUT_USEC=%d", daemon.SdNotifyStopping, most.Microseconds()))
+}
 
 // Watch tells systemd that the gateway lives as long as check returns, until ctx ends. It
 // does so twice as often as the unit has WatchdogSec.

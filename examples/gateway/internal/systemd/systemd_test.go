@@ -2,6 +2,7 @@ package systemd
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -48,8 +49,8 @@ func TestManager(t *testing.T) {
 	assert.Equal(t, "READY=1", s.hears())
 	m.Reloading()
 	assert.Regexp(t, `^RELOADING=1\nMONOTONIC_USEC=\d+\n$`, s.hears())
-	m.Stopping()
-	assert.Equal(t, "STOPPING=1", s.hears())
+	m.Stopping(90 * time.Second)
+	assert.Equal(t, "STOPPING=1\nEXTEND_TIMEOUT_USEC=90000000", s.hears())
 
 	m.Watch(t.Context(), func() { t.Error("nobody has asked for it") })
 	t.Setenv("WATCHDOG_USEC", strconv.Itoa(20_000))
@@ -74,14 +75,29 @@ func TestAlone(t *testing.T) {
 	m := Manager{slog.New(slog.DiscardHandler)}
 	m.Ready()
 	m.Reloading()
-	m.Stopping()
+	m.Stopping(time.Second)
 	m.Watch(t.Context(), nil)
 	addr := netip.MustParseAddrPort("127.0.0.1:0")
-	listen, err := Listener([]netip.AddrPort{addr})
+	sockets, err := Passed()
 	require.NoError(t, err)
-	l, err := listen(addr)
+	require.NoError(t, sockets.Check(nil))
+	l, err := sockets.Listen(addr)
 	require.NoError(t, err)
 	require.NoError(t, l.Close())
+}
+
+// What systemd has open stays one of listen.
+func TestSockets(t *testing.T) {
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer l.Close()
+	addr, _ := local(l.Addr())
+	sockets, other := Sockets{addr: l}, netip.MustParseAddrPort("127.0.0.1:0")
+	require.NoError(t, sockets.Check([]netip.AddrPort{other, addr}))
+	require.ErrorContains(t, sockets.Check([]netip.AddrPort{other}), fmt.Sprintf("systemd passes a socket of %v, which is not one of listen", addr))
+	same, err := sockets.Listen(addr)
+	require.NoError(t, err)
+	assert.Same(t, l, same)
 }
 
 func TestLocal(t *testing.T) {
