@@ -15,6 +15,7 @@ import (
 
 	"github.com/gopptp/gopptp"
 	"github.com/gopptp/gopptp/chap"
+	"github.com/gopptp/gopptp/eap"
 	"github.com/gopptp/gopptp/ppp"
 )
 
@@ -160,7 +161,10 @@ func rejected(req *gopptp.AuthRequest, reply *Reply) error {
 	}
 	switch req.Method {
 	case ppp.AuthEAP:
-		refusal.EAP, _ = rfc2869.EAPMessage_Lookup(reply.Packet)
+		// What the packet is called counts, and not what is in it (RFC 3579 §2.6.3).
+		if m, err := rfc2869.EAPMessage_Lookup(reply.Packet); err == nil && len(m) > 0 && ppp.Code(m[0]) == eap.CodeFailure {
+			refusal.EAP = m
+		}
 	case ppp.AuthMSCHAPv1, ppp.AuthMSCHAPv2:
 		value := microsoft.MSCHAPError_Get(reply.Packet)
 		if len(value) > 1 && value[1] != '=' { // the identifier, which some leave out

@@ -89,6 +89,22 @@ func TestEAPRounds(t *testing.T) {
 	}
 }
 
+// Who is rejected is so even if the server goes on asking.
+func TestEAPRejected(t *testing.T) {
+	req := &gopptp.AuthRequest{AuthRequest: ppp.AuthRequest{Method: ppp.AuthEAP}}
+	for _, test := range []struct{ message, want []byte }{
+		{[]byte{4, 7, 0, 4}, []byte{4, 7, 0, 4}},
+		{[]byte{1, 7, 0, 5, 1}, nil},
+		{nil, nil},
+	} {
+		p := &radius.Packet{Code: radius.CodeAccessReject}
+		require.NoError(t, rfc2869.EAPMessage_Set(p, test.message))
+		var refusal *gopptp.AuthError
+		require.ErrorAs(t, rejected(req, &Reply{Packet: p}), &refusal)
+		assert.Equal(t, test.want, refusal.EAP)
+	}
+}
+
 func TestGrantsOfIPv6(t *testing.T) {
 	grants := func(add func(p *radius.Packet)) (*gopptp.AuthResult, []error) {
 		t.Helper()
