@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/net/ipv4"
 	"layeh.com/radius"
 	"layeh.com/radius/rfc2865"
 	"layeh.com/radius/rfc2869"
@@ -106,13 +107,18 @@ func (d *DynAuth) Stats() DynAuthStats {
 	}
 }
 
-// Serve answers what comes to a socket until that is closed, which is no error. It may be
-// called for several. Nothing that an order asks for takes time, so they are followed one
-// by one.
-func (d *DynAuth) Serve(c net.PacketConn) error {
+// Serve answers what comes to a socket of UDP until that is closed, which is no error. It
+// may be called for several. Nothing that an order asks for takes time, so they are followed
+// one by one.
+func (d *DynAuth) Serve(socket net.PacketConn) error {
+	// Whoever has asked one of the host's addresses hears no other.
+	c := ipv4.NewPacketConn(socket)
+	if err := c.SetControlMessage(ipv4.FlagDst, true); err != nil {
+		d.log.Warn("RADIUS orders: answers come from whichever address routes say", "listen", socket.LocalAddr(), "err", err)
+	}
 	b := make([]byte, radius.MaxPacketLength+1)
 	for {
-		n, from, err := c.ReadFrom(b)
+		n, asked, from, err := c.ReadFrom(b)
 		switch {
 		case errors.Is(err, net.ErrClosed):
 			return nil
@@ -125,7 +131,11 @@ func (d *DynAuth) Serve(c net.PacketConn) error {
 			continue
 		}
 		if answer := d.handle(b[:n], source); answer != nil {
-			c.WriteTo(answer, from)
+			var by *ipv4.ControlMessage
+			if asked != nil {
+				by = &ipv4.ControlMessage{Src: asked.Dst}
+			}
+			c.WriteTo(answer, by, from)
 		}
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"os/exec"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -104,6 +105,30 @@ func TestOrdersOfRadclient(t *testing.T) {
 	assert.Contains(t, out, "No reply")
 	assert.EqualValues(t, 1, d.Stats().Forged)
 	assert.Equal(t, DynAuthStats{Disconnects: 1, Changes: 1, Refused: 2, Forged: 1}, d.Stats())
+}
+
+// An answer comes from the address that was asked, whatever others the host has.
+func TestOrderAnsweredFrom(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("needs a loopback network, as Linux has it")
+	}
+	d := NewDynAuth(DynAuthConfig{Clients: []DynAuthClient{{netip.MustParsePrefix("127.0.0.0/8"), orderSecret}}, Sessions: sessions.New()})
+	socket, err := net.ListenPacket("udp4", "0.0.0.0:0")
+	require.NoError(t, err)
+	var serving sync.WaitGroup
+	serving.Go(func() { assert.NoError(t, d.Serve(socket)) })
+	defer serving.Wait()
+	defer socket.Close()
+	c, err := net.Dial("udp4", fmt.Sprintf("127.0.0.5:%d", socket.LocalAddr().(*net.UDPAddr).Port))
+	require.NoError(t, err)
+	defer c.Close()
+	_, err = c.Write(orderWire(t, radius.CodeDisconnectRequest, time.Now(), func(p *radius.Packet) { rfc2865.UserName_AddString(p, "alice") }))
+	require.NoError(t, err)
+	require.NoError(t, c.SetReadDeadline(time.Now().Add(20*time.Second)))
+	b := make([]byte, radius.MaxPacketLength)
+	n, err := c.Read(b)
+	require.NoError(t, err)
+	assert.Equal(t, byte(radius.CodeDisconnectNAK), b[:n][0])
 }
 
 // orders is a DynAuth with one session, alice's, and a clock of its own.
