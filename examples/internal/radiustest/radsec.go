@@ -115,7 +115,7 @@ tls default {
 	CertificateKeyFile %s
 }
 client gateway {
-	host 127.0.0.1
+	host 127.0.0.0/8
 	type TLS
 	secret radsec
 }

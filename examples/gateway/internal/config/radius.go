@@ -13,6 +13,7 @@ type RADIUS struct {
 	Servers       []RADIUSServer `yaml:"servers"`
 	NASIdentifier string         `yaml:"nas_identifier"`
 	NASAddress    netip.Addr     `yaml:"nas_address"`
+	Source        netip.Addr     `yaml:"source"`
 	Patience      time.Duration  `yaml:"patience"`
 	InFlight      int            `yaml:"in_flight"`
 	RequireMAC    bool           `yaml:"require_message_authenticator"`
@@ -25,6 +26,7 @@ func defaultRADIUS() RADIUS {
 	return RADIUS{
 		Servers:      []RADIUSServer{},
 		NASAddress:   netip.IPv4Unspecified(),
+		Source:       netip.IPv4Unspecified(),
 		Patience:     10 * time.Second,
 		InFlight:     256,
 		RequireMAC:   true,
@@ -39,11 +41,16 @@ func (r *RADIUS) Enabled() bool { return len(r.Servers) > 0 }
 
 // Address is the gateway's address there; not valid: the one that the client has
 // connected to.
-func (r *RADIUS) Address() netip.Addr {
-	if r.NASAddress.IsUnspecified() {
+func (r *RADIUS) Address() netip.Addr { return specified(r.NASAddress) }
+
+// From is the address from which servers are asked; not valid: as routes say.
+func (r *RADIUS) From() netip.Addr { return specified(r.Source) }
+
+func specified(a netip.Addr) netip.Addr {
+	if a.IsUnspecified() {
 		return netip.Addr{}
 	}
-	return r.NASAddress
+	return a
 }
 
 // NAS is the name by which RADIUS knows the gateway.
@@ -79,8 +86,10 @@ func (k *checker) radius() {
 	if len(r.NASIdentifier) > 253 {
 		k.bad("radius.nas_identifier", "has more than 253 octets")
 	}
-	if a := r.NASAddress; a.IsValid() && !a.IsUnspecified() && !unicast(a) {
-		k.bad("radius.nas_address", "%v cannot be the address of a host", a)
+	for key, a := range map[string]netip.Addr{"radius.nas_address": r.NASAddress, "radius.source": r.Source} {
+		if a.IsValid() && !a.IsUnspecified() && !unicast(a) {
+			k.bad(key, "%v cannot be the address of a host", a)
+		}
 	}
 	k.durationFrom("radius.patience", r.Patience, time.Second, 5*time.Minute)
 	k.numberFrom("radius.in_flight", r.InFlight, 1, 65536)

@@ -45,11 +45,13 @@ func TestRADIUS(t *testing.T) {
 	list := func(name string) string {
 		return strings.ReplaceAll("\n"+commented(string(text), name), "\n#", "\n  ")
 	}
-	cfg, problems := Parse(filepath.Join(dir, "gw.yaml"), []byte("radius:"+list("radius.servers")+"\n  nas_address: 192.0.2.1\n"+
+	cfg, problems := Parse(filepath.Join(dir, "gw.yaml"), []byte("radius:"+list("radius.servers")+"\n  nas_address: 192.0.2.1\n  source: 192.0.2.2\n"+
 		"dynauth:"+list("dynauth.clients")+"\n  listen: ['192.0.2.1:3799']\n"))
 	require.Empty(t, problems)
 	assert.Equal(t, netip.MustParseAddr("192.0.2.1"), cfg.RADIUS.Address())
+	assert.Equal(t, netip.MustParseAddr("192.0.2.2"), cfg.RADIUS.From())
 	assert.False(t, Default().RADIUS.Address().IsValid())
+	assert.False(t, Default().RADIUS.From().IsValid())
 	assert.Equal(t, Default().Name, cfg.NAS())
 	s := cfg.RADIUS.Servers
 	require.Len(t, s, 3)
@@ -90,6 +92,7 @@ func TestRADIUSProblems(t *testing.T) {
 		"radius: {patience: 0s}":                                                         `1: radius.patience: 0s is not from 1s to 5m0s`,
 		"radius: {in_flight: 0}":                                                         `1: radius.in_flight: 0 is not from 1 to 65536`,
 		"radius: {nas_address: 224.0.0.1}":                                               `1: radius.nas_address: 224.0.0.1 cannot be the address of a host`,
+		"radius: {source: 0.0.0.1}":                                                      `1: radius.source: 0.0.0.1 cannot be the address of a host`,
 		"radius: {in_flight: 10, servers: [{address: 'a:1', secret: a}]}":                `1: warning: radius.in_flight: is less than limits.authentications, 256: the rest waits here, and patience is over meanwhile`,
 		"dynauth: {listen: ['192.0.2.1:3799']}":                                          `1: dynauth.clients: there are none: nobody could give orders`,
 		"dynauth: {listen: ['192.0.2.1:0'], clients: [{source: 10.0.0.0/8, secret: a}]}": `1: dynauth.listen[0]: 192.0.2.1:0 needs a port, like 3799`,

@@ -14,6 +14,7 @@ type accelRADIUS struct {
 	timeout int
 	tries   int
 	daeAddr netip.AddrPort
+	bound   bool   // there is a bind
 	dae     string // the secret of orders
 	orders  reader
 }
@@ -33,6 +34,14 @@ func (m *accel) radiusLine(r reader, value string) {
 	case "nas-ip-address":
 		if addr, ok := r.address(value); ok {
 			m.set("radius.nas_address", addr.String())
+			if !a.bound { // there it is from where servers are asked, too
+				m.set("radius.source", addr.String())
+			}
+		}
+	case "bind":
+		if addr, ok := r.address(value); ok {
+			m.set("radius.source", addr.String())
+			a.bound = true
 		}
 	case "gw-ip-address":
 		m.gateway(r, value)
@@ -71,7 +80,7 @@ func (m *accel) radiusLine(r reader, value string) {
 		r.setSeconds("accounting.interval", value, 1e9, 24*3600e9)
 	case "acct-interim-jitter":
 		r.note("acct-interim-jitter is in percent here, see accounting.jitter")
-	case "acct-timeout", "acct-on", "verbose", "interim-verbose", "acct-delay-time", "acct-delay-start", "attr-tunnel-type", "dictionary", "sid-in-auth", "bind", "require-nas-identification":
+	case "acct-timeout", "acct-on", "verbose", "interim-verbose", "acct-delay-time", "acct-delay-start", "attr-tunnel-type", "dictionary", "sid-in-auth", "require-nas-identification":
 	default:
 		key, _, _ := strings.Cut(strings.ReplaceAll(r.key, ",", " "), " ") // without a secret, if = is missing
 		r.note("not carried over: [radius] %s is not known here", quoted(key))

@@ -166,7 +166,7 @@ users:
 		{"with RADIUS", map[string]string{
 			"pptpd.conf":        "option DIR/pptpd-options\nlocalip 10.1.0.1\nremoteip 10.2.0.1-254\n",
 			"pptpd-options":     "require-mschap-v2\nrequire-mppe\nplugin radius.so\nplugin radattr.so\nradius-config-file DIR/radiusclient.conf\n",
-			"radiusclient.conf": "auth_order\tradius\nauthserver \t192.0.2.10\nauthserver radius2.example.net:11812\nacctserver 192.0.2.10:1813\nservers DIR/servers\nradius_timeout\t10\nradius_retries\t3\nbindaddr *\n",
+			"radiusclient.conf": "auth_order\tradius\nauthserver \t192.0.2.10\nauthserver radius2.example.net:11812\nacctserver 192.0.2.10:1813\nservers DIR/servers\nradius_timeout\t10\nradius_retries\t3\nbindaddr 192.0.2.5\n",
 			"servers":           "# hosts\n192.0.2.10\ta\"long\\secret\nradius2.example.net/gw\ts2\nbroken\n",
 		}, `local_address: 10.1.0.1
 pools:
@@ -175,6 +175,7 @@ auth_methods: [ms-chapv2]
 encryption: require
 mppe_key_lengths: [128, 40]
 radius:
+  source: 192.0.2.5
   servers:
     - {address: "192.0.2.10:1812", secret: "a\"long\\secret", tries: 3, timeout: 10s}
     - {address: "radius2.example.net:11812", secret: "s2", priority: 1, tries: 3, timeout: 10s}
@@ -265,6 +266,7 @@ wins1=10.0.0.3
 
 [radius]
 nas-identifier=accel-ppp
+bind=203.0.113.8
 nas-ip-address=203.0.113.7
 gw-ip-address=192.168.100.1
 server=192.0.2.10,swordfish,auth-port=1812,acct-port=1813,req-limit=50,fail-timeout=0,max-fail=10,weight=2
@@ -326,6 +328,7 @@ dataplane:
   device: "pptp%d"
 radius:
   nas_identifier: "accel-ppp"
+  source: 203.0.113.8
   nas_address: 203.0.113.7
   servers:
     - {address: "192.0.2.10:1812", secret: "swordfish", weight: 2, tries: 3, timeout: 9s}

@@ -2,6 +2,7 @@ package importer
 
 import (
 	"net"
+	"net/netip"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -60,8 +61,10 @@ func (m *importing) radiusClient(file string) {
 		case "nas_identifier", "nas-identifier":
 			m.set("radius.nas_identifier", quoted(value))
 		case "bindaddr":
-			if value != "*" {
-				r.note("not carried over: bindaddr: routes say from which address servers are asked")
+			if addr, err := netip.ParseAddr(value); err == nil {
+				m.set("radius.source", addr.String())
+			} else if value != "*" {
+				r.note("not carried over: bindaddr is not an address")
 			}
 		}
 	}

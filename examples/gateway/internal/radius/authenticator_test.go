@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"net/netip"
+	"runtime"
 	"strconv"
 	"sync/atomic"
 	"testing"
@@ -328,6 +329,28 @@ func TestDrills(t *testing.T) {
 	g.passes(here, client)
 	second.Mangle.Store(nil)
 	comesIn()
+}
+
+// Servers are asked from the address that they know the gateway by.
+func TestSource(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS != "linux" {
+		t.Skip("needs a loopback network, as Linux has it")
+	}
+	s := radiustest.Start(t, radiustest.Config{Users: []radiustest.User{{Name: "alice", Password: "secret"}}})
+	r := radiustest.StartRadSec(t, s)
+	for name, cfg := range map[string]ClientConfig{"UDP": at(s.Auth), "TLS": over(r, r.Client())} {
+		cfg.Source = netip.MustParseAddr("127.0.0.9")
+		client, err := NewClient(cfg)
+		require.NoError(t, err)
+		user := &radius.Packet{}
+		require.NoError(t, rfc2865.UserName_AddString(user, "alice"))
+		reply, err := client.Exchange(context.Background(), &Request{Code: radius.CodeAccessRequest, Attributes: user.Attributes, Password: []byte("secret")})
+		require.NoError(t, err, name)
+		assert.Equal(t, radius.CodeAccessAccept, reply.Code)
+		assert.Equal(t, "127.0.0.9", client.servers[0].links[0].conn.LocalAddr().(interface{ AddrPort() netip.AddrPort }).AddrPort().Addr().String(), name)
+		client.Close()
+	}
 }
 
 // A host that says that there is no server costs no time.

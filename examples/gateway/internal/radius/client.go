@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"net/netip"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -33,6 +34,8 @@ type ClientConfig struct {
 	StatusServer bool
 	// Identity are the attributes that name this gateway, for Status-Server.
 	Identity radius.Attributes
+	// Source is the address from which servers are asked; not valid: as routes say.
+	Source netip.Addr
 	// Log is where the client reports. Nil is silent.
 	Log *slog.Logger
 }

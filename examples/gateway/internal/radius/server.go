@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"net/netip"
 	"slices"
 	"strings"
 	"sync"
@@ -69,11 +70,17 @@ func (s *Server) dial() (net.Conn, error) {
 	}
 	ctx, cancel := context.WithTimeout(s.client.life, s.cfg.Timeout)
 	defer cancel()
-	if s.reliable() {
-		d := tls.Dialer{Config: s.cfg.TLS}
-		return d.DialContext(ctx, "tcp", s.cfg.Address)
-	}
 	var d net.Dialer
+	from := netip.AddrPortFrom(s.client.cfg.Source, 0)
+	if s.reliable() {
+		if from.IsValid() {
+			d.LocalAddr = net.TCPAddrFromAddrPort(from)
+		}
+		return (&tls.Dialer{NetDialer: &d, Config: s.cfg.TLS}).DialContext(ctx, "tcp", s.cfg.Address)
+	}
+	if from.IsValid() {
+		d.LocalAddr = net.UDPAddrFromAddrPort(from)
+	}
 	return d.DialContext(ctx, "udp", s.cfg.Address)
 }
 

@@ -106,7 +106,7 @@ func startQuotas(o Options, live *sessions.Registry) (stop func()) {
 // of accounting.
 func accountingClient(cfg *config.Config, log *slog.Logger) (*radius.Client, error) {
 	return radius.NewClient(radius.ClientConfig{
-		Servers: radiusServers(cfg.Accounting.Servers), Patience: 10 * time.Second, Log: log,
+		Servers: radiusServers(cfg.Accounting.Servers), Patience: 10 * time.Second, Source: cfg.RADIUS.From(), Log: log,
 	})
 }
 

@@ -62,6 +62,7 @@ func newAsked(cfg *config.Config, log *slog.Logger) (*asked, error) {
 		HoldDown:      cfg.RADIUS.HoldDown,
 		StatusServer:  cfg.RADIUS.StatusServer,
 		Identity:      identity.Attributes(),
+		Source:        cfg.RADIUS.From(),
 		Log:           log,
 	})
 	if err != nil {

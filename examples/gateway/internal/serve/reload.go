@@ -18,7 +18,7 @@ import (
 // Others take a restart: what they say is open, or names the gateway to others.
 var taken = []string{
 	"listen", "pools", "dns", "wins", "ipv6.dns", "auth_methods", "reauthenticate", "encryption", "mppe_key_lengths",
-	"mppe_modes", "mtu", "secrets_file", "users", "groups", "policy", "radius.servers", "radius.patience",
+	"mppe_modes", "mtu", "secrets_file", "users", "groups", "policy", "radius.servers", "radius.source", "radius.patience",
 	"radius.in_flight", "radius.require_message_authenticator", "radius.dead_after", "radius.hold_down",
 	"radius.status_server", "dynauth.clients", "dynauth.require_event_timestamp", "accounting.servers",
 	"accounting.stop_timeout", "bans.automatic", "bans.failures", "bans.source_failures", "bans.patience",
@@ -107,7 +107,7 @@ func (g *gateway) take(cfg *config.Config, store *users.Store, problems diag.Pro
 		return fail(err)
 	}
 	undo = append(undo, servers.drop)
-	accounting, err := g.accounts.prepare(cfg, within("accounting.servers"), g.Log)
+	accounting, err := g.accounts.prepare(cfg, within("accounting.servers") || within("radius.source"), g.Log)
 	if err != nil {
 		return fail(err)
 	}
