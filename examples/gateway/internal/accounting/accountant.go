@@ -2,8 +2,6 @@ package accounting
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"sync"
 	"time"
 
@@ -17,7 +15,7 @@ import (
 
 // Options describe an Accountant.
 type Options struct {
-	QueueOptions // Live is the Accountant's
+	QueueOptions // Live is the Accountant's. Without any Sinks there is no queue.
 	// NAS is the name of the gateway.
 	NAS string
 	// Interval is that of Interims, for sessions whose grant has none; zero: there are
@@ -28,21 +26,29 @@ type Options struct {
 	// Checkpoint is how often the usage of all sessions goes to disk, for their Stops
 	// after a crash.
 	Checkpoint time.Duration
+	// Patience is how long a sink that is given up may take for what waits for it.
+	Patience time.Duration
 }
 
 // Accountant keeps the accounts of all sessions. Its methods are safe for concurrent use.
 type Accountant struct {
-	opts  Options
-	queue *Queue
-	run   string // names this run of the gateway
-
+	nas     string
 	stop    context.CancelFunc
 	running sync.WaitGroup
 	wake    chan struct{}
 
 	mu     sync.Mutex
+	opts   Options
+	queue  *Queue           // nil: there was no sink so far
+	told   map[string]*told // the sinks that there are
 	live   map[gopptp.SessionID]*account
 	agenda agenda.Agenda[gopptp.SessionID] // of Interims
+}
+
+// told is a sink, and what it knows this run of the gateway by.
+type told struct {
+	sink Sink
+	run  string
 }
 
 // account is that of a session that is up.
@@ -52,18 +58,15 @@ type account struct {
 	six      bool // its IPv6 prefix has been told of
 }
 
-// Open opens the queue and tells that the gateway is on. What a crash has left is told
-// before that.
+// Open returns an Accountant. If there are sinks, it opens the queue, and tells them that
+// the gateway is on; what a crash has left is told before that.
 func Open(o Options) (*Accountant, error) {
-	var id [8]byte
-	rand.Read(id[:])
-	a := &Accountant{opts: o, run: hex.EncodeToString(id[:]), wake: make(chan struct{}, 1), live: make(map[gopptp.SessionID]*account)}
-	o.QueueOptions.Live = a.list
-	var err error
-	if a.queue, err = OpenQueue(o.QueueOptions); err != nil {
+	a := &Accountant{nas: o.NAS, wake: make(chan struct{}, 1), told: make(map[string]*told), live: make(map[gopptp.SessionID]*account)}
+	c, err := a.Prepare(o)
+	if err != nil {
 		return nil, err
 	}
-	a.queue.Put(a.ofGateway(On))
+	c.Take()
 	ctx, cancel := context.WithCancel(context.Background())
 	a.stop = cancel
 	a.running.Go(func() { a.keep(ctx) })
@@ -75,15 +78,45 @@ func Open(o Options) (*Accountant, error) {
 func (a *Accountant) Close(ctx context.Context) error {
 	a.stop()
 	a.running.Wait()
-	a.queue.Put(a.ofGateway(Off))
-	return a.queue.Close(ctx)
+	a.mu.Lock()
+	for name, t := range a.told {
+		a.queue.PutFor(name, a.ofGateway(Off, t.run))
+	}
+	q := a.queue
+	a.mu.Unlock()
+	if q == nil {
+		return nil
+	}
+	return q.Close(ctx)
 }
 
-// Stats returns the figures of the queue.
-func (a *Accountant) Stats() QueueStats { return a.queue.Stats() }
+// Stats returns the figures of the queue; zero: there is none.
+func (a *Accountant) Stats() QueueStats {
+	a.mu.Lock()
+	q := a.queue
+	a.mu.Unlock()
+	if q == nil {
+		return QueueStats{}
+	}
+	return q.Stats()
+}
 
-func (a *Accountant) ofGateway(k Kind) Record {
-	return Record{Kind: k, Session: a.run, Time: time.Now(), NAS: a.opts.NAS}
+// HasQueue reports whether the queue is open: it is from the first sink on.
+func (a *Accountant) HasQueue() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.queue != nil
+}
+
+func (a *Accountant) ofGateway(k Kind, run string) Record {
+	return Record{Kind: k, Session: run, Time: time.Now(), NAS: a.nas}
+}
+
+// put takes a record in.
+func (a *Accountant) put(r Record) {
+	if a.queue != nil {
+		a.queue.Put(r)
+	}
 }
 
 // Observe follows the sessions of a sessions.Registry. It does not wait.
@@ -100,18 +133,29 @@ func (a *Accountant) Observe(e sessions.Event) {
 
 func (a *Accountant) begin(e sessions.Event) {
 	s := e.Session
-	acc := &account{session: s, interval: a.opts.Interval, six: s.IPv6Prefix().IsValid()}
-	if i := grant.Of(s).InterimInterval; i > 0 {
-		acc.interval = i
-	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	acc := &account{session: s, interval: a.interval(s), six: s.IPv6Prefix().IsValid()}
 	a.live[s.ID()] = acc
-	a.queue.Put(a.record(Start, s, e.Time))
+	a.put(a.record(Start, s, e.Time))
 	if acc.interval > 0 {
-		acc.interval = max(acc.interval, a.opts.MinInterval)
 		a.plan(acc, time.Now())
 	}
+}
+
+// interval is how often there are to be Interims of a session; zero: never.
+func (a *Accountant) interval(s *gopptp.Session) time.Duration {
+	if len(a.told) == 0 {
+		return 0
+	}
+	i := a.opts.Interval
+	if own := grant.Of(s).InterimInterval; own > 0 {
+		i = own
+	}
+	if i == 0 {
+		return 0
+	}
+	return max(i, a.opts.MinInterval)
 }
 
 // changed tells at once of an IPv6 prefix, which the session did not have at its Start.
@@ -123,7 +167,7 @@ func (a *Accountant) changed(e sessions.Event) {
 		return
 	}
 	acc.six = true
-	a.queue.Put(a.record(Interim, e.Session, e.Time))
+	a.put(a.record(Interim, e.Session, e.Time))
 }
 
 func (a *Accountant) end(e sessions.Event) {
@@ -136,14 +180,14 @@ func (a *Accountant) end(e sessions.Event) {
 	a.agenda.Remove(e.Session.ID())
 	r := a.record(Stop, e.Session, e.Time)
 	r.Cause, r.Reason = causeOf(e.Cause), e.Cause.String()
-	a.queue.Put(r)
+	a.put(r)
 }
 
 // record is one of a session.
 func (a *Accountant) record(k Kind, s *gopptp.Session, at time.Time) Record {
 	g := grant.Of(s)
 	r := Record{
-		Kind: k, Session: string(s.ID()), Time: at, NAS: a.opts.NAS,
+		Kind: k, Session: string(s.ID()), Time: at, NAS: a.nas,
 		User: s.User(), Group: g.Group, Backend: g.Backend, Began: s.UpAt(),
 		Local: s.LocalAddr(), Remote: s.RemoteAddr(), Serial: s.CallSerialNumber(),
 		Address: s.Peer(), IPv6Prefix: s.IPv6Prefix(), InterfaceID: s.PeerIPv6(),
@@ -195,16 +239,24 @@ func (a *Accountant) plan(acc *account, now time.Time) {
 	}
 	a.agenda.Set(acc.session.ID(), now.Add(d))
 	if next, _ := a.agenda.Next(); next.Equal(now.Add(d)) { // it is the first now
-		select {
-		case a.wake <- struct{}{}:
-		default:
-		}
+		a.signal()
+	}
+}
+
+// signal has what is due be looked at again.
+func (a *Accountant) signal() {
+	select {
+	case a.wake <- struct{}{}:
+	default:
 	}
 }
 
 // keep has Interims told and usage noted when they are due.
 func (a *Accountant) keep(ctx context.Context) {
-	checkpoint := time.NewTicker(a.opts.Checkpoint)
+	a.mu.Lock()
+	every := a.opts.Checkpoint
+	a.mu.Unlock()
+	checkpoint := time.NewTicker(every)
 	defer checkpoint.Stop()
 	due := time.NewTimer(0)
 	defer due.Stop()
@@ -222,6 +274,10 @@ func (a *Accountant) keep(ctx context.Context) {
 		a.mu.Lock()
 		if next, ok := a.agenda.Next(); ok {
 			due.Reset(time.Until(next))
+		}
+		if every != a.opts.Checkpoint {
+			every = a.opts.Checkpoint
+			checkpoint.Reset(every)
 		}
 		a.mu.Unlock()
 	}
@@ -241,22 +297,24 @@ func (a *Accountant) interims(now time.Time) bool {
 			return false
 		}
 		acc := a.live[id]
-		a.queue.Put(a.record(Interim, acc.session, now))
+		a.put(a.record(Interim, acc.session, now))
 		a.plan(acc, now)
 	}
 	return true
 }
 
-// checkpoint notes the usage of all sessions.
+// checkpoint notes the usage of all sessions, if anybody is to be told of it.
 func (a *Accountant) checkpoint() {
-	up := a.sessions()
-	if len(up) == 0 {
+	a.mu.Lock()
+	q, idle := a.queue, len(a.told) == 0 || len(a.live) == 0
+	a.mu.Unlock()
+	if idle {
 		return
 	}
-	now := time.Now()
+	up, now := a.sessions(), time.Now()
 	usage := make(map[string]Usage, len(up))
 	for _, s := range up {
 		usage[string(s.ID())] = usageOf(s, now)
 	}
-	a.queue.Checkpoint(now, usage)
+	q.Checkpoint(now, usage)
 }

@@ -34,13 +34,18 @@ type world struct {
 
 var userGrant = &grant.Grant{Group: "staff", Backend: "radius", Class: [][]byte{{1}}}
 
-func startWorld(t *testing.T) *world {
+func startWorld(t *testing.T, options ...func(*Options)) *world {
 	w := &world{t: t, net: memory.NewNetwork(), sink: &fakeSink{name: "sink"}, file: filepath.Join(t.TempDir(), "queue")}
 	var err error
-	w.acct, err = Open(Options{
+	o := Options{
 		QueueOptions: QueueOptions{File: w.file, Sinks: []Sink{w.sink}, MaxRecords: 1000, Log: slog.New(slog.DiscardHandler)},
 		NAS:          "gw", Interval: 10 * time.Minute, MinInterval: time.Minute, Jitter: 10, Checkpoint: 30 * time.Second,
-	})
+		Patience: 5 * time.Second,
+	}
+	for _, option := range options {
+		option(&o)
+	}
+	w.acct, err = Open(o)
 	require.NoError(t, err)
 	live := sessions.New()
 	live.Watch(w.acct.Observe)
@@ -96,9 +101,7 @@ func (w *world) close() {
 
 // records are those of a kind.
 func (w *world) records(k Kind) (list []Record) {
-	w.sink.mu.Lock()
-	defer w.sink.mu.Unlock()
-	for _, r := range w.sink.got {
+	for _, r := range w.sink.records() {
 		if r.Kind == k {
 			list = append(list, r)
 		}

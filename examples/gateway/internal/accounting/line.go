@@ -31,15 +31,17 @@ const (
 	sendTimeout = time.Minute
 )
 
-// line is what waits for one sink. Its goroutine loads records from disk into a window,
-// each once, and sends them.
+// line is what waits for the sink of a name. A goroutine loads records from disk into a
+// window, each once, and sends them, while there is such a sink; see stint.
 type line struct {
 	q    *Queue
-	sink Sink
+	name string
 	bit  uint32
 	wake chan struct{}
 
 	// Queue.mu protects the rest.
+	on     bool    // records are taken in
+	stint  *stint  // the last one; nil: there was none
 	window []*item // in order
 	next   uint64  // the number from which on nothing has been loaded
 	count  int     // records that wait, wherever they are
@@ -87,8 +89,8 @@ type LineStats struct {
 	Lost       uint64 // others than Interims that there was no memory for while the disk failed
 }
 
-func newLine(q *Queue, sink Sink, i int) *line {
-	return &line{q: q, sink: sink, bit: 1 << i, wake: make(chan struct{}, 1), interims: make(map[string]uint64)}
+func newLine(q *Queue, sink string, i int) *line {
+	return &line{q: q, name: sink, bit: 1 << i, wake: make(chan struct{}, 1), interims: make(map[string]uint64)}
 }
 
 func (l *line) signal() {
@@ -100,7 +102,7 @@ func (l *line) signal() {
 
 func (l *line) figures() LineStats {
 	s := l.stats
-	s.Sink, s.Waiting, s.Down = l.sink.Name(), l.count, l.down
+	s.Sink, s.Waiting, s.Down = l.name, l.count, l.down
 	if len(l.window) > 0 {
 		s.Oldest = l.window[0].record.Time
 	}
@@ -229,12 +231,12 @@ func (l *line) forget() (list []*entry) {
 	return list
 }
 
-// run delivers, until the queue is closed and nothing waits, or its context ends.
-func (l *line) run() {
+// run delivers, until the stint is over, or nothing waits and nothing more will.
+func (l *line) run(s *stint) {
 	wait := minRetry
-	for l.q.context.Err() == nil {
+	for l.isOf(s) {
 		if !l.isNoted() {
-			l.idle(time.Time{}) // until the writer is done
+			l.idle(s, time.Time{}) // until the writer is done
 			continue
 		}
 		l.load()
@@ -243,15 +245,15 @@ func (l *line) run() {
 			if empty {
 				return
 			}
-			l.idle(until)
+			l.idle(s, until)
 			continue
 		}
-		if l.send(batch) {
+		switch {
+		case l.send(s, batch), !l.isOf(s), !s.rest(jitter(wait)):
 			wait = minRetry
-			continue
+		default:
+			wait = min(2*wait, maxRetry)
 		}
-		l.q.pause(jitter(wait))
-		wait = min(2*wait, maxRetry)
 	}
 }
 
@@ -271,7 +273,7 @@ func jitter(d time.Duration) time.Duration {
 }
 
 // idle waits until there may be something to send.
-func (l *line) idle(until time.Time) {
+func (l *line) idle(s *stint, until time.Time) {
 	var due <-chan time.Time
 	if !until.IsZero() {
 		t := time.NewTimer(time.Until(until))
@@ -281,7 +283,7 @@ func (l *line) idle(until time.Time) {
 	select {
 	case <-l.wake:
 	case <-due:
-	case <-l.q.context.Done():
+	case <-s.context.Done():
 	}
 }
 
@@ -313,7 +315,7 @@ func (l *line) load() {
 		l.next = f.seq + 1
 		switch {
 		case f.torn != nil:
-			l.q.log.Error("accounting: a record on disk cannot be read, and is dropped", "sink", l.sink.Name(), "error", f.torn)
+			l.q.log.Error("accounting: a record on disk cannot be read, and is dropped", "sink", l.name, "error", f.torn)
 			l.stats.Rejected++
 			l.remove(f.seq, "")
 		case f.record.Kind == Interim && l.interims[f.record.Session] != f.seq: // superseded
@@ -345,7 +347,7 @@ type found struct {
 
 func (l *line) read(from uint64, n int) (list []found, err error) {
 	err = l.q.store.view(func(tx *bbolt.Tx) error {
-		b := lineBucket(tx, l.sink.Name())
+		b := lineBucket(tx, l.name)
 		if b == nil {
 			return nil
 		}
@@ -399,19 +401,19 @@ func (l *line) pick(now time.Time) (batch []*item, until time.Time, empty bool) 
 			batch = append(batch, it)
 		}
 	}
-	return batch, until, l.q.closing && l.count == 0
+	return batch, until, (l.q.closing || !l.on) && l.count == 0
 }
 
 // send sends, and reports whether it got anywhere.
-func (l *line) send(batch []*item) bool {
+func (l *line) send(s *stint, batch []*item) bool {
 	records := make([]Record, len(batch))
 	for i, it := range batch {
 		records[i] = it.record
 	}
-	ctx, cancel := context.WithTimeout(l.q.context, sendTimeout)
+	ctx, cancel := context.WithTimeout(s.context, sendTimeout)
 	defer cancel()
 	var some atomic.Bool
-	err := l.sink.Send(ctx, records, func(i int, err error) {
+	err := s.sink.Send(ctx, records, func(i int, err error) {
 		some.Store(true)
 		l.done(batch[i], err)
 	})
@@ -422,17 +424,17 @@ func (l *line) send(batch []*item) bool {
 		l.someSent(batch, err)
 		return true
 	}
-	l.noneSent(batch, err)
+	l.noneSent(s, batch, err)
 	return false
 }
 
 // noneSent follows a Send that has got nowhere: the other side is down, most likely.
-func (l *line) noneSent(batch []*item, err error) {
+func (l *line) noneSent(s *stint, batch []*item, err error) {
 	l.stats.Failures++
 	l.misses++
-	if !l.down && l.q.context.Err() == nil {
+	if !l.down && s.context.Err() == nil {
 		l.down = true
-		l.q.log.Warn("accounting: nothing can be delivered; records wait on disk", "sink", l.sink.Name(), "waiting", l.count, "error", err)
+		l.q.log.Warn("accounting: nothing can be delivered; records wait on disk", "sink", l.name, "waiting", l.count, "error", err)
 	}
 	if !batch[0].record.Kind.OfSession() {
 		batch[0].tries++ // it was alone, so it may be the only one that is refused
@@ -450,7 +452,7 @@ func (l *line) someSent(batch []*item, err error) {
 	l.misses = 0
 	if l.down {
 		l.down = false
-		l.q.log.Info("accounting: records are delivered again", "sink", l.sink.Name(), "waiting", l.count)
+		l.q.log.Info("accounting: records are delivered again", "sink", l.name, "waiting", l.count)
 	}
 	for _, it := range batch {
 		if it.gone {
@@ -460,7 +462,7 @@ func (l *line) someSent(batch []*item, err error) {
 		it.retry = time.Now().Add(jitter(min(minRetry<<it.tries, maxAsideTry)))
 		if it.tries == standAside {
 			l.q.log.Warn("accounting: a record is refused again and again while others are not; it is tried now and then",
-				"sink", l.sink.Name(), "kind", it.record.Kind.String(), "session", it.record.Session, "error", err)
+				"sink", l.name, "kind", it.record.Kind.String(), "session", it.record.Session, "error", err)
 		}
 		it.tries = min(it.tries, 16)
 	}
@@ -468,7 +470,7 @@ func (l *line) someSent(batch []*item, err error) {
 	// have begun after it.
 	for _, it := range slices.Clone(l.window) {
 		if !it.record.Kind.OfSession() && it.aside() {
-			l.q.log.Warn("accounting: a record is refused again and again while others are not; it is dropped", "sink", l.sink.Name(), "kind", it.record.Kind.String())
+			l.q.log.Warn("accounting: a record is refused again and again while others are not; it is dropped", "sink", l.name, "kind", it.record.Kind.String())
 			l.stats.Rejected++
 			l.remove(it.seq, "")
 		}
@@ -479,10 +481,10 @@ func (l *line) someSent(batch []*item, err error) {
 func (l *line) done(it *item, err error) {
 	if err != nil {
 		l.q.log.LogAttrs(context.Background(), slog.LevelError, "accounting: a record can never be delivered, and is dropped",
-			slog.String("sink", l.sink.Name()), slog.String("kind", it.record.Kind.String()), slog.String("session", it.record.Session), slog.Any("error", err))
+			slog.String("sink", l.name), slog.String("kind", it.record.Kind.String()), slog.String("session", it.record.Session), slog.Any("error", err))
 	}
 	if err == nil && it.record.Kind.OfSession() {
-		l.q.log.Debug("accounting: delivered", "session", it.record.Session, "kind", it.record.Kind.String(), "sink", l.sink.Name())
+		l.q.log.Debug("accounting: delivered", "session", it.record.Session, "kind", it.record.Kind.String(), "sink", l.name)
 	}
 	l.q.mu.Lock()
 	defer l.q.mu.Unlock()

@@ -24,7 +24,6 @@ import (
 // maxUnwritten; the disk is tried again all the while.
 type Queue struct {
 	store store
-	max   int // records that may wait for a sink before Interims are given up
 	room  int // records that may wait for the disk: maxUnwritten
 	log   *slog.Logger
 	live  func() []Record
@@ -36,8 +35,9 @@ type Queue struct {
 	sending sync.WaitGroup
 
 	mu      sync.Mutex
+	max     int // records that may wait for a sink before Interims are given up
 	seq     uint64
-	lines   []*line
+	lines   []*line  // of all sinks that there are or were; it only grows
 	pending []*entry // not on disk, in order
 	seen    *checkpoint
 	failing bool // the last transaction did
@@ -52,7 +52,7 @@ type Queue struct {
 type QueueOptions struct {
 	// File is where the queue is on disk.
 	File string
-	// Sinks are where records go, at most 32.
+	// Sinks are where records go at first; see Begin.
 	Sinks []Sink
 	// MaxRecords is how many may wait for a sink before it loses Interims, the oldest
 	// first. Others are never given up.
@@ -62,6 +62,9 @@ type QueueOptions struct {
 	Live func() []Record
 	Log  *slog.Logger
 }
+
+// maxLines is how many sinks there may be over time: an entry has a bit for each.
+const maxLines = 32
 
 // maxUnwritten is how many records may wait for a disk that fails.
 const maxUnwritten = 100_000
@@ -85,24 +88,61 @@ type checkpoint struct {
 func OpenQueue(o QueueOptions) (*Queue, error) {
 	q := &Queue{store: store{file: o.File}, max: o.MaxRecords, room: maxUnwritten, log: o.Log, live: o.Live, wake: make(chan struct{}, 1)}
 	q.context, q.cancel = context.WithCancel(context.Background())
-	for i, s := range o.Sinks {
-		q.lines = append(q.lines, newLine(q, s, i))
-	}
 	left, err := q.load()
 	if err != nil {
 		q.cancel()
 		q.store.close()
 		return nil, err
 	}
+	for _, s := range o.Sinks {
+		q.Begin(s)
+	}
+	for _, l := range q.lines {
+		if !l.on && l.count > 0 {
+			q.log.Warn("accounting: records wait for a sink that is not configured any more", "sink", l.name, "records", l.count)
+		}
+	}
 	if n := len(left); n > 0 {
 		q.log.Warn("accounting: these sessions were up when the gateway ended without a word; they are ended now", "sessions", n)
 		q.Put(left...)
 	}
 	q.writing.Go(q.write)
-	for _, l := range q.lines {
-		q.sending.Go(l.run)
-	}
 	return q, nil
+}
+
+// Begin has records go to a sink from now on. If there is another of its name, it takes
+// the place of that one, whose last Send may still go on; what waits is then for the new
+// one. A sink that is an io.Closer is closed once nothing goes to it any more.
+func (q *Queue) Begin(s Sink) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.closing {
+		closeSink(s)
+		return
+	}
+	q.line(s.Name()).begin(s)
+}
+
+// End has records go to a sink no more. What waits for it still goes out for as long as
+// patience says; the rest is on disk, until there is a sink of that name again.
+func (q *Queue) End(sink string, patience time.Duration) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if l := q.line(sink); l.on {
+		l.end(patience)
+	}
+}
+
+// line returns the line of a sink, which may be a new one.
+func (q *Queue) line(sink string) *line {
+	for _, l := range q.lines {
+		if l.name == sink {
+			return l
+		}
+	}
+	l := newLine(q, sink, len(q.lines))
+	q.lines = append(q.lines, l)
+	return l
 }
 
 // load opens the file and finds what is in it, and the Stops of sessions left up.
@@ -128,23 +168,16 @@ func (q *Queue) load() (left []Record, err error) {
 // scan finds out what waits in the file, and makes Stops of sessions that it says are up.
 func (q *Queue) scan() (left []Record, err error) {
 	err = q.store.view(func(tx *bbolt.Tx) error {
-		known := make(map[string]*line, len(q.lines))
-		for _, l := range q.lines {
-			known[l.sink.Name()] = l
-		}
 		lines := tx.Bucket(bucketLines)
 		err := lines.ForEachBucket(func(name []byte) error {
+			if len(q.lines) == maxLines {
+				return errCorrupt
+			}
 			b := lines.Bucket(name)
 			if last, _ := b.Cursor().Last(); len(last) == 8 {
 				q.seq = max(q.seq, binary.BigEndian.Uint64(last))
 			}
-			if l := known[string(name)]; l != nil {
-				return l.scan(b)
-			}
-			if first, _ := b.Cursor().First(); first != nil {
-				q.log.Warn("accounting: records wait for a sink that is not configured any more", "sink", string(name), "records", b.Stats().KeyN)
-			}
-			return nil
+			return q.line(string(name)).scan(b)
 		})
 		if err != nil {
 			return err
@@ -156,7 +189,7 @@ func (q *Queue) scan() (left []Record, err error) {
 				q.log.Error("accounting: a session that was up cannot be read", "session", string(k), "error", err)
 				return nil
 			}
-			if at, u, ok := decodeUsage(usage.Get(k)); ok {
+			if at, u, ok := decodeUsage(usage.Get(k)); ok && u.Duration >= r.Duration {
 				r.Time, r.Usage = at, u
 			}
 			r.Kind, r.Cause, r.Reason = Stop, NASReboot, "crash"
@@ -200,18 +233,29 @@ func mergeEntries(list []*entry) []*entry {
 	return out
 }
 
-// Put takes records in. It does not wait.
+// Put takes records in, for all sinks. It does not wait.
 func (q *Queue) Put(records ...Record) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	q.put(q.lines, records)
+}
+
+// PutFor takes records in that are for one sink.
+func (q *Queue) PutFor(sink string, records ...Record) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.put([]*line{q.line(sink)}, records)
+}
+
+func (q *Queue) put(lines []*line, records []Record) {
 	if q.closing {
 		return
 	}
 	for i := range records {
 		q.seq++
 		e := &entry{seq: q.seq, record: records[i]}
-		for _, l := range q.lines {
-			if l.take(e) {
+		for _, l := range lines {
+			if l.on && l.take(e) {
 				e.left |= l.bit
 			}
 		}
@@ -222,6 +266,13 @@ func (q *Queue) Put(records ...Record) {
 		q.shed()
 	}
 	q.signal()
+}
+
+// SetMax sets how many records may wait for a sink before it loses Interims.
+func (q *Queue) SetMax(records int) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.max = records
 }
 
 // pendingFrom is what is not on disk of the records from a number on.
@@ -283,7 +334,9 @@ func (q *Queue) Stats() QueueStats {
 	s := q.stats
 	s.Unwritten, s.DiskFails = len(q.pending), q.failing
 	for _, l := range q.lines {
-		s.Lines = append(s.Lines, l.figures())
+		if l.on || l.count > 0 {
+			s.Lines = append(s.Lines, l.figures())
+		}
 	}
 	return s
 }
@@ -294,7 +347,7 @@ func (q *Queue) Close(ctx context.Context) error {
 	q.mu.Lock()
 	q.closing = true
 	for _, l := range q.lines {
-		l.signal()
+		l.hurry()
 	}
 	q.mu.Unlock()
 

@@ -20,7 +20,8 @@ const (
 // batch is what one transaction writes.
 type batch struct {
 	entries []*entry
-	lines   []uint32   // for each entry, the lines that it is for
+	left    []uint32 // for each entry, the lines that it is for
+	lines   []*line
 	gone    [][]uint64 // for each line, the numbers that are to be deleted
 	seen    *checkpoint
 	damaged error
@@ -75,7 +76,7 @@ func (q *Queue) collect() (b *batch, last bool) {
 	q.mu.Lock()
 	whole := q.failing // which nobody but the writer changes
 	q.mu.Unlock()
-	b = &batch{whole: whole, gone: make([][]uint64, len(q.lines))}
+	b = &batch{whole: whole}
 	if whole && q.live != nil {
 		// Before the entries, and with all of them: whoever ends or begins from now on has
 		// a Stop or Start among them.
@@ -91,13 +92,15 @@ func (q *Queue) collect() (b *batch, last bool) {
 		n = min(n, maxCommit)
 	}
 	b.entries = slices.Clone(q.pending[:n])
-	b.lines = make([]uint32, n)
+	b.left = make([]uint32, n)
 	for i, e := range b.entries {
 		e.written = true
-		b.lines[i] = e.left
+		b.left[i] = e.left
 	}
+	b.lines = slices.Clone(q.lines)
+	b.gone = make([][]uint64, len(b.lines))
 	gone := 0
-	for i, l := range q.lines {
+	for i, l := range b.lines {
 		b.gone[i], l.gone = l.gone, nil
 		l.noting = l.deliveries()
 		gone += len(b.gone[i])
@@ -126,14 +129,14 @@ func (q *Queue) commit(b *batch) error {
 		if err := q.commitOpen(tx, b, encoded); err != nil {
 			return err
 		}
-		for i, l := range q.lines {
-			bucket, err := tx.Bucket(bucketLines).CreateBucketIfNotExists([]byte(l.sink.Name()))
+		for i, l := range b.lines {
+			bucket, err := tx.Bucket(bucketLines).CreateBucketIfNotExists([]byte(l.name))
 			if err != nil {
 				return err
 			}
 			bucket.FillPercent = 1 // keys only grow
 			for j, e := range b.entries {
-				if b.lines[j]&l.bit == 0 {
+				if b.left[j]&l.bit == 0 {
 					continue
 				}
 				if err := bucket.Put(key(e.seq), encoded[j]); err != nil {
@@ -165,26 +168,31 @@ func (q *Queue) commitOpen(tx *bbolt.Tx, b *batch, encoded [][]byte) error {
 			}
 		}
 	}
-	if b.seen != nil {
-		for session, u := range b.seen.usage {
-			if open.Get([]byte(session)) == nil { // has ended meanwhile
-				continue
-			}
-			if err := usage.Put([]byte(session), encodeUsage(b.seen.at, &u)); err != nil {
-				return err
-			}
-		}
-	}
 	for i, e := range b.entries {
 		session := []byte(e.record.Session)
 		var err error
 		switch e.record.Kind {
-		case Start, Interim: // the record has a usage of its own
+		case Start:
+			if open.Get(session) == nil { // else a sink that is new is told of what is known
+				err = open.Put(session, encoded[i])
+			}
+		case Interim: // has a usage of its own
 			err = errors.Join(open.Put(session, encoded[i]), usage.Delete(session))
 		case Stop:
 			err = errors.Join(open.Delete(session), usage.Delete(session))
 		}
 		if err != nil {
+			return err
+		}
+	}
+	if b.seen == nil {
+		return nil
+	}
+	for session, u := range b.seen.usage {
+		if open.Get([]byte(session)) == nil { // has ended meanwhile
+			continue
+		}
+		if err := usage.Put([]byte(session), encodeUsage(b.seen.at, &u)); err != nil {
 			return err
 		}
 	}
@@ -211,7 +219,7 @@ func (q *Queue) committed(b *batch, err error) {
 		for _, e := range b.entries {
 			e.written = false
 		}
-		for i, l := range q.lines {
+		for i, l := range b.lines {
 			l.gone = append(l.gone, b.gone[i]...)
 		}
 		if q.seen == nil {
@@ -225,7 +233,7 @@ func (q *Queue) committed(b *batch, err error) {
 		q.pending = slices.DeleteFunc(q.pending, func(e *entry) bool { return e.left == 0 })
 	} else {
 		q.stats.Commits++
-		for _, l := range q.lines {
+		for _, l := range b.lines {
 			l.noted = l.noting
 		}
 		q.pending = slices.Delete(q.pending, 0, len(b.entries))

@@ -32,6 +32,15 @@ func (a *Agenda[K]) Remove(key K) {
 	}
 }
 
+// At is when key is due, if it is there.
+func (a *Agenda[K]) At(key K) (at time.Time, ok bool) {
+	i, ok := a.items.index[key]
+	if !ok {
+		return time.Time{}, false
+	}
+	return a.items.list[i].at, true
+}
+
 // Len is how many keys there are.
 func (a *Agenda[K]) Len() int { return len(a.items.list) }
 

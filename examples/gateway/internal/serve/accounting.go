@@ -17,79 +17,105 @@ import (
 
 // accounts have sessions accounted for, if anybody wants to know.
 type accounts struct {
-	accountant *accounting.Accountant // nil: nobody does
-	client     *exchanger             // nil: no RADIUS server does
-	database   *sqlsink.Sink          // nil: the database does not
+	accountant *accounting.Accountant
+	told       told                          // only changed by a reload
+	client     atomic.Pointer[radius.Client] // that of told, for who looks at it meanwhile
 }
 
-// exchanger is a client that another can be put in the place of. What the last one was in
-// the middle of goes out again.
-type exchanger struct{ now atomic.Pointer[radius.Client] }
-
-// Exchange implements radiussink.Client.
-func (e *exchanger) Exchange(ctx context.Context, r *radius.Request) (*radius.Reply, error) {
-	return e.now.Load().Exchange(ctx, r)
+// told is who wants to know; nil: nobody of this kind.
+type told struct {
+	radius   *radiussink.Sink
+	client   *radius.Client // of radius
+	database *sqlsink.Sink
 }
 
 func startAccounting(o Options, live *sessions.Registry) (*accounts, error) {
-	cfg := &o.Config.Accounting
 	a := new(accounts)
-	var sinks []accounting.Sink
-	if len(cfg.Servers) > 0 {
-		client, err := accountingClient(o.Config, o.Log)
-		if err != nil {
-			return nil, err
-		}
-		a.client = new(exchanger)
-		a.client.now.Store(client)
-		sinks = append(sinks, radiussink.New(a.client, o.Config.RADIUS.Address()))
-	}
-	if cfg.SQL {
-		sink, err := sqlsink.Open(&o.Config.Database)
-		if err != nil {
-			a.stop(o.Config, o.Log)
-			return nil, err
-		}
-		a.database = sink
-		sinks = append(sinks, sink)
-	}
-	if len(sinks) == 0 {
-		return a, nil
-	}
-	accountant, err := accounting.Open(accounting.Options{
-		QueueOptions: accounting.QueueOptions{File: cfg.File(), Sinks: sinks, MaxRecords: cfg.MaxRecords, Log: o.Log},
-		NAS:          o.Config.NAS(),
-		Interval:     cfg.Interval, MinInterval: cfg.MinInterval, Jitter: cfg.Jitter,
-		Checkpoint: cfg.Checkpoint,
-	})
+	next, err := a.wanted(o.Config, true, o.Log)
 	if err != nil {
-		a.stop(o.Config, o.Log)
 		return nil, err
 	}
-	a.accountant = accountant
-	live.Watch(accountant.Observe)
+	if a.accountant, err = accounting.Open(accountingOptions(o.Config, next, o.Log)); err != nil {
+		return nil, err
+	}
+	a.hold(next)
+	live.Watch(a.accountant.Observe)
 	return a, nil
+}
+
+func accountingOptions(all *config.Config, sinks told, log *slog.Logger) accounting.Options {
+	cfg := &all.Accounting
+	return accounting.Options{
+		QueueOptions: accounting.QueueOptions{File: cfg.File(), Sinks: sinks.list(), MaxRecords: cfg.MaxRecords, Log: log},
+		NAS:          all.NAS(),
+		Interval:     cfg.Interval, MinInterval: cfg.MinInterval, Jitter: cfg.Jitter,
+		Checkpoint: cfg.Checkpoint, Patience: cfg.StopTimeout,
+	}
+}
+
+// wanted is who wants to know by a configuration: those who did already, or others.
+func (a *accounts) wanted(cfg *config.Config, serversDiffer bool, log *slog.Logger) (next told, err error) {
+	if len(cfg.Accounting.Servers) > 0 {
+		next.radius, next.client = a.told.radius, a.told.client
+		if serversDiffer || next.radius == nil {
+			if next.client, err = accountingClient(cfg, log); err != nil {
+				return told{}, err
+			}
+			next.radius = radiussink.New(next.client, cfg.RADIUS.Address())
+		}
+	}
+	if cfg.Accounting.SQL {
+		if next.database = a.told.database; next.database == nil {
+			if next.database, err = sqlsink.Open(&cfg.Database); err != nil {
+				if next.client != a.told.client {
+					next.client.Close()
+				}
+				return told{}, err
+			}
+		}
+	}
+	return next, nil
+}
+
+func (t told) list() (sinks []accounting.Sink) {
+	if t.radius != nil {
+		sinks = append(sinks, t.radius)
+	}
+	if t.database != nil {
+		sinks = append(sinks, t.database)
+	}
+	return sinks
+}
+
+// hold notes who wants to know now.
+func (a *accounts) hold(t told) {
+	a.told = t
+	a.client.Store(t.client)
+}
+
+// prepare does what can fail of another configuration; take has it hold.
+func (a *accounts) prepare(cfg *config.Config, serversDiffer bool, log *slog.Logger) (c *accounting.Change, take func(), err error) {
+	next, err := a.wanted(cfg, serversDiffer, log)
+	if err != nil {
+		return nil, nil, err
+	}
+	if c, err = a.accountant.Prepare(accountingOptions(cfg, next, log)); err != nil {
+		return nil, nil, err
+	}
+	return c, func() { c.Take(); a.hold(next) }, nil
 }
 
 // stop tells that the gateway is off, and says what it could tell nobody.
 func (a *accounts) stop(cfg *config.Config, log *slog.Logger) {
-	if a.accountant != nil {
-		ctx, cancel := context.WithTimeout(context.Background(), cfg.Accounting.StopTimeout)
-		defer cancel()
-		if err := a.accountant.Close(ctx); err != nil {
-			log.Error("accounting: the queue", "error", err)
-		}
-		for _, l := range a.accountant.Stats().Lines {
-			if l.Waiting > 0 {
-				log.Warn("accounting: these records are delivered after the next start", "sink", l.Sink, "records", l.Waiting)
-			}
-		}
+	ctx, cancel := context.WithTimeout(context.Background(), cfg.Accounting.StopTimeout)
+	defer cancel()
+	if err := a.accountant.Close(ctx); err != nil {
+		log.Error("accounting: the queue", "error", err)
 	}
-	if a.client != nil {
-		a.client.now.Load().Close()
-	}
-	if a.database != nil {
-		a.database.Close()
+	for _, l := range a.accountant.Stats().Lines {
+		if l.Waiting > 0 {
+			log.Warn("accounting: these records are delivered after the next start", "sink", l.Sink, "records", l.Waiting)
+		}
 	}
 }
 
@@ -108,20 +134,4 @@ func accountingClient(cfg *config.Config, log *slog.Logger) (*radius.Client, err
 	return radius.NewClient(radius.ClientConfig{
 		Servers: radiusServers(cfg.Accounting.Servers), Patience: 10 * time.Second, Source: cfg.RADIUS.From(), Log: log,
 	})
-}
-
-// prepare makes what tells the servers of another configuration, if these differ.
-func (a *accounts) prepare(cfg *config.Config, differs bool, log *slog.Logger) (*asked, error) {
-	if !differs || a.client == nil {
-		return nil, nil
-	}
-	client, err := accountingClient(cfg, log)
-	return &asked{client: client}, err
-}
-
-// replace has the servers told of what was prepared.
-func (a *accounts) replace(next *asked) {
-	if next != nil {
-		a.client.now.Swap(next.client).Close()
-	}
 }

@@ -26,22 +26,12 @@ func (g *gateway) measure() {
 	m.DynAuth(g.radius.orders.Stats)
 	m.RADIUS(map[string]func() *radius.Client{
 		"login":      func() *radius.Client { return g.radius.now.Load().client },
-		"accounting": g.accounts.radius,
+		"accounting": g.accounts.client.Load,
 	})
 	if g.database.users != nil {
 		m.UserDatabase(g.database.users.Stats)
 	}
-	if g.accounts.accountant != nil {
-		m.Accounting(g.accounts.accountant.Stats)
-	}
-}
-
-// radius is the client that accounting has now, or nil.
-func (a *accounts) radius() *radius.Client {
-	if a.client == nil {
-		return nil
-	}
-	return a.client.now.Load()
+	m.Accounting(g.accounts.accountant.Stats)
 }
 
 // loggedIn follows log-ins.

@@ -20,9 +20,8 @@ var taken = []string{
 	"listen", "pools", "dns", "wins", "ipv6.dns", "auth_methods", "reauthenticate", "encryption", "mppe_key_lengths",
 	"mppe_modes", "mtu", "secrets_file", "users", "groups", "policy", "radius.servers", "radius.source", "radius.patience",
 	"radius.in_flight", "radius.require_message_authenticator", "radius.dead_after", "radius.hold_down",
-	"radius.status_server", "dynauth.clients", "dynauth.require_event_timestamp", "accounting.servers",
-	"accounting.stop_timeout", "bans.automatic", "bans.failures", "bans.source_failures", "bans.patience",
-	"bans.window", "bans.duration", "bans.max_duration", "bans.allow",
+	"radius.status_server", "dynauth.clients", "dynauth.require_event_timestamp", "accounting",
+	"bans.automatic", "bans.failures", "bans.source_failures", "bans.patience", "bans.window", "bans.duration", "bans.max_duration", "bans.allow",
 	"firewall.table", "firewall.gre_from_peers_only", "firewall.mss_clamp", "firewall.nat", "echo", "limits", "stop_timeout", "log.level",
 	"metrics.full_is_ready",
 }
@@ -88,7 +87,7 @@ func (g *gateway) take(cfg *config.Config, store *users.Store, problems diag.Pro
 		return nil, diag.Problems{cfg.At("", "has nothing in it any more, as while somebody writes it")}
 	}
 	differences := config.Diff(old.cfg, cfg)
-	if wrong := unchangeable(old.cfg, cfg, differences); len(wrong) > 0 {
+	if wrong := g.unchangeable(old.cfg, cfg, differences); len(wrong) > 0 {
 		return nil, wrong
 	}
 	within := func(section string) bool {
@@ -107,11 +106,11 @@ func (g *gateway) take(cfg *config.Config, store *users.Store, problems diag.Pro
 		return fail(err)
 	}
 	undo = append(undo, servers.drop)
-	accounting, err := g.accounts.prepare(cfg, within("accounting.servers") || within("radius.source"), g.Log)
+	accounting, takeAccounting, err := g.accounts.prepare(cfg, within("accounting.servers") || within("radius.source"), g.Log)
 	if err != nil {
 		return fail(err)
 	}
-	undo = append(undo, accounting.drop)
+	undo = append(undo, accounting.Drop)
 	if err := g.pools.Reload(g.pooled(cfg, store)); err != nil {
 		return fail(err)
 	}
@@ -140,7 +139,7 @@ func (g *gateway) take(cfg *config.Config, store *users.Store, problems diag.Pro
 	closer := g.radius.replace(servers)
 	g.gate.Set(g.logins(store), closer)
 	g.radius.orders.Reload(dynAuthClients(cfg), !cfg.DynAuth.RequireTimestamp)
-	g.accounts.replace(accounting)
+	takeAccounting()
 	if g.Level != nil {
 		g.Level.Set(cfg.Log.Level)
 	}
@@ -164,7 +163,7 @@ func (g *gateway) routePools(cfg *config.Config) error {
 }
 
 // unchangeable says which changes need a restart.
-func unchangeable(old, cfg *config.Config, changes []config.Change) (wrong diag.Problems) {
+func (g *gateway) unchangeable(old, cfg *config.Config, changes []config.Change) (wrong diag.Problems) {
 	for _, c := range changes {
 		why := ""
 		switch {
@@ -172,8 +171,8 @@ func unchangeable(old, cfg *config.Config, changes []config.Change) (wrong diag.
 			why = "cannot change while the gateway runs"
 		case c.Key == "auth_methods" && cfg.Database.Enabled() && (old.MethodPath(ppp.AuthCHAPMD5) != "") != (cfg.MethodPath(ppp.AuthCHAPMD5) != ""):
 			why = "cannot gain or lose chap-md5 while the gateway runs, as it means other secrets of the database"
-		case strings.HasPrefix(c.Key, "accounting.servers") && (len(old.Accounting.Servers) == 0) != (len(cfg.Accounting.Servers) == 0):
-			why = "cannot begin or end to be while the gateway runs"
+		case c.Key == "accounting.directory" && g.accounts.accountant.HasQueue():
+			why = "cannot change while the gateway runs, as the queue is in it"
 		}
 		if why != "" {
 			value := ""

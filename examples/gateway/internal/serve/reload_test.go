@@ -147,8 +147,8 @@ func TestReloadRefused(t *testing.T) {
 				"ipv6.prefix: cannot change while the gateway runs (none, now 2001:db8::/48): it takes a restart",
 				"admin.listen: cannot change while the gateway runs (\"\", now 127.0.0.1:9180): it takes a restart",
 			}},
-			{gatewayConfig + "accounting: {servers: [{address: '192.0.2.9:1813', secret: swordfish}]}\n", []string{
-				"accounting.servers[192.0.2.9:1813]: cannot begin or end to be while the gateway runs (none, now there): it takes a restart"}},
+			{gatewayConfig + "accounting: {directory: /dev/null, servers: [{address: '192.0.2.9:1813', secret: swordfish}]}\n", []string{
+				"the queue of accounting: mkdir /dev/null: not a directory"}},
 		} {
 			w.reloads(c.text)
 			told := strings.Join(w.changes(), "\n")
@@ -229,7 +229,7 @@ func TestTakenKeys(t *testing.T) {
 	}
 	for key, want := range map[string]bool{
 		"users[alice].password": true, "policy.sources": true, "stop_timeout": true, "accounting.servers[a:1813].weight": true,
-		"listen": true, "dataplane.workers": false, "accounting.sql": false, "log.format": false, "user": false, "echoes": false,
+		"listen": true, "dataplane.workers": false, "accounting.sql": true, "log.format": false, "user": false, "echoes": false,
 	} {
 		assert.Equal(t, want, isTaken(key), key)
 	}
@@ -252,6 +252,47 @@ func TestReloadStopTimeout(t *testing.T) {
 	})
 }
 
+// startInRealTime runs the gateway of a configuration for real servers beside it.
+func startInRealTime(t *testing.T, text string) *world {
+	t.Helper()
+	w := &world{t: t, network: memory.NewNetwork(), signals: make(chan os.Signal), hangups: make(chan os.Signal),
+		done: make(chan struct{}), file: filepath.Join(t.TempDir(), "gw.yaml")}
+	w.gateway = w.network.Host(netip.MustParseAddr("192.0.2.1"))
+	require.NoError(t, os.WriteFile(w.file, []byte(text), 0o600))
+	cfg, store, problems := w.load()
+	require.Empty(t, problems)
+	go func() {
+		defer close(w.done)
+		w.err = Run(Options{
+			Config: cfg, Users: store, Signals: w.signals, Hangups: w.hangups, Load: w.load,
+			Log:           slog.New(slog.NewJSONHandler(&w.log, nil)),
+			OpenDataplane: func() (gopptp.Dataplane, error) { return w.gateway.Dataplane(), nil },
+			Listen:        func(addr netip.AddrPort) (net.Listener, error) { return w.gateway.Listen(addr.Port()) },
+		})
+	}()
+	w.await("ready", 1)
+	return w
+}
+
+// await waits until a message has been logged so many times.
+func (w *world) await(msg string, n int) {
+	w.t.Helper()
+	require.Eventually(w.t, func() bool { return len(w.log.records(msg)) == n }, 20*time.Second, time.Millisecond, "%s", w.log.text())
+}
+
+func (w *world) reloadsInRealTime(text string) {
+	w.t.Helper()
+	require.NoError(w.t, os.WriteFile(w.file, []byte(text), 0o600))
+	w.hangups <- syscall.SIGHUP
+}
+
+func (w *world) dialInRealTime(host byte, user, password string) (*gopptp.Session, error) {
+	h := w.network.Host(netip.AddrFrom4([4]byte{198, 51, 100, host}))
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	return gopptp.Dial(ctx, "192.0.2.1", gopptp.ClientConfig{Dataplane: h.Dataplane(), DialContext: h.DialContext, User: user, Password: password})
+}
+
 // Other RADIUS servers are asked after a reload, and take orders; sessions do not notice.
 // The servers are real.
 func TestReloadRADIUS(t *testing.T) {
@@ -264,35 +305,12 @@ func TestReloadRADIUS(t *testing.T) {
 	text := func(servers, client string) string {
 		return "local_address: 10.9.0.1\npools: [10.9.1.0/24]\nradius: {servers: [" + servers + "]}\ndynauth: {clients: [{source: " + client + ", secret: swordfish}]}\n"
 	}
-	w := &world{t: t, network: memory.NewNetwork(), signals: make(chan os.Signal), hangups: make(chan os.Signal),
-		done: make(chan struct{}), file: filepath.Join(t.TempDir(), "gw.yaml")}
-	defer w.network.Close()
-	w.gateway = w.network.Host(netip.MustParseAddr("192.0.2.1"))
 	server := func(s *radiustest.Server) string {
 		return fmt.Sprintf("{address: '%v', secret: %s}", s.Auth, radiustest.Secret)
 	}
-	require.NoError(t, os.WriteFile(w.file, []byte(text(server(one), "192.0.2.0/24")), 0o600))
-	cfg, store, problems := w.load()
-	require.Empty(t, problems)
-	go func() {
-		defer close(w.done)
-		w.err = Run(Options{
-			Config: cfg, Users: store, Signals: w.signals, Hangups: w.hangups, Load: w.load,
-			Log:           slog.New(slog.NewJSONHandler(&w.log, nil)),
-			OpenDataplane: func() (gopptp.Dataplane, error) { return w.gateway.Dataplane(), nil },
-			Listen:        func(addr netip.AddrPort) (net.Listener, error) { return w.gateway.Listen(addr.Port()) },
-		})
-	}()
-	wait := func(msg string, n int) {
-		t.Helper()
-		require.Eventually(t, func() bool { return len(w.log.records(msg)) == n }, 20*time.Second, time.Millisecond, "%s", w.log.text())
-	}
-	wait("ready", 1)
+	w := startInRealTime(t, text(server(one), "192.0.2.0/24"))
 	dial := func(host byte, password string) (*gopptp.Session, error) {
-		h := w.network.Host(netip.AddrFrom4([4]byte{198, 51, 100, host}))
-		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
-		defer cancel()
-		return gopptp.Dial(ctx, "192.0.2.1", gopptp.ClientConfig{Dataplane: h.Dataplane(), DialContext: h.DialContext, User: "alice", Password: password})
+		return w.dialInRealTime(host, "alice", password)
 	}
 	first, err := dial(1, "of one")
 	require.NoError(t, err)
@@ -301,9 +319,8 @@ func TestReloadRADIUS(t *testing.T) {
 		{"", "", "of two"},
 		{server(one), "of one", "of two"},
 	} {
-		require.NoError(t, os.WriteFile(w.file, []byte(text(step.servers, "127.0.0.1/32")+"users: [{name: bob, password: x}]\n"), 0o600))
-		w.hangups <- syscall.SIGHUP
-		wait("configuration taken anew", i+1)
+		w.reloadsInRealTime(text(step.servers, "127.0.0.1/32") + "users: [{name: bob, password: x}]\n")
+		w.await("configuration taken anew", i+1)
 		_, err := dial(2, step.wrong)
 		require.Error(t, err)
 		if step.right != "" {

@@ -25,10 +25,11 @@ const maxInFlight = 64
 // Client is what asks the servers: a *radius.Client of the gateway.
 type Client interface {
 	Exchange(ctx context.Context, r *gatewayradius.Request) (*gatewayradius.Reply, error)
+	Close() error
 }
 
-// Sink is an accounting.Sink over a Client, which is best one of its own: what waits for a
-// slow server of accounting is then in nobody's way who wants to log in.
+// Sink is an accounting.Sink over a Client, which is one of its own: what waits for a slow
+// server of accounting is then in nobody's way who wants to log in.
 type Sink struct {
 	client  Client
 	address netip.Addr
@@ -37,6 +38,9 @@ type Sink struct {
 // New returns a Sink. The address is the NAS-IP-Address; if it is not valid, that is the
 // one which a session's peer has connected to.
 func New(client Client, address netip.Addr) *Sink { return &Sink{client, address} }
+
+// Close closes the client.
+func (s *Sink) Close() error { return s.client.Close() }
 
 // Name implements accounting.Sink.
 func (*Sink) Name() string { return "radius" }
