@@ -125,6 +125,11 @@ modules {
 	}
 	expr {
 	}
+	expiration {
+	}
+	logintime {
+		minimum_timeout = 60
+	}
 	detail accounting_log {
 		filename = {{.Dir}}/acct.detail
 		permissions = 0600
@@ -157,6 +162,8 @@ server default {
 		eap {
 			ok = return
 		}
+		expiration
+		logintime
 		pap
 	}
 	authenticate {

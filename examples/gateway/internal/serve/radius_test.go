@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -33,9 +34,16 @@ func TestRADIUS(t *testing.T) {
 	if _, err := exec.LookPath("radclient"); err != nil {
 		t.Skip("needs radclient: scripts/apt.sh freeradius-utils")
 	}
+	hours := func(from, to time.Duration) []string { // from now on
+		at := func(d time.Duration) string { return time.Now().Add(d).Format("1504") }
+		return []string{fmt.Sprintf(`Login-Time := "Al%s-%s"`, at(from), at(to))}
+	}
 	s := radiustest.Start(t, radiustest.Config{Users: []radiustest.User{
 		{Name: "alice", Password: "of the server"},
 		{Name: "bob", Password: "of the server", Reply: []string{"Framed-IP-Address = 10.9.1.99"}},
+		{Name: "carol", Password: "of the server", Check: hours(-time.Hour, 2*time.Hour)},
+		{Name: "dave", Password: "of the server", Check: hours(2*time.Hour, 3*time.Hour)},
+		{Name: "erin", Password: "of the server", Check: []string{`Expiration := "` + time.Now().Add(3*time.Hour).Format("Jan 02 2006 15:04:05") + `"`}},
 	}})
 	cfg, problems := config.Parse("gw.yaml", fmt.Appendf(nil, `
 local_address: 10.9.0.1
@@ -81,11 +89,31 @@ admin: {listen: 'unix:%s'}
 	require.NoError(t, err)
 	assert.Equal(t, "10.9.1.99", bob.Local().String())
 	for _, r := range s.Requests() {
-		assert.Equal(t, "bob", r.Get("User-Name"))
+		assert.Equal(t, "bob", r.Get("User-Name"), "others are not asked about")
 		assert.Equal(t, "gw7", r.Get("NAS-Identifier"))
 	}
 
-	figures, err := admin.NewClient(cfg.Admin.Listen).Get(t.Context(), "/api/v1/sections")
+	// Hours are the server's: it lets nobody in at others, and says how long they go on.
+	_, err = dial(3, "dave", "of the server")
+	require.Error(t, err)
+	operator := admin.NewClient(cfg.Admin.Listen)
+	for user, left := range map[string]time.Duration{"carol": 2 * time.Hour, "erin": 3 * time.Hour} {
+		session, err := dial(3, user, "of the server")
+		require.NoError(t, err)
+		var ups []map[string]any
+		require.Eventually(t, func() bool {
+			ups = slices.DeleteFunc(w.log.records("session up"), func(r map[string]any) bool { return r["user"] != user })
+			return len(ups) == 1
+		}, 20*time.Second, time.Millisecond)
+		b, err := operator.Get(t.Context(), "/api/v1/sessions/"+ups[0]["session"].(string))
+		require.NoError(t, err)
+		var detail admin.Detail
+		require.NoError(t, json.Unmarshal(b, &detail))
+		assert.InDelta(t, left.Seconds(), detail.SessionTimeout, 120, user)
+		session.Close()
+	}
+
+	figures, err := operator.Get(t.Context(), "/api/v1/sections")
 	require.NoError(t, err)
 	var sections struct {
 		RADIUS struct {
@@ -98,8 +126,8 @@ admin: {listen: 'unix:%s'}
 	}
 	require.NoError(t, json.Unmarshal(figures, &sections))
 	require.Len(t, sections.RADIUS.Servers, 1)
-	assert.Equal(t, 1, sections.RADIUS.Servers[0].Accepts)
-	assert.Equal(t, 1, sections.RADIUS.Servers[0].Latency.Count)
+	assert.Equal(t, 3, sections.RADIUS.Servers[0].Accepts)
+	assert.Equal(t, 4, sections.RADIUS.Servers[0].Latency.Count)
 	assert.NotNil(t, sections.DynAuth.Disconnects)
 
 	order := exec.Command("radclient", "-x", "-r", "3", "-t", "5", orders, "disconnect", radiustest.Secret)
