@@ -323,7 +323,7 @@ func TestBehind(t *testing.T) {
 		c.mu.Lock()
 		c.changed["alice"] = 99
 		c.mu.Unlock()
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), 950*time.Millisecond)
 		defer cancel()
 		_, err := c.Get(ctx, "alice")
 		assert.ErrorIs(t, err, context.DeadlineExceeded)

@@ -134,7 +134,8 @@ func TestShared(t *testing.T) {
 		bob, err := one.Get(t.Context(), "bob")
 		return err == nil && bob != nil
 	}, time.Minute, time.Millisecond)
-	assert.EqualValues(t, 1, one.Stats().SharedErrors)
+	assert.Positive(t, one.Stats().SharedErrors)
+	assert.LessOrEqual(t, one.Stats().SharedErrors, uint64(2), "who asked, and who removed bob")
 }
 
 func TestSharedURL(t *testing.T) {

@@ -98,38 +98,37 @@ func (s *Store) Lookup(ctx context.Context, name string) (r Record, err error) {
 	ctx, cancel := s.db.Context(ctx)
 	defer cancel()
 	u := new(User)
-	found := false
 	var bad error
-	dest := []any{&r.Seq}
-	for _, f := range u.fields() {
-		dest = append(dest, scanner(func(v any) error {
-			if f.column == "name" {
-				found = v != nil
-			}
-			if found { // or else all the others are NULL, too
-				if err := f.value.Scan(v); err != nil {
-					bad = &RowError{User: name, Column: f.column, Err: err}
-				}
-			}
-			return nil
-		}))
-	}
-	err = s.db.QueryRowContext(ctx, s.lookup, name).Scan(dest...)
+	err = s.db.QueryRowContext(ctx, s.lookup, name).Scan(append([]any{&r.Seq}, u.dest(&bad)...)...)
 	var pg *pgconn.PgError
 	switch {
 	case errors.As(err, &pg) && strings.HasPrefix(pg.Code, "22"):
 		return r, nil // a name with characters that this database cannot have
 	case err != nil:
 		return r, fmt.Errorf("user database: %w", err)
+	case u.Name == "": // there is none, and so all columns are NULL
+		return r, nil
 	case bad != nil:
 		return r, bad
-	case found:
-		r.User = u
-		if !s.clear {
-			u.Password = nil
-		}
+	}
+	r.User = u
+	if !s.clear {
+		u.Password = nil
 	}
 	return r, nil
+}
+
+// dest is where a row goes. What makes no sense is left out, and the first of it told by bad.
+func (u *User) dest(bad *error) (list []any) {
+	for _, f := range u.fields() {
+		list = append(list, scanner(func(v any) error {
+			if err := f.value.Scan(v); err != nil && *bad == nil {
+				*bad = &RowError{User: u.Name, Column: f.column, Err: err}
+			}
+			return nil
+		}))
+	}
+	return list
 }
 
 type scanner func(any) error
@@ -148,11 +147,14 @@ func (s *Store) Get(ctx context.Context, name string) (*User, error) {
 
 func (s *Store) read(row interface{ Scan(...any) error }, name string) (*User, error) {
 	u := new(User)
-	switch err := row.Scan(dest(u.fields())...); {
+	var bad error
+	switch err := row.Scan(u.dest(&bad)...); {
 	case errors.Is(err, sql.ErrNoRows):
 		return nil, fmt.Errorf("user %q: %w", name, ErrNotFound)
 	case err != nil:
 		return nil, fmt.Errorf("user database: %w", err)
+	case bad != nil:
+		return nil, bad
 	}
 	return u, nil
 }
@@ -218,7 +220,8 @@ func (s *Store) page(ctx context.Context, query string, args ...any) (users []*U
 	return users, nil
 }
 
-// Fixed returns the fixed addresses of users, which the pools must not give to others.
+// Fixed returns the fixed addresses of users, which the pools must not give to others. What
+// is no address is its user's trouble alone.
 func (s *Store) Fixed(ctx context.Context) (list []netip.Addr, err error) {
 	ctx, cancel := s.db.Context(ctx)
 	defer cancel()
@@ -228,13 +231,19 @@ func (s *Store) Fixed(ctx context.Context) (list []netip.Addr, err error) {
 	}
 	defer rows.Close()
 	for rows.Next() {
-		var a Address
-		if err := rows.Scan(&a); err != nil {
+		var text string
+		if err := rows.Scan(&text); err != nil {
 			return nil, fmt.Errorf("user database: %w", err)
 		}
-		list = append(list, a.Addr)
+		var a Address
+		if a.Set(text) == nil && a.IsValid() {
+			list = append(list, a.Addr)
+		}
 	}
-	return list, rows.Err()
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("user database: %w", err)
+	}
+	return list, nil
 }
 
 // write has f change users. Writers take turns, see the triggers of PostgreSQL, and so

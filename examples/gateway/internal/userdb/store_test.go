@@ -3,6 +3,7 @@ package userdb_test
 import (
 	"context"
 	"fmt"
+	"math"
 	"net/netip"
 	"strings"
 	"sync"
@@ -202,16 +203,25 @@ func TestLookup(t *testing.T) {
 func TestBadRow(t *testing.T) {
 	each(t, false, func(t *testing.T, s *userdb.Store, db *database.DB) {
 		require.NoError(t, s.Add(t.Context(), &userdb.User{Name: "alice"}))
+		bob := &userdb.User{Name: "bob"}
+		require.NoError(t, bob.Address.Set("10.8.0.7"))
+		require.NoError(t, s.Add(t.Context(), bob))
 		for column, text := range map[string]string{
 			"nt_hash": "'00'", "routes": "'here'", "address": "'10.8.0'", "hours": "'noon'", "quota": "-1", "max_sessions": "-7",
 		} {
-			databasetest.Exec(t, db.DB, "UPDATE users SET "+column+" = "+text)
+			databasetest.Exec(t, db.DB, "UPDATE users SET "+column+" = "+text+" WHERE name = 'alice'")
 			_, err := s.Lookup(t.Context(), "alice")
 			var bad *userdb.RowError
 			if assert.ErrorAs(t, err, &bad, column) {
 				assert.Equal(t, column, bad.Column)
 			}
-			databasetest.Exec(t, db.DB, "UPDATE users SET "+column+" = NULL")
+			// So does who manages users, and nobody else's address is given away.
+			assert.ErrorAs(t, s.List(t.Context(), userdb.Filter{}, func(*userdb.User) error { return nil }), &bad, column)
+			assert.Equal(t, "alice", bad.User)
+			fixed, err := s.Fixed(t.Context())
+			require.NoError(t, err, column)
+			assert.Equal(t, []netip.Addr{netip.MustParseAddr("10.8.0.7")}, fixed)
+			databasetest.Exec(t, db.DB, "UPDATE users SET "+column+" = NULL WHERE name = 'alice'")
 		}
 		r, err := s.Lookup(t.Context(), "alice")
 		require.NoError(t, err)
@@ -255,6 +265,19 @@ func TestChanges(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, last, r.Seq)
 		assert.Equal(t, "vip", r.User.Pool.V)
+
+		// Who begins now is told all of it, and what may be older.
+		changes, all, now, err := s.Changes(ctx, userdb.NoneSeen)
+		require.NoError(t, err)
+		assert.True(t, all)
+		assert.Len(t, changes, 10)
+		assert.Equal(t, last, now)
+		if db.Dialect == database.Postgres {
+			databasetest.Exec(t, db.DB, "CREATE TABLE kept AS SELECT * FROM users", "TRUNCATE users")
+			hear("")
+			databasetest.Exec(t, db.DB, "INSERT INTO users SELECT * FROM kept")
+			hear("alice", "robert")
+		}
 
 		// Trimming keeps the number; who has missed something is told so.
 		require.NoError(t, s.Trim(ctx, -time.Hour))
@@ -393,6 +416,17 @@ func TestLocalUser(t *testing.T) {
 		Hours:   u.Hours.Windows(),
 		Sources: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("198.51.100.7/32")},
 	}, l.Result.Attributes)
+
+	// Large numbers that somebody has written for none.
+	for _, v := range []interface{ Scan(any) error }{&u.SessionTimeout, &u.IdleTimeout, &u.MaxSessions} {
+		require.NoError(t, v.Scan(int64(9_999_999_999)))
+	}
+	u.ExpiresAt = userdb.Time{}
+	l = u.LocalUser(now)
+	assert.Greater(t, l.Result.SessionTimeout, 200*365*24*time.Hour)
+	assert.Greater(t, l.Result.IdleTimeout, 200*365*24*time.Hour)
+	assert.Equal(t, math.MaxInt32, grant.From(l.Result.Attributes).MaxSessions)
+	u.ExpiresAt = all(t).ExpiresAt
 
 	assert.True(t, u.LocalUser(u.PasswordExpiresAt.Time()).Expired)
 	end := u.ExpiresAt.Time()

@@ -3,6 +3,7 @@ package userdb
 import (
 	"database/sql"
 	"database/sql/driver"
+	"math"
 	"time"
 
 	"github.com/gopptp/gopptp"
@@ -157,7 +158,7 @@ func (u *User) LocalUser(now time.Time) *gopptp.LocalUser {
 		Group:       u.Group.V,
 		Pool:        u.Pool.V,
 		Quota:       uint64(u.Quota.Or(0)),
-		MaxSessions: int(u.MaxSessions.Or(0)),
+		MaxSessions: int(min(u.MaxSessions.Or(0), math.MaxInt32)),
 	}
 	if len(u.Sources) > 0 {
 		g.Sources = u.Sources

@@ -210,8 +210,11 @@ func setUnit(n *number, text string, units []unit, what string) error {
 // Seconds is a time span.
 type Seconds struct{ number }
 
-// Duration is the time span; zero if it is not set.
-func (s Seconds) Duration() time.Duration { return time.Duration(s.V) * time.Second }
+// Duration is the time span; zero if it is not set. What is longer than it can be, as when
+// somebody has written a very large number for none at all, is as long as it can be.
+func (s Seconds) Duration() time.Duration {
+	return time.Duration(min(s.V, math.MaxInt64/int64(time.Second))) * time.Second
+}
 
 // String is the time span with its units.
 func (s *Seconds) String() string {
