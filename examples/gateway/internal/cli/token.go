@@ -28,6 +28,9 @@ The role read looks at everything; operate changes things, and traces sessions, 
 		if err != nil {
 			return err
 		}
+		if err := tokens.Make(name, *file); err != nil {
+			return failure{err}
+		}
 		token, err := tokens.Add(name, args[0], *role)
 		if err != nil {
 			return failure{err}

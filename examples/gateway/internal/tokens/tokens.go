@@ -17,6 +17,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"strings"
 
@@ -153,6 +154,19 @@ func checkRole(role string) error {
 		return fmt.Errorf("%.63q is not a role: read or operate", role)
 	}
 	return nil
+}
+
+// Make makes an empty file, if it is not there. If root does, those can read it who can read
+// config: the gateway itself is not root.
+func Make(file, config string) error {
+	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return errors.Join(share(f, config), f.Close())
 }
 
 // Add makes a token and appends its line to a file, which is made if it is not there.

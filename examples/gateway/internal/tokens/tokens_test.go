@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -44,6 +45,31 @@ func TestAdd(t *testing.T) {
 	after, err := os.ReadFile(file)
 	require.NoError(t, err)
 	assert.Equal(t, text, after)
+}
+
+// What root makes, the gateway can read.
+func TestMake(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("needs root")
+	}
+	dir := t.TempDir()
+	config, file := filepath.Join(dir, "gateway.yaml"), filepath.Join(dir, "tokens")
+	require.NoError(t, os.WriteFile(config, nil, 0o600))
+	require.NoError(t, os.Chown(config, 0, 12345))
+	require.NoError(t, os.Chmod(config, 0o644))
+	for range 2 {
+		require.NoError(t, Make(file, config))
+		_, err := Add(file, "alice", Read)
+		if err != nil {
+			assert.ErrorContains(t, err, `"alice" has a token already in `, "it is made once")
+		}
+		info, err := os.Stat(file)
+		require.NoError(t, err)
+		assert.Equal(t, os.FileMode(0o640), info.Mode())
+		assert.EqualValues(t, 12345, info.Sys().(*syscall.Stat_t).Gid)
+		require.NoError(t, os.Chmod(config, 0o600))
+	}
+	assert.Error(t, Make(filepath.Join(dir, "none", "tokens"), config))
 }
 
 func TestProblems(t *testing.T) {
