@@ -2,10 +2,11 @@ package serve
 
 import (
 	"context"
-	"log/slog"
 	"net/netip"
 	"slices"
+	"time"
 
+	"github.com/gopptp/gopptp/examples/gateway/internal/addresses"
 	"github.com/gopptp/gopptp/examples/gateway/internal/login"
 	"github.com/gopptp/gopptp/examples/gateway/internal/usercache"
 	"github.com/gopptp/gopptp/examples/gateway/internal/users"
@@ -45,18 +46,71 @@ func (d *sqlUsers) lookups(store *users.Store) []login.Lookup {
 	return append(list, store.Anyone)
 }
 
-// fixed are the addresses that belong to users. Those that are given to users of the
-// database later are theirs as long as no other session has them.
-func (d *sqlUsers) fixed(store *users.Store, log *slog.Logger) []netip.Addr {
-	list := slices.Clone(store.Fixed())
+// fixed are the addresses that belong to users, as last read.
+func (d *sqlUsers) fixed(store *users.Store) []netip.Addr {
+	return slices.Concat(store.Fixed(), d.addresses)
+}
+
+// read has the database say which addresses are fixed to users, and reports whether it has
+// said something else before.
+func (d *sqlUsers) read() (changed bool, err error) {
 	if d.users == nil {
-		return list
+		return false, nil
 	}
-	more, err := d.users.Fixed(context.Background())
+	list, err := d.users.Fixed(context.Background()) // which takes no longer than database.timeout
 	if err != nil {
-		log.Warn("the pools may give away fixed addresses of users in the database, as it does not say which they are", "err", err)
-		return append(list, d.addresses...)
+		return false, err
 	}
-	d.addresses = more
-	return append(list, more...)
+	slices.SortFunc(list, netip.Addr.Compare)
+	changed = !slices.Equal(list, d.addresses)
+	d.addresses = list
+	return changed, nil
+}
+
+// fixedPause is how long changes of users are gathered before it is read what is fixed.
+const fixedPause = 10 * time.Second
+
+// followFixed keeps what is fixed to users of the database from others, from soon after it
+// is. Before that it is theirs as long as no other session has it.
+func (g *gateway) followFixed() (stop func()) {
+	if g.database.users == nil {
+		return func() {}
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for known := true; ; {
+			if known {
+				select {
+				case <-g.database.users.News():
+				case <-ctx.Done():
+					return
+				}
+			}
+			known = g.refix()
+			select {
+			case <-time.After(fixedPause):
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return func() { cancel(); <-done }
+}
+
+// refix reports whether the database has said what is fixed.
+func (g *gateway) refix() bool {
+	g.reloading.Lock() // or the pools might be those of another configuration
+	defer g.reloading.Unlock()
+	changed, err := g.database.read()
+	if err != nil || !changed {
+		return err == nil
+	}
+	if err := g.pools.Reload(addresses.FromConfig(g.current.cfg, g.database.fixed(g.current.users))); err != nil {
+		g.Log.Error("addresses that are fixed to users in the database are not kept from others", "err", err)
+		return true
+	}
+	g.Log.Info("addresses are kept for users in the database to whom they are fixed", "addresses", len(g.database.addresses))
+	return true
 }

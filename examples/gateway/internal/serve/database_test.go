@@ -77,3 +77,37 @@ func TestDatabase(t *testing.T) {
 		assert.Equal(t, 1, runs)
 	})
 }
+
+// An address that is fixed to a user while the gateway runs is soon kept from others.
+func TestFixedLater(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "gateway.db")
+	synctest.Test(t, func(t *testing.T) {
+		w := start(t, gatewayConfig+"database: {url: 'sqlite:"+file+"'}\n")
+		cfg := config.Default().Database
+		cfg.URL.File = file
+		db, err := database.Open(&cfg)
+		require.NoError(t, err)
+		defer db.Close()
+		store := userdb.New(db, false)
+		dave := &userdb.User{Name: "dave", NTHash: chap.NTPasswordHash("horse battery")}
+		require.NoError(t, dave.Address.Set("10.9.1.1"))
+		require.NoError(t, store.Add(t.Context(), dave))
+		time.Sleep(30 * time.Second)
+		synctest.Wait()
+		alice, err := w.dial("192.0.2.7", "alice", "correct horse")
+		require.NoError(t, err)
+		assert.Equal(t, "10.9.1.2", alice.Local().String())
+		session, err := w.dial("192.0.2.8", "dave", "horse battery")
+		require.NoError(t, err)
+		assert.Equal(t, "10.9.1.1", session.Local().String())
+		assert.Len(t, w.log.records("addresses are kept for users in the database to whom they are fixed"), 1)
+
+		require.NoError(t, store.Delete(t.Context(), "dave"))
+		time.Sleep(30 * time.Second)
+		synctest.Wait()
+		assert.Len(t, w.log.records("addresses are kept for users in the database to whom they are fixed"), 2, "it is anybody's again")
+		w.signals <- syscall.SIGTERM
+		w.stopped()
+		require.NoError(t, w.err)
+	})
+}

@@ -133,6 +133,7 @@ func (g *gateway) newServer() (err error) {
 		return err
 	}
 	g.onClose(g.pools.Close) // once the sessions are over
+	g.onClose(g.followFixed())
 	if cfg.IPv6.Enabled() {
 		if g.six, err = gopptp.NewIPv6Pool(cfg.IPv6.Prefix.Prefix, cfg.IPv6.Own()); err != nil {
 			return err
@@ -149,7 +150,10 @@ func (g *gateway) newServer() (err error) {
 
 // pooled is what the pools are by a configuration.
 func (g *gateway) pooled(cfg *config.Config, store *users.Store) addresses.Config {
-	return addresses.FromConfig(cfg, g.database.fixed(store, g.Log))
+	if _, err := g.database.read(); err != nil {
+		g.Log.Warn("until the database says which addresses are fixed to its users, they may be given to others", "err", err)
+	}
+	return addresses.FromConfig(cfg, g.database.fixed(store))
 }
 
 // logins decides about users of a store, and of all others.

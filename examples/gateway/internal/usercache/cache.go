@@ -55,6 +55,7 @@ type Cache struct {
 	shared *shared // nil: there is none
 	log    *slog.Logger
 
+	news    chan struct{} // has one when anything has changed
 	flights singleflight.Group
 	breaker breaker
 	counts  counters
@@ -78,7 +79,7 @@ type entry struct {
 
 // New returns a cache in front of a source. It looks for changes until Close.
 func New(source Source, cfg config.UserCache, log *slog.Logger) (*Cache, error) {
-	c := &Cache{source: source, cfg: cfg, log: log, done: make(chan struct{}), changed: make(map[string]int64)}
+	c := &Cache{source: source, cfg: cfg, log: log, done: make(chan struct{}), news: make(chan struct{}, 1), changed: make(map[string]int64)}
 	if cfg.Size > 0 {
 		var err error
 		if c.known, err = simplelru.NewLRU[string, entry](cfg.Size, nil); err != nil {

@@ -29,6 +29,9 @@ func (c *Cache) watch() {
 		case err == nil:
 			c.breaker.answers()
 			c.forget(changes, all, last)
+			if all || len(changes) > 0 {
+				c.tell()
+			}
 			seen = last
 			if time.Since(trimmed) > trimEvery {
 				trimmed = time.Now()
@@ -45,6 +48,14 @@ func (c *Cache) watch() {
 		case <-c.ctx.Done():
 			return
 		}
+	}
+}
+
+// tell has it be known that something has changed.
+func (c *Cache) tell() {
+	select {
+	case c.news <- struct{}{}:
+	default:
 	}
 }
 

@@ -88,6 +88,10 @@ func (u *Users) Lookup(ctx context.Context, name string) (*gopptp.LocalUser, err
 	return l, nil
 }
 
+// News has a value when users have been changed, or when it is not known whether they have
+// been, as at first.
+func (u *Users) News() <-chan struct{} { return u.cache.news }
+
 // Fixed returns the fixed addresses of users, which the pools must not give to others.
 func (u *Users) Fixed(ctx context.Context) ([]netip.Addr, error) { return u.store.Fixed(ctx) }
 
