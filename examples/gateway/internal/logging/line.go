@@ -3,6 +3,7 @@ package logging
 import (
 	"bytes"
 	"context"
+	"io"
 	"log/slog"
 	"sync"
 
@@ -12,6 +13,7 @@ import (
 // lineHandler queues records as lines.
 type lineHandler struct {
 	inner slog.Handler // writes into shared.line
+	max   int          // octets of a line
 	*shared
 }
 
@@ -22,11 +24,9 @@ type shared struct {
 	line  bytes.Buffer
 }
 
-func newLineHandler(f config.LogFormat, level slog.Leveler, q *queue) slog.Handler {
+func newLineHandler(f config.LogFormat, opts *slog.HandlerOptions, limit int, q *queue) slog.Handler {
 	s := &shared{queue: q}
-	// syslog has the time itself.
-	opts := &slog.HandlerOptions{Level: level, ReplaceAttr: without(slog.TimeKey)}
-	return &lineHandler{format(f, &s.line, opts), s}
+	return &lineHandler{format(f, &s.line, opts), limit, s}
 }
 
 // without leaves the built-in attributes of some names out.
@@ -48,7 +48,7 @@ func (h *lineHandler) Enabled(ctx context.Context, l slog.Level) bool { return h
 func (h *lineHandler) Handle(ctx context.Context, r slog.Record) error {
 	text, err := h.text(ctx, h.inner, r)
 	if err == nil {
-		h.queue.put(record{r.Level, text[:min(len(text), maxField)]})
+		h.queue.put(record{r.Level, text[:min(len(text), h.max)]})
 	}
 	return err
 }
@@ -64,10 +64,20 @@ func (s *shared) text(ctx context.Context, inner slog.Handler, r slog.Record) ([
 
 // WithAttrs implements slog.Handler.
 func (h *lineHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
-	return &lineHandler{h.inner.WithAttrs(attrs), h.shared}
+	return &lineHandler{h.inner.WithAttrs(attrs), h.max, h.shared}
 }
 
 // WithGroup implements slog.Handler.
 func (h *lineHandler) WithGroup(name string) slog.Handler {
-	return &lineHandler{h.inner.WithGroup(name), h.shared}
+	return &lineHandler{h.inner.WithGroup(name), h.max, h.shared}
 }
+
+// lines are records written to something, each a line.
+type lines struct{ w io.Writer }
+
+func (l lines) write(r record) error {
+	_, err := l.w.Write(append(r.text, '\n'))
+	return err
+}
+
+func (lines) close() {}

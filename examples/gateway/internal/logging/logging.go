@@ -1,13 +1,15 @@
 // Package logging is where the gateway's log goes: standard error, syslog, or journald with
 // its fields.
 //
-// Nobody waits for syslog or journald: records for these are queued, and while they are slow
-// or gone the queue holds so many, and further ones are lost and counted.
+// Nobody waits for any of them: records are queued, and while the log is slow or gone, as
+// standard error is when its reader has stopped, the queue holds so many, and further ones are
+// lost and counted.
 package logging
 
 import (
 	"io"
 	"log/slog"
+	"math"
 
 	"github.com/gopptp/gopptp/examples/gateway/internal/config"
 )
@@ -19,7 +21,7 @@ const identifier = "gopptp-gateway"
 type Log struct {
 	*slog.Logger
 	Level *slog.LevelVar
-	queue *queue // nil: records are written at once
+	queue *queue
 }
 
 // Open returns the log of a configuration. What becomes of a log that cannot be written is
@@ -35,31 +37,24 @@ func Open(cfg *config.Log, stderr io.Writer) (*Log, error) {
 			return nil, err
 		}
 		l.queue = newQueue("syslog", s, stderr)
-		h = newLineHandler(cfg.Format, l.Level, l.queue)
+		// syslog has the time itself.
+		h = newLineHandler(cfg.Format, &slog.HandlerOptions{Level: l.Level, ReplaceAttr: without(slog.TimeKey)}, maxField, l.queue)
 	case config.LogJournald:
 		l.queue = newQueue("journald", &journal{path: journalSocket}, stderr)
 		h = newJournalHandler(l.Level, l.queue)
 	default:
-		h = format(cfg.Format, stderr, &slog.HandlerOptions{Level: l.Level})
+		l.queue = newQueue("standard error", lines{stderr}, io.Discard)
+		h = newLineHandler(cfg.Format, &slog.HandlerOptions{Level: l.Level}, math.MaxInt, l.queue)
 	}
 	l.Logger = slog.New(h)
 	return l, nil
 }
 
 // Dropped is how many records are lost.
-func (l *Log) Dropped() uint64 {
-	if l.queue == nil {
-		return 0
-	}
-	return l.queue.dropped.Load()
-}
+func (l *Log) Dropped() uint64 { return l.queue.dropped.Load() }
 
 // Close writes what is queued, if that can be done soon.
-func (l *Log) Close() {
-	if l.queue != nil {
-		l.queue.close()
-	}
-}
+func (l *Log) Close() { l.queue.close() }
 
 func format(f config.LogFormat, w io.Writer, opts *slog.HandlerOptions) slog.Handler {
 	if f == config.LogJSON {

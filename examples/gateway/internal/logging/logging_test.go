@@ -1,6 +1,7 @@
 package logging
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/binary"
 	"errors"
@@ -27,11 +28,7 @@ func open(t *testing.T, cfg config.Log) *Log {
 	t.Helper()
 	l, err := Open(&cfg, io.Discard)
 	require.NoError(t, err)
-	t.Cleanup(func() {
-		if l.queue != nil {
-			assert.Zero(t, l.Dropped())
-		}
-	})
+	t.Cleanup(func() { assert.Zero(t, l.Dropped()) })
 	return l
 }
 
@@ -55,6 +52,27 @@ func TestStderr(t *testing.T) {
 	assert.NotContains(t, out.String(), "hidden")
 	assert.Regexp(t, `^{"time":"[^"]+","level":"DEBUG","msg":"seen","session":"1"}\n$`, out.String())
 	assert.Zero(t, l.Dropped())
+}
+
+// Whoever logs goes on when nobody reads standard error any more, as with a journald that hangs.
+func TestStderrThatIsStuck(t *testing.T) {
+	r, w, err := os.Pipe()
+	require.NoError(t, err)
+	defer r.Close()
+	defer w.Close()
+	l, err := Open(&config.Log{Format: config.LogJSON, Output: config.LogStderr}, w)
+	require.NoError(t, err)
+	text := strings.Repeat("x", 10_000)
+	for i := range queued + 100 {
+		l.Info("much", "number", i, "text", text)
+	}
+	assert.Positive(t, l.Dropped())
+	lines := bufio.NewScanner(r)
+	for i := range 100 {
+		require.True(t, lines.Scan())
+		assert.True(t, strings.HasSuffix(lines.Text(), fmt.Sprintf(`,"level":"INFO","msg":"much","number":%d,"text":"%s"}`, i, text)), "each is whole, and in order")
+	}
+	l.Close()
 }
 
 // A syslog server gets each record with its severity, by UDP and by a Unix socket.
@@ -184,7 +202,7 @@ func TestSinkThatFails(t *testing.T) {
 		var stderr bytes.Buffer
 		s := new(stuck)
 		q := newQueue("syslog", s, &stderr)
-		l := slog.New(newLineHandler(config.LogText, slog.LevelInfo, q))
+		l := slog.New(newLineHandler(config.LogText, &slog.HandlerOptions{ReplaceAttr: without(slog.TimeKey)}, maxField, q))
 		begin := time.Now()
 		l.Info("first")
 		synctest.Wait() // the queue is at it

@@ -51,7 +51,7 @@ func serverTable(stats func() gopptp.ServerStats) *table[gopptp.ServerStats] {
 // Log adds how many of its records are lost.
 func (m *Metrics) Log(lost func() uint64) {
 	t := one(lost)
-	t.counter("gopptp_log_dropped_records_total", "Log records that syslog or journald did not take.", func(n *uint64) uint64 { return *n })
+	t.counter("gopptp_log_dropped_records_total", "Log records that standard error, syslog or journald did not take.", func(n *uint64) uint64 { return *n })
 	m.registry.MustRegister(t)
 }
 
