@@ -46,13 +46,18 @@ type Rules struct {
 	Allow []netip.Prefix
 }
 
-// Config is what Bans needs.
-type Config struct {
+// Settings are what can change while the gateway runs.
+type Settings struct {
 	Rules
 	// Size is how many sources, users at sources, and automatic bans are remembered, each.
 	Size int
 	// File keeps the bans over a restart. Empty: nothing does.
 	File string
+}
+
+// Config is what Bans needs.
+type Config struct {
+	Settings
 	// HasSessions reports whether sessions are up from an address. Nil: none are.
 	HasSessions func(netip.Addr) bool
 	// Changed is told of each ban of a whole source, with the time of its end, and of an end
@@ -81,11 +86,10 @@ var errBanned = &gopptp.AuthError{Code: 649, Message: "Too many failures; try ag
 
 // Bans is safe for concurrent use.
 type Bans struct {
-	cfg Config
+	cfg Config // its Settings are of mu
 	log *slog.Logger
 
 	mu      sync.Mutex
-	rules   Rules
 	table   table
 	sources *simplelru.LRU[netip.Prefix, *source]
 	pairs   *simplelru.LRU[key, *tally]
@@ -134,7 +138,7 @@ type record struct {
 // New returns the bans of a configuration, and those of its file. A file that cannot be read
 // is said in the log, and costs what was in it.
 func New(cfg Config) (*Bans, error) {
-	b := &Bans{cfg: cfg, log: cfg.Log, rules: cfg.Rules, table: newTable(cfg.Size)}
+	b := &Bans{cfg: cfg, log: cfg.Log, table: newTable(cfg.Size)}
 	var err error
 	if b.sources, err = simplelru.NewLRU[netip.Prefix, *source](cfg.Size, nil); err != nil {
 		return nil, fmt.Errorf("bans: %w", err)
@@ -145,10 +149,7 @@ func New(cfg Config) (*Bans, error) {
 	if b.history, err = simplelru.NewLRU[key, record](cfg.Size, nil); err != nil {
 		return nil, fmt.Errorf("bans: %w", err)
 	}
-	if cfg.File != "" {
-		b.restore()
-		b.file = startFile(cfg.File, b.snapshot, cfg.Log)
-	}
+	b.keep(cfg.File)
 	return b, nil
 }
 
@@ -159,17 +160,51 @@ func (b *Bans) Close() {
 	}
 }
 
-// Reload replaces the rules. Bans that are in force go on, but for those of sources that
-// are allowed now.
-func (b *Bans) Reload(r Rules) {
+// keep has the bans in a file from now on, and takes what is in it. Empty: in none.
+func (b *Bans) keep(name string) {
+	if name == "" {
+		return
+	}
+	b.restore(name)
+	file := startFile(name, b.snapshot, b.cfg.Log)
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.rules = r
+	b.file = file
+	if len(b.table.entries) > 0 {
+		file.changed()
+	}
+}
+
+// Reload replaces the settings. Bans that are in force go on, but for those of sources that
+// are allowed now, and those for which there is no room any more. Another file has them from
+// now on, with those that are in it. It is not to be called by several at once.
+func (b *Bans) Reload(s Settings) {
+	b.mu.Lock()
+	other := s.File != b.cfg.File
+	b.cfg.Settings = s
 	for k := range b.table.entries {
-		if b.rules.allows(k.source) {
+		if b.cfg.allows(k.source) {
 			b.end(k)
 		}
 	}
+	b.sources.Resize(s.Size)
+	b.pairs.Resize(s.Size)
+	b.history.Resize(s.Size)
+	for _, gone := range b.table.resize(s.Size) {
+		b.tell(gone, time.Time{})
+	}
+	last := b.file
+	if other {
+		b.file = nil
+	}
+	b.mu.Unlock()
+	if !other {
+		return
+	}
+	if last != nil {
+		last.close() // which asks for the bans
+	}
+	b.keep(s.File)
 }
 
 // Check implements login.Guard.
@@ -177,7 +212,7 @@ func (b *Bans) Check(user string, source netip.Addr) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	now := time.Now()
-	if b.rules.allows(unit(source)) {
+	if b.cfg.allows(unit(source)) {
 		source = netip.Addr{} // bans of the user hold there, too
 	}
 	if !b.table.bans(names(user), source, now) {
@@ -191,7 +226,7 @@ func (b *Bans) Check(user string, source netip.Addr) error {
 func (b *Bans) Refuses(source netip.Addr) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.rules.allows(unit(source)) || !b.table.bans([]string{""}, source, time.Now()) {
+	if b.cfg.allows(unit(source)) || !b.table.bans([]string{""}, source, time.Now()) {
 		return false
 	}
 	b.stats.RefusedConnections++
@@ -205,7 +240,7 @@ func (b *Bans) Failed(user string, addr netip.Addr) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.stats.Failures++
-	r, now, from := &b.rules, time.Now(), unit(addr)
+	r, now, from := &b.cfg.Rules, time.Now(), unit(addr)
 	if !r.Automatic || r.allows(from) {
 		return
 	}
@@ -268,7 +303,7 @@ func (b *Bans) source(from netip.Prefix) *source {
 
 // ban begins an automatic one. mu is held.
 func (b *Bans) ban(k key, reason string, now time.Time) {
-	r := &b.rules
+	r := &b.cfg.Rules
 	if old := b.table.entries[k]; old != nil && old.until.After(now) {
 		return // these attempts were under way when it began
 	}

@@ -30,7 +30,7 @@ var (
 
 // newBans returns bans with the rules, changed by options.
 func newBans(t testing.TB, options ...func(*Config)) *Bans {
-	cfg := Config{Rules: rules, Size: 1000, Log: slog.New(slog.DiscardHandler)}
+	cfg := Config{Settings: Settings{Rules: rules, Size: 1000}, Log: slog.New(slog.DiscardHandler)}
 	for _, o := range options {
 		o(&cfg)
 	}
@@ -221,7 +221,7 @@ func TestAllowed(t *testing.T) {
 	assert.True(t, banned(b, "alice", own), "an operator's ban of the user is of everywhere")
 
 	b.fail("bob", here, 5)
-	b.Reload(Rules{Allow: []netip.Prefix{netip.MustParsePrefix("192.0.0.0/8")}})
+	b.Reload(Settings{Rules: Rules{Allow: []netip.Prefix{netip.MustParsePrefix("192.0.0.0/8")}}, Size: 1000})
 	assert.False(t, banned(b, "bob", here))
 	b.fail("bob", there, 100)
 	assert.False(t, banned(b, "bob", there), "not automatic any more")
@@ -309,6 +309,12 @@ func TestFlood(t *testing.T) {
 		for _, ban := range b.List() {
 			assert.LessOrEqual(t, len(ban.User), maxName)
 		}
+		b.Reload(Settings{Rules: rules, Size: 10})
+		s = b.Stats()
+		assert.Equal(t, 11, s.Bans)
+		assert.LessOrEqual(t, s.Sources, 10)
+		assert.LessOrEqual(t, s.SourceUsers, 10)
+		assert.Equal(t, 5000-s.SourceBans, ended)
 		assert.True(t, banned(b, "mallory", own))
 	})
 }

@@ -142,9 +142,9 @@ func (b *Bans) snapshot() contents {
 	return c
 }
 
-// restore takes the bans of the file.
-func (b *Bans) restore() {
-	f, err := os.Open(b.cfg.File)
+// restore takes the bans of a file.
+func (b *Bans) restore(name string) {
+	f, err := os.Open(name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return
 	}
@@ -154,7 +154,7 @@ func (b *Bans) restore() {
 		c, err = readContents(f)
 	}
 	if err != nil {
-		b.log.Error("bans cannot be read, and those in the file are forgotten", "file", b.cfg.File, "error", err)
+		b.log.Error("bans cannot be read, and those in the file are forgotten", "file", name, "error", err)
 		return
 	}
 	b.take(c)
@@ -186,7 +186,7 @@ func (b *Bans) take(c contents) {
 		}
 		k := keyOf(s.User, source)
 		e := entry{until: s.Until, reason: s.Reason, times: min(max(0, s.Times), maxTimes), manual: s.Manual}
-		if k == (key{}) || !e.until.After(now) || b.rules.allows(k.source) || e.manual && b.table.full(k) {
+		if k == (key{}) || !e.until.After(now) || b.cfg.allows(k.source) || e.manual && b.table.full(k) || b.table.entries[k] != nil {
 			continue
 		}
 		if !e.manual {

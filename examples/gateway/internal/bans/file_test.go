@@ -65,6 +65,51 @@ func TestRestart(t *testing.T) {
 	})
 }
 
+// Another file has the bans that there are from then on, beside those that it had.
+func TestAnotherFile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		first, second := filepath.Join(dir, "first.json"), filepath.Join(dir, "second.json")
+		elsewhere := newBans(t, in(second))
+		elsewhere.fail("bob", there, 5)
+		elsewhere.Close()
+		elsewhere.file = nil
+
+		b := newBans(t)
+		b.fail("alice", here, 5)
+		s := Settings{Rules: rules, Size: 1000, File: first}
+		b.Reload(s)
+		read := func(name string) (users []string) {
+			f, err := os.Open(name)
+			require.NoError(t, err)
+			defer f.Close()
+			c, err := readContents(f)
+			require.NoError(t, err)
+			for _, s := range c.Bans {
+				users = append(users, s.User)
+			}
+			return users
+		}
+		time.Sleep(2 * writeDelay)
+		synctest.Wait()
+		assert.ElementsMatch(t, []string{"alice"}, read(first))
+		b.fail("carol", here, 5)
+		s.File = second
+		b.Reload(s)
+		assert.ElementsMatch(t, []string{"alice", "carol"}, read(first), "written at its end")
+		assert.True(t, banned(b, "bob", there))
+		time.Sleep(2 * writeDelay)
+		synctest.Wait()
+		assert.ElementsMatch(t, []string{"alice", "bob", "carol"}, read(second))
+		s.File = ""
+		b.Reload(s)
+		b.Remove("bob", netip.PrefixFrom(there, 32))
+		time.Sleep(2 * writeDelay)
+		synctest.Wait()
+		assert.Len(t, read(second), 3, "is nobody's any more")
+	})
+}
+
 // A file that cannot be read or written is said, and is not the end of the gateway.
 func TestBadFile(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

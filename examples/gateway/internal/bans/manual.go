@@ -43,7 +43,7 @@ func (b *Bans) Add(ban admin.Ban) error {
 		return errOver
 	case k.source.IsValid() && (k.source.Bits() < 8 || k.source.Addr().Is6() && k.source.Bits() < 16):
 		return errTooWide
-	case b.rules.allows(k.source):
+	case b.cfg.allows(k.source):
 		return fmt.Errorf("bans: %v, or a part of it, is never banned: see bans.allow", k.source)
 	case b.table.full(k):
 		return errFull

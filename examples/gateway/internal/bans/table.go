@@ -43,21 +43,33 @@ func (t *table) full(k key) bool {
 	return (e == nil || !e.manual) && t.ends[1].Len() >= t.max[1]
 }
 
-// put adds or replaces a ban. It returns those that had to go for it, which are the first
-// to end: others are over, and are taken out on the way.
+// put adds or replaces a ban. It returns those that had to go for it: others are over, and
+// are taken out on the way.
 func (t *table) put(k key, e entry, now time.Time) (gone []key) {
 	t.expire(now)
 	t.remove(k)
 	kind := e.kind()
-	for t.ends[kind].Len() >= t.max[kind] {
+	gone = t.shrink(kind, t.max[kind]-1)
+	t.entries[k] = &e
+	t.ends[kind].Set(k, e.until)
+	t.count(k.source, 1)
+	return gone
+}
+
+// resize changes how many automatic bans there may be, and returns those that had to go.
+func (t *table) resize(size int) (gone []key) {
+	t.max[0] = size
+	return t.shrink(0, size)
+}
+
+// shrink takes out those that are the first to end, until there are no more than so many.
+func (t *table) shrink(kind, n int) (gone []key) {
+	for t.ends[kind].Len() > n {
 		at, _ := t.ends[kind].Next()
 		first, _ := t.ends[kind].Due(at)
 		t.remove(first)
 		gone = append(gone, first)
 	}
-	t.entries[k] = &e
-	t.ends[kind].Set(k, e.until)
-	t.count(k.source, 1)
 	return gone
 }
 

@@ -1,6 +1,7 @@
 // Package firewall is the gateway's part in the host's firewall: a table of nftables of its
 // own, which nothing else is in. The table is made as a whole when the gateway starts, in
-// place of one that a crash has left, and is removed when it stops. It
+// place of one that a crash has left, and is removed when it stops. Other settings exchange
+// its rules at once, and leave its sets as they are. It
 //
 //   - drops GRE of PPTP from addresses without a control connection, and counts it;
 //   - drops new connections, and GRE, of addresses that are banned;
@@ -11,9 +12,10 @@
 //
 // The rules about GRE are at netfilter's input hook. What is for tunnels in the kernel, and
 // what raw sockets get, has passed that hook. AF_XDP takes packets before there is any
-// netfilter, but only those of calls in its map, which have a control connection; all others
-// go on to the hook. Other versions of GRE than that of PPTP are not looked at, nor is
-// IPv6, over which there is no PPTP.
+// netfilter, but only those of calls, by both addresses and the call ID, each of which has a
+// control connection: it lets in less than the rules do. All others go on to the hook, and are
+// counted there. Other versions of GRE than that of PPTP are not looked at, nor is IPv6, over
+// which there is no PPTP.
 package firewall
 
 import (
@@ -25,7 +27,9 @@ import (
 
 // Settings say what is in the table.
 type Settings struct {
-	Table string
+	// Enabled is whether there is a table. Without it the rest means nothing.
+	Enabled bool
+	Table   string
 	// Ports are those of control connections.
 	Ports []uint16
 	// PeersOnly drops GRE from addresses without a control connection.
@@ -51,8 +55,9 @@ type Config struct {
 
 // Snapshot is what the firewall has counted since its table was made.
 type Snapshot struct {
-	Peers  int `json:"peers"`  // addresses with a control connection, or with one of late
-	Banned int `json:"banned"` // addresses and networks
+	Enabled bool `json:"enabled"`
+	Peers   int  `json:"peers"`  // addresses with a control connection, or with one of late
+	Banned  int  `json:"banned"` // addresses and networks
 
 	StrangersPackets uint64 `json:"strangers_packets"` // GRE from no peer, dropped
 	StrangersOctets  uint64 `json:"strangers_octets"`

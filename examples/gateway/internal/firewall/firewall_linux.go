@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"net"
 	"net/netip"
 	"slices"
@@ -30,28 +29,22 @@ type Firewall struct {
 	wanted    *wanted
 
 	mu       sync.Mutex // of what is done to the table
-	table    *table
-	peers    map[netip.Addr]struct{}  // that the table has
-	bans     map[netip.Addr]time.Time // and these
-	failing  bool                     // has been said in the log
+	table    *table     // nil: there is none
+	failing  bool       // has been said in the log
 	restored uint64
 
 	stop, done chan struct{}
 }
 
-// Open makes the table. It fails where the kernel or the process cannot do what the settings
-// want.
+// Open makes the table, if there is to be one. It fails where the kernel or the process
+// cannot do what the settings want.
 func Open(cfg Config) (*Firewall, error) {
 	f := &Firewall{
-		log: cfg.Log, namespace: cfg.Namespace, wanted: newWanted(), table: newTable(cfg.Settings),
+		log: cfg.Log, namespace: cfg.Namespace, wanted: newWanted(),
 		stop: make(chan struct{}), done: make(chan struct{}),
 	}
-	err := f.table.mayReplace(f.conn())
-	if err == nil {
-		err = f.install()
-	}
-	if err != nil {
-		return nil, explain(err)
+	if err := f.Reload(cfg.Settings); err != nil {
+		return nil, err
 	}
 	go f.run()
 	return f, nil
@@ -74,38 +67,76 @@ func (f *Firewall) Close() error {
 	<-f.done
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	c := f.conn()
-	c.DelTable(f.table.Table)
-	if err := c.Flush(); err != nil && !errors.Is(err, unix.ENOENT) {
-		return fmt.Errorf("firewall: table %s is left: %w", f.table.Name, err)
-	}
-	return nil
+	return f.remove(f.table)
 }
 
-// Reload puts the table of other settings in the place of this one, at once and with the
-// same peers and bans; counters begin anew. With an error nothing has changed.
+// Reload puts the table of other settings in the place of this one, with the same peers and
+// bans. Where the table has the same name, its rules are exchanged at once, so that no packet
+// passes between the old ones and the new. With an error nothing has changed.
 func (f *Firewall) Reload(s Settings) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	last, next := f.table, newTable(s)
-	if last.Name != next.Name {
+	last := f.table
+	if !s.Enabled {
+		f.table = nil
+		f.drop(last)
+		return nil
+	}
+	next := newTable(s)
+	same := last != nil && last.Name == next.Name
+	if same && f.exchange(next) == nil {
+		f.table = next
+		return nil
+	}
+	if !same {
 		if err := next.mayReplace(f.conn()); err != nil {
 			return explain(err)
 		}
 	}
 	f.table = next
-	if err := f.install(); err != nil {
+	err := f.install()
+	switch {
+	case err != nil && same: // it is not as this package knows it, or may be half of the next
 		f.table = last
 		return explain(errors.Join(err, f.install()))
-	}
-	if last.Name != s.Table {
-		c := f.conn()
-		c.DelTable(last.Table)
-		if err := c.Flush(); err != nil && !errors.Is(err, unix.ENOENT) {
-			f.log.Error("firewall: a table is left", "table", last.Name, "error", err)
-		}
+	case err != nil:
+		f.table = last
+		_ = f.remove(next) // what there may be of it
+		return explain(err)
+	case !same:
+		f.drop(last)
 	}
 	return nil
+}
+
+// exchange has the table have the rules of another. f.mu is held.
+func (f *Firewall) exchange(next *table) error {
+	c := f.conn()
+	next.clear(c)
+	if err := next.rules(c); err != nil {
+		return err
+	}
+	return c.Flush()
+}
+
+// remove removes a table, if there is one. f.mu is held.
+func (f *Firewall) remove(t *table) error {
+	if t == nil {
+		return nil
+	}
+	c := f.conn()
+	c.DelTable(t.Table)
+	if err := c.Flush(); err != nil && !errors.Is(err, unix.ENOENT) {
+		return fmt.Errorf("firewall: table %s is left: %w", t.Name, err)
+	}
+	return nil
+}
+
+// drop removes one that is not in the way if that fails.
+func (f *Firewall) drop(t *table) {
+	if err := f.remove(t); err != nil {
+		f.log.Error("firewall", "error", err)
+	}
 }
 
 // Ban has the table ban a source until then; the zero time: not any more.
@@ -120,6 +151,10 @@ func (f *Firewall) Snapshot() (s Snapshot, err error) {
 	defer f.mu.Unlock()
 	s.Peers, s.Banned = f.wanted.figures()
 	s.Restored = f.restored
+	if f.table == nil {
+		return s, nil
+	}
+	s.Enabled = true
 	objects, err := f.conn().GetObjects(f.table.Table)
 	if err != nil {
 		return s, fmt.Errorf("firewall: %w", err)
@@ -162,11 +197,10 @@ func (f *Firewall) update() {
 	defer f.mu.Unlock()
 	c := f.wanted.take()
 	defer f.wanted.settle(c)
-	if c.empty() {
+	if f.table == nil || c.empty() {
 		return
 	}
-	err := f.apply(f.conn(), c, nil)
-	if err != nil { // something is not as this package knows it
+	if err := f.apply(f.conn(), c, nil); err != nil { // something is not as this package knows it
 		f.repair(err)
 	}
 }
@@ -175,8 +209,10 @@ func (f *Firewall) update() {
 func (f *Firewall) restore() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	_, err := f.conn().ListTableOfFamily(f.table.Name, nftables.TableFamilyINet)
-	if err != nil || f.failing {
+	if f.table == nil {
+		return
+	}
+	if err := f.table.whole(f.conn()); err != nil || f.failing {
 		f.repair(err)
 	}
 }
@@ -200,7 +236,6 @@ func (f *Firewall) repair(why error) {
 func (f *Firewall) install() error {
 	all := f.wanted.all()
 	defer f.wanted.settle(all)
-	f.peers, f.bans = make(map[netip.Addr]struct{}), make(map[netip.Addr]time.Time)
 	c := f.conn()
 	if err := f.table.create(c); err != nil {
 		return err
@@ -211,19 +246,15 @@ func (f *Firewall) install() error {
 // apply makes changes, in transactions of which c has the first; last is done in the last.
 func (f *Firewall) apply(c *nftables.Conn, ch changes, last func(*nftables.Conn) error) error {
 	b := batch{conn: c, next: f.conn}
-	now := time.Now()
 	if ch.networks {
 		c.FlushSet(f.table.networks)
 		b.add(f.table.networks, intervals(ch.networksNow))
 	}
-	b.remove(f.table.peers, keys(slices.DeleteFunc(slices.Clone(ch.removePeers), func(a netip.Addr) bool { _, there := f.peers[a]; return !there })))
+	b.remove(f.table.peers, keys(ch.removePeers))
 	b.add(f.table.peers, keys(ch.addPeers))
-
-	// What has run out in the table is not there.
-	there := func(addr netip.Addr) bool { return f.bans[addr].After(now) }
-	over := slices.Concat(ch.removeBans, slices.Collect(maps.Keys(ch.addBans)))
-	b.remove(f.table.banned, keys(slices.DeleteFunc(slices.Clone(over), func(a netip.Addr) bool { return !there(a) })))
+	b.remove(f.table.banned, keys(ch.removeBans))
 	var added []nftables.SetElement
+	now := time.Now()
 	for addr, until := range ch.addBans {
 		if left := until.Sub(now).Round(time.Millisecond); left > 0 {
 			added = append(added, nftables.SetElement{Key: addr.AsSlice(), Timeout: left})
@@ -233,20 +264,8 @@ func (f *Firewall) apply(c *nftables.Conn, ch changes, last func(*nftables.Conn)
 	if last != nil && b.err == nil {
 		b.err = last(b.conn)
 	}
-	if b.flush(); b.err != nil {
-		return b.err
-	}
-	for _, addr := range ch.removePeers {
-		delete(f.peers, addr)
-	}
-	for _, addr := range ch.addPeers {
-		f.peers[addr] = struct{}{}
-	}
-	for _, addr := range over {
-		delete(f.bans, addr)
-	}
-	maps.Copy(f.bans, ch.addBans)
-	return nil
+	b.flush()
+	return b.err
 }
 
 // conn begins a transaction.
@@ -263,25 +282,30 @@ type batch struct {
 }
 
 func (b *batch) add(set *nftables.Set, list []nftables.SetElement) {
-	b.each(list, func(some []nftables.SetElement) error { return b.conn.SetAddElements(set, some) })
-}
-
-func (b *batch) remove(set *nftables.Set, list []nftables.SetElement) {
-	b.each(list, func(some []nftables.SetElement) error { return b.conn.SetDeleteElements(set, some) })
-}
-
-// each calls f with pieces of a list that fit the transactions.
-func (b *batch) each(list []nftables.SetElement, f func([]nftables.SetElement) error) {
 	for some := range slices.Chunk(list, maxElements) {
-		if b.count > 0 && b.count+len(some) > maxElements {
-			b.flush()
+		if b.room(len(some)) {
+			b.err = b.conn.SetAddElements(set, some)
 		}
-		if b.err != nil {
-			return
-		}
-		b.err = f(some)
-		b.count += len(some)
 	}
+}
+
+// remove takes elements out, and those that are not there, too: some may have run out in the
+// table, some never came so far. So each is put in first.
+func (b *batch) remove(set *nftables.Set, list []nftables.SetElement) {
+	for some := range slices.Chunk(list, maxElements/2) {
+		if b.room(2 * len(some)) {
+			b.err = errors.Join(b.conn.SetAddElements(set, some), b.conn.SetDeleteElements(set, some))
+		}
+	}
+}
+
+// room begins another transaction if this one has no room for so many elements.
+func (b *batch) room(elements int) bool {
+	if b.count > 0 && b.count+elements > maxElements {
+		b.flush()
+	}
+	b.count += elements
+	return b.err == nil
 }
 
 func (b *batch) flush() {

@@ -170,7 +170,7 @@ func (g *gre) passes(from string) bool {
 }
 
 var gatewayRules = Settings{
-	Table: "gopptp", Ports: []uint16{1723}, PeersOnly: true,
+	Enabled: true, Table: "gopptp", Ports: []uint16{1723}, PeersOnly: true,
 	Masquerade: []netip.Prefix{netip.MustParsePrefix("10.8.0.0/24"), netip.MustParsePrefix("2001:db8:1::/48")},
 	Tunnels:    []string{"pptp0", "ppp*"}, ClampMSS: []string{"ppp*"},
 }
@@ -192,7 +192,7 @@ func TestStrangers(t *testing.T) {
 	assert.False(t, g.passes("10.0.0.3"))
 	s, err := f.Snapshot()
 	require.NoError(t, err)
-	assert.Equal(t, Snapshot{Peers: 1, StrangersPackets: 2, StrangersOctets: 2 * (20 + 8)}, s)
+	assert.Equal(t, Snapshot{Enabled: true, Peers: 1, StrangersPackets: 2, StrangersOctets: 2 * (20 + 8)}, s)
 
 	in.Close()
 	assert.True(t, g.passes("10.0.0.2"), "it lingers")
@@ -211,6 +211,11 @@ func TestStrangers(t *testing.T) {
 	f.restore()
 	assert.False(t, g.passes("10.0.0.3"))
 	assert.True(t, g.passes("10.0.0.2"))
+	c.FlushTable(f.table.Table)
+	require.NoError(t, c.Flush())
+	assert.True(t, g.passes("10.0.0.3"), "its rules are gone, and its sets are not")
+	f.restore()
+	assert.False(t, g.passes("10.0.0.3"))
 	c.FlushRuleset()
 	require.NoError(t, c.Flush())
 	_, err = w.dial("10.0.0.3", "10.0.0.1:1723", patience)
@@ -219,9 +224,10 @@ func TestStrangers(t *testing.T) {
 	require.NoError(t, err)
 	assert.True(t, g.passes("10.0.0.3"), "a change finds it missing, and makes all of it")
 	assert.True(t, g.passes("10.0.0.2"))
+	f.restore()
 	s, err = f.Snapshot()
 	require.NoError(t, err)
-	assert.EqualValues(t, 2, s.Restored)
+	assert.EqualValues(t, 3, s.Restored, "and it is left alone when it is as it should be")
 
 	require.NoError(t, l.Close())
 	require.NoError(t, f.Close())
@@ -297,6 +303,76 @@ func TestBannedSources(t *testing.T) {
 	require.NoError(t, err)
 	assert.Positive(t, counted.BannedPackets)
 	assert.Zero(t, counted.Restored, "all of it by the changes alone")
+}
+
+// A table that begins to be, and ends, knows who is in; its rules change without a moment
+// between them, and its counters go on.
+func TestReload(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	f := w.open(Settings{Table: "gopptp"})
+	defer f.Close()
+	g := w.gre()
+	l := f.Listener(w.listen(w.gateway, "10.0.0.1:1723"))
+	defer l.Close()
+	_, err := w.dial("10.0.0.2", "10.0.0.1:1723", patience)
+	require.NoError(t, err)
+	_, err = l.Accept()
+	require.NoError(t, err)
+	f.Ban(netip.MustParsePrefix("10.0.0.3/32"), time.Now().Add(time.Hour))
+	assert.Empty(t, w.tables())
+	assert.True(t, g.passes("10.0.0.3"))
+	s, err := f.Snapshot()
+	require.NoError(t, err)
+	assert.Equal(t, Snapshot{Peers: 1, Banned: 1}, s)
+
+	require.NoError(t, f.Reload(gatewayRules))
+	assert.True(t, g.passes("10.0.0.2"))
+	assert.False(t, g.passes("10.0.0.3"))
+	for i := range 2000 { // more than fits one transaction
+		f.wanted.join(netip.AddrFrom4([4]byte{100, 64, byte(i >> 8), byte(i)}))
+	}
+	f.update()
+	stop, done := make(chan struct{}), make(chan bool)
+	go func() { // GRE of a stranger all the time
+		for passed := false; ; {
+			select {
+			case <-stop:
+				done <- passed
+				return
+			default:
+				passed = g.passes("10.0.0.3") || passed
+			}
+		}
+	}()
+	other := gatewayRules
+	other.Masquerade = nil
+	for addr := netip.MustParseAddr("10.16.0.0"); len(other.Masquerade) < 3000; addr = addr.Next().Next() {
+		other.Masquerade = append(other.Masquerade, netip.PrefixFrom(addr, 32))
+	}
+	before, err := f.Snapshot()
+	require.NoError(t, err)
+	for range 10 {
+		for _, s := range []Settings{other, gatewayRules} {
+			require.NoError(t, f.Reload(s))
+		}
+	}
+	close(stop)
+	assert.False(t, <-done, "not for a moment")
+	after, err := f.Snapshot()
+	require.NoError(t, err)
+	assert.Greater(t, after.StrangersPackets, before.StrangersPackets)
+	assert.True(t, g.passes("10.0.0.2"))
+	c := &nftables.Conn{NetNS: w.gateway.FD}
+	c.FlushRuleset()
+	require.NoError(t, c.Flush())
+	require.NoError(t, f.Reload(other), "whatever others have done")
+	assert.False(t, g.passes("10.0.0.3"))
+	assert.True(t, g.passes("10.0.0.2"))
+
+	require.NoError(t, f.Reload(Settings{Table: "gopptp"}))
+	assert.Empty(t, w.tables())
+	assert.True(t, g.passes("10.0.0.3"))
 }
 
 // More than fits one transaction.
@@ -484,4 +560,23 @@ func TestExplain(t *testing.T) {
 	assert.ErrorContains(t, explain(syscall.EPERM), "CAP_NET_ADMIN")
 	assert.ErrorContains(t, explain(unix.EOPNOTSUPP), "this kernel has no nftables")
 	assert.EqualError(t, explain(io.ErrUnexpectedEOF), "firewall: unexpected EOF")
+}
+
+// Forwarding is switched on, for IPv6 where that is wanted.
+func TestForward(t *testing.T) {
+	t.Parallel()
+	nstest.New(t).Do(func() {
+		sysctl := func(name string) string {
+			value, err := os.ReadFile("/proc/sys/net/" + name)
+			require.NoError(t, err)
+			return strings.TrimSpace(string(value))
+		}
+		const four, six = "ipv4/ip_forward", "ipv6/conf/all/forwarding"
+		require.NoError(t, os.WriteFile("/proc/sys/net/"+four, []byte("0"), 0))
+		require.NoError(t, os.WriteFile("/proc/sys/net/"+six, []byte("0"), 0))
+		assert.NoError(t, Forward(false))
+		assert.Equal(t, []string{"1", "0"}, []string{sysctl(four), sysctl(six)})
+		assert.NoError(t, Forward(true))
+		assert.Equal(t, "1", sysctl(six))
+	})
 }

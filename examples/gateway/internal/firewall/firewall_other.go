@@ -8,23 +8,31 @@ import (
 	"time"
 )
 
-// Firewall is of Linux.
+// Firewall does nothing: the table is of Linux.
 type Firewall struct{}
 
-// Open is of Linux.
-func Open(Config) (*Firewall, error) { return nil, ErrNotSupported }
+// Open returns a Firewall that does nothing.
+func Open(cfg Config) (*Firewall, error) {
+	f := new(Firewall)
+	return f, f.Reload(cfg.Settings)
+}
 
-// Close is of Linux.
-func (*Firewall) Close() error { return ErrNotSupported }
+// Close does nothing.
+func (*Firewall) Close() error { return nil }
 
-// Reload is of Linux.
-func (*Firewall) Reload(Settings) error { return ErrNotSupported }
+// Reload fails where there is to be a table.
+func (*Firewall) Reload(s Settings) error {
+	if s.Enabled {
+		return ErrNotSupported
+	}
+	return nil
+}
 
-// Ban is of Linux.
+// Ban does nothing.
 func (*Firewall) Ban(netip.Prefix, time.Time) {}
 
-// Listener is of Linux.
+// Listener returns l.
 func (*Firewall) Listener(l net.Listener) net.Listener { return l }
 
-// Snapshot is of Linux.
-func (*Firewall) Snapshot() (Snapshot, error) { return Snapshot{}, ErrNotSupported }
+// Snapshot says that there is nothing.
+func (*Firewall) Snapshot() (Snapshot, error) { return Snapshot{}, nil }

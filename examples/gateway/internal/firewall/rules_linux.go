@@ -1,6 +1,7 @@
 package firewall
 
 import (
+	"errors"
 	"net/netip"
 	"slices"
 	"strings"
@@ -21,7 +22,13 @@ const (
 
 	counterStrangers = "strangers"
 	counterBanned    = "banned"
+
+	chainInput       = "input"
+	chainForward     = "forward"
+	chainPostrouting = "postrouting"
 )
+
+var errNoRules = errors.New("it has no rules")
 
 // table is the table as this package knows it, whether it is there or not.
 type table struct {
@@ -93,6 +100,29 @@ func (t *table) create(c *nftables.Conn) error {
 	return nil
 }
 
+// clear removes what rules adds, whether all of it is there or not.
+func (t *table) clear(c *nftables.Conn) {
+	for _, name := range []string{chainInput, chainForward, chainPostrouting} {
+		chain := &nftables.Chain{Table: t.Table, Name: name}
+		c.AddChain(chain) // so that there is one to remove
+		c.DelChain(chain)
+	}
+	for _, set := range []*nftables.Set{t.clients, t.clients6} {
+		_ = c.AddSet(set, nil) // has no elements that could be wrong
+		c.DelSet(set)
+	}
+}
+
+// whole returns an error if the table is gone, or its rules are: what flushes the rules of
+// others may leave sets and chains.
+func (t *table) whole(c *nftables.Conn) error {
+	rules, err := c.GetRules(t.Table, &nftables.Chain{Name: chainInput})
+	if err == nil && len(rules) == 0 {
+		err = errNoRules
+	}
+	return err
+}
+
 // rules adds the chains.
 func (t *table) rules(c *nftables.Conn) error {
 	t.input(c)
@@ -118,7 +148,7 @@ func (t *table) chain(c *nftables.Conn, name string, kind nftables.ChainType, ho
 
 // input drops what is not wanted, a little before the host's own rules.
 func (t *table) input(c *nftables.Conn) {
-	add := t.chain(c, "input", nftables.ChainTypeFilter, nftables.ChainHookInput, *nftables.ChainPriorityFilter-10)
+	add := t.chain(c, chainInput, nftables.ChainTypeFilter, nftables.ChainHookInput, *nftables.ChainPriorityFilter-10)
 	for _, set := range []*nftables.Set{t.banned, t.networks} {
 		for _, port := range t.settings.Ports {
 			// Not within a connection: those who are in stay in.
@@ -137,7 +167,7 @@ func (t *table) input(c *nftables.Conn) {
 // clamp lowers the maximum segment size in both directions to what the routes of both
 // directions take.
 func (t *table) clamp(c *nftables.Conn) {
-	add := t.chain(c, "forward", nftables.ChainTypeFilter, nftables.ChainHookForward, *nftables.ChainPriorityMangle)
+	add := t.chain(c, chainForward, nftables.ChainTypeFilter, nftables.ChainHookForward, *nftables.ChainPriorityMangle)
 	const maxseg, offset, size = 2, 2, 2 // RFC 9293 §3.2
 	lower := []expr.Any{
 		&expr.Rt{Register: 1, Key: expr.RtTCPMSS},
@@ -165,12 +195,17 @@ func (t *table) masquerade(c *nftables.Conn) error {
 		if len(one.networks) == 0 {
 			continue
 		}
-		if err := c.AddSet(one.set, intervals(one.networks)); err != nil {
+		if err := c.AddSet(one.set, nil); err != nil {
 			return err
+		}
+		for some := range slices.Chunk(intervals(one.networks), maxElements) { // a message has room for few more
+			if err := c.SetAddElements(one.set, some); err != nil {
+				return err
+			}
 		}
 		clients = append(clients, one.match)
 	}
-	add := t.chain(c, "postrouting", nftables.ChainTypeNAT, nftables.ChainHookPostrouting, *nftables.ChainPriorityNATSource)
+	add := t.chain(c, chainPostrouting, nftables.ChainTypeNAT, nftables.ChainHookPostrouting, *nftables.ChainPriorityNATSource)
 	for _, match := range clients {
 		for _, name := range t.settings.Interfaces {
 			add(onDevice(expr.MetaKeyOIFNAME, name, expr.CmpOpEq), match, []expr.Any{&expr.Masq{}})

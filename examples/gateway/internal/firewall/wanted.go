@@ -125,8 +125,8 @@ func (w *wanted) wake() {
 type changes struct {
 	addPeers, removePeers []netip.Addr
 	addBans               map[netip.Addr]time.Time
-	removeBans            []netip.Addr
-	networks              bool // those banned have changed, and are all of networksNow
+	removeBans            []netip.Addr // come first: bans of addBans may have another end so far
+	networks              bool         // those banned have changed, and are all of networksNow
 	networksNow           []netip.Prefix
 	waiting               chan struct{}
 }
@@ -144,14 +144,13 @@ func (w *wanted) take() changes {
 		}
 	}
 	for source := range w.changedBans {
-		until, banned := w.bans[source]
-		switch {
-		case !source.IsSingleIP():
+		if !source.IsSingleIP() {
 			c.networks = true
-		case banned:
+			continue
+		}
+		c.removeBans = append(c.removeBans, source.Addr())
+		if until, banned := w.bans[source]; banned {
 			c.addBans[source.Addr()] = until
-		default:
-			c.removeBans = append(c.removeBans, source.Addr())
 		}
 	}
 	w.fill(&c)

@@ -63,6 +63,7 @@ func TestBans(t *testing.T) {
 		}
 		c := w.take()
 		assert.Equal(t, map[netip.Addr]time.Time{here: until}, c.addBans)
+		assert.Equal(t, []netip.Addr{here}, c.removeBans, "it may have another end so far")
 		assert.Equal(t, []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("198.51.0.0/16")}, c.networksNow)
 		w.ban(netip.MustParsePrefix("198.51.0.0/16"), time.Time{})
 		c = w.take()

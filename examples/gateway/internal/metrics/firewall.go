@@ -17,6 +17,7 @@ func (m *Metrics) Firewall(snapshot func() (firewall.Snapshot, error)) {
 func firewallTable(take func() []firewall.Snapshot) *table[firewall.Snapshot] {
 	type S = firewall.Snapshot
 	t := many(take, func(*S) []string { return nil })
+	t.gauge("gopptp_firewall_enabled", "1 while the gateway has a table in the host's firewall.", func(s *S) float64 { return truth(s.Enabled) })
 	t.gauge("gopptp_firewall_peers", "Addresses that GRE is accepted from.", func(s *S) float64 { return float64(s.Peers) })
 	t.gauge("gopptp_firewall_banned", "Addresses and networks that the firewall keeps out.", func(s *S) float64 { return float64(s.Banned) })
 	const packets, octets = "Packets that the firewall dropped.", "Octets of packets that the firewall dropped."

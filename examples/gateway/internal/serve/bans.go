@@ -2,20 +2,18 @@ package serve
 
 import (
 	"fmt"
-	"net/netip"
-	"time"
 
 	"github.com/gopptp/gopptp/examples/gateway/internal/admin"
 	"github.com/gopptp/gopptp/examples/gateway/internal/bans"
 	"github.com/gopptp/gopptp/examples/gateway/internal/config"
 )
 
-// openBans has the listeners keep banned sources out. changed is told of these; it may be nil.
-func (g *gateway) openBans(changed func(netip.Prefix, time.Time)) (err error) {
+// openBans has the listeners keep banned sources out, and the firewall.
+func (g *gateway) openBans() (err error) {
 	cfg := &g.Config.Bans
 	g.bans, err = bans.New(bans.Config{
-		Rules: banRules(cfg), Size: cfg.Size, File: cfg.File,
-		HasSessions: g.live.HasSource, Changed: changed, Log: g.Log,
+		Settings:    banSettings(cfg),
+		HasSessions: g.live.HasSource, Changed: g.firewall.Ban, Log: g.Log,
 		Banned: func(b admin.Ban) { g.operators.events.Publish(admin.BanEvent(b, b.Reason)) },
 	})
 	if err != nil {
@@ -27,9 +25,12 @@ func (g *gateway) openBans(changed func(netip.Prefix, time.Time)) (err error) {
 	return nil
 }
 
-func banRules(cfg *config.Bans) bans.Rules {
-	return bans.Rules{
-		Automatic: cfg.Automatic, Failures: cfg.Failures, SourceFailures: cfg.SourceFailures, Patience: cfg.Patience,
-		Window: cfg.Window, Duration: cfg.Duration, MaxDuration: cfg.MaxDuration, Allow: cfg.Allow,
+func banSettings(cfg *config.Bans) bans.Settings {
+	return bans.Settings{
+		Rules: bans.Rules{
+			Automatic: cfg.Automatic, Failures: cfg.Failures, SourceFailures: cfg.SourceFailures, Patience: cfg.Patience,
+			Window: cfg.Window, Duration: cfg.Duration, MaxDuration: cfg.MaxDuration, Allow: cfg.Allow,
+		},
+		Size: cfg.Size, File: cfg.File,
 	}
 }

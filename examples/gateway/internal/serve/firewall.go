@@ -2,52 +2,49 @@ package serve
 
 import (
 	"fmt"
-	"net/netip"
 	"reflect"
-	"time"
 
 	"github.com/gopptp/gopptp/examples/gateway/internal/admin"
 	"github.com/gopptp/gopptp/examples/gateway/internal/config"
 	"github.com/gopptp/gopptp/examples/gateway/internal/firewall"
 )
 
-// openFirewall makes the gateway's table in the host's firewall, if there is to be one. It
-// returns who is to be told of banned sources: nil is nobody.
-func (g *gateway) openFirewall() (banned func(netip.Prefix, time.Time), err error) {
+// openFirewall makes the gateway's table in the host's firewall, if there is to be one. The
+// firewall is to be told of banned sources.
+func (g *gateway) openFirewall() (err error) {
 	cfg := g.Config
-	if !cfg.Firewall.Enabled {
-		return nil, nil
+	if err := forward(nil, cfg); err != nil {
+		return err
 	}
-	if cfg.Firewall.Forwarding {
-		if err := firewall.Forward(cfg.IPv6.Enabled()); err != nil {
-			return nil, err
-		}
-	}
-	f, err := firewall.Open(firewall.Config{Settings: firewallSettings(cfg), Namespace: g.firewallNamespace, Log: g.Log})
+	g.firewall, err = firewall.Open(firewall.Config{Settings: firewallSettings(cfg), Namespace: g.firewallNamespace, Log: g.Log})
 	if err != nil {
-		return nil, err
+		return err
 	}
-	g.firewall = f
 	g.onClose(func() {
-		if err := f.Close(); err != nil {
+		if err := g.firewall.Close(); err != nil {
 			g.Log.Error("firewall", "error", err)
 		}
 	})
 	g.operators.sections = append(g.operators.sections, admin.Section{Name: "firewall", Snapshot: func() any {
-		s, err := f.Snapshot()
+		s, err := g.firewall.Snapshot()
 		if err != nil {
 			return map[string]string{"error": err.Error()}
 		}
 		return s
 	}})
-	g.Log.Info("firewall", "table", cfg.Firewall.Table, "gre_from_peers_only", cfg.Firewall.PeersOnly, "masquerade", join(cfg.Masqueraded()))
-	return f.Ban, nil
+	if cfg.Firewall.Enabled {
+		g.Log.Info("firewall", "table", cfg.Firewall.Table, "gre_from_peers_only", cfg.Firewall.PeersOnly, "masquerade", join(cfg.Masqueraded()))
+	}
+	return nil
 }
 
 // reloadFirewall takes the settings of a configuration, where they differ.
 func (g *gateway) reloadFirewall(old, cfg *config.Config) error {
+	if err := forward(old, cfg); err != nil {
+		return err
+	}
 	from, to := firewallSettings(old), firewallSettings(cfg)
-	if g.firewall == nil || reflect.DeepEqual(from, to) {
+	if reflect.DeepEqual(from, to) {
 		return nil
 	}
 	if err := g.firewall.Reload(to); err != nil {
@@ -56,9 +53,18 @@ func (g *gateway) reloadFirewall(old, cfg *config.Config) error {
 	return nil
 }
 
+// forward switches forwarding on if a configuration wants it that the old one, if any, has not.
+func forward(old, cfg *config.Config) error {
+	wants := func(c *config.Config) bool { return c != nil && c.Firewall.Enabled && c.Firewall.Forwarding }
+	if !wants(cfg) || wants(old) {
+		return nil
+	}
+	return firewall.Forward(cfg.IPv6.Enabled())
+}
+
 func firewallSettings(cfg *config.Config) firewall.Settings {
 	s := firewall.Settings{
-		Table: cfg.Firewall.Table, PeersOnly: cfg.Firewall.PeersOnly,
+		Enabled: cfg.Firewall.Enabled, Table: cfg.Firewall.Table, PeersOnly: cfg.Firewall.PeersOnly,
 		Masquerade: firewall.Disjoint(cfg.Masqueraded()), Interfaces: cfg.Firewall.NAT.Interfaces,
 		Tunnels: cfg.Tunnels(), ClampMSS: cfg.Clamped(),
 	}

@@ -64,7 +64,12 @@ func TestFirewall(t *testing.T) {
 		assert.Contains(t, elements("clients"), "10.9.1.1")
 		assert.Contains(t, elements("peers"), "192.0.2.7")
 		w.reloads(gatewayConfig)
-		assert.Contains(t, w.changes(), "firewall.enabled: cannot change while the gateway runs (true, now false): it takes a restart")
+		tables, err := nft().ListTables()
+		require.NoError(t, err)
+		assert.Empty(t, tables)
+		w.reloads(gatewayConfig + section)
+		assert.Equal(t, []string{"input", "forward"}, chains())
+		assert.Contains(t, elements("peers"), "192.0.2.7", "who has been in all the time")
 
 		alice.Close()
 		<-alice.Done()
@@ -74,7 +79,7 @@ func TestFirewall(t *testing.T) {
 		w.signals <- syscall.SIGTERM
 		w.stopped()
 		require.NoError(t, w.err)
-		tables, err := nft().ListTables()
+		tables, err = nft().ListTables()
 		require.NoError(t, err)
 		assert.Empty(t, tables)
 	})

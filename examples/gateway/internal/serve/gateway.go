@@ -30,7 +30,7 @@ type gateway struct {
 	ready     *readiness.Gate
 	plane     gopptp.Dataplane
 	live      *sessions.Registry
-	firewall  *firewall.Firewall // nil: it is left alone
+	firewall  *firewall.Firewall
 	bans      *bans.Bans
 	database  *sqlUsers
 	radius    *remote
@@ -78,16 +78,13 @@ func open(o Options) (*gateway, error) {
 	g.live.Watch(logSessions(o.Log))
 	g.live.Watch(g.operators.events.SessionEvent)
 	g.live.Watch(g.metrics.SessionEvent)
-	banned, err := g.openFirewall()
-	if err != nil {
+	if err = g.openFirewall(); err != nil {
 		return g, err
 	}
-	if err = g.openBans(banned); err != nil {
+	if err = g.openBans(); err != nil {
 		return g, err
 	}
-	if g.firewall != nil { // is to know of those who are let in
-		g.listeners.wrap(g.firewall.Listener)
-	}
+	g.listeners.wrap(g.firewall.Listener) // of those who are let in; there may be a table later
 	if g.database, err = openDatabase(o); err != nil {
 		return g, err
 	}

@@ -20,9 +20,7 @@ func (g *gateway) measure() {
 	m.Pools(g.pools.Stats)
 	m.Policy(g.policy.Stats)
 	m.Bans(g.bans.Stats)
-	if g.firewall != nil {
-		m.Firewall(g.firewall.Snapshot)
-	}
+	m.Firewall(g.firewall.Snapshot)
 	m.DynAuth(g.radius.orders.Stats)
 	m.RADIUS(map[string]func() *radius.Client{
 		"login":      func() *radius.Client { return g.radius.now.Load().client },

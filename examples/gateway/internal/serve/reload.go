@@ -20,9 +20,8 @@ var taken = []string{
 	"listen", "pools", "dns", "wins", "ipv6.dns", "auth_methods", "reauthenticate", "encryption", "mppe_key_lengths",
 	"mppe_modes", "mtu", "secrets_file", "users", "groups", "policy", "radius.servers", "radius.source", "radius.patience",
 	"radius.in_flight", "radius.require_message_authenticator", "radius.dead_after", "radius.hold_down",
-	"radius.status_server", "dynauth.clients", "dynauth.require_event_timestamp", "accounting",
-	"bans.automatic", "bans.failures", "bans.source_failures", "bans.patience", "bans.window", "bans.duration", "bans.max_duration", "bans.allow",
-	"firewall.table", "firewall.gre_from_peers_only", "firewall.mss_clamp", "firewall.nat", "echo", "limits", "stop_timeout", "log.level",
+	"radius.status_server", "dynauth.clients", "dynauth.require_event_timestamp", "accounting", "bans", "firewall",
+	"echo", "limits", "stop_timeout", "log.level",
 	"metrics.full_is_ready",
 }
 
@@ -135,7 +134,7 @@ func (g *gateway) take(cfg *config.Config, store *users.Store, problems diag.Pro
 	// Nothing fails any more.
 	listening.finish()
 	g.policy.Reload(cfg)
-	g.bans.Reload(banRules(&cfg.Bans))
+	g.bans.Reload(banSettings(&cfg.Bans))
 	closer := g.radius.replace(servers)
 	g.gate.Set(g.logins(store), closer)
 	g.radius.orders.Reload(dynAuthClients(cfg), !cfg.DynAuth.RequireTimestamp)
