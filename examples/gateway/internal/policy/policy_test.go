@@ -255,7 +255,7 @@ func TestRaces(t *testing.T) {
 // for the sessions that were.
 func TestEverybodyComesAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		const users = 200
+		const users = 100
 		w := start(t, "policy: {max_sessions: 1, on_excess: replace}\npools: [10.8.0.0/23]")
 		everybody := func(network byte) (took time.Duration) {
 			begin := time.Now()

@@ -367,10 +367,10 @@ func TestFlapping(t *testing.T) {
 func TestManyRequests(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &fake{secret: "a"}
-		c := cluster(t, ClientConfig{InFlight: 1000}, f)
+		c := cluster(t, ClientConfig{InFlight: 600}, f)
 		f.delay.Store(int64(2 * time.Second))
 		var asking sync.WaitGroup
-		for range 1500 {
+		for range 900 {
 			asking.Go(func() {
 				_, err := ask(c)
 				assert.NoError(t, err)
@@ -379,20 +379,20 @@ func TestManyRequests(t *testing.T) {
 		time.Sleep(time.Second)
 		synctest.Wait()
 		st := c.Stats()
-		assert.Equal(t, 1000, st.InFlight)
-		assert.Equal(t, 500, st.Waiting)
-		assert.Equal(t, 4, st.Servers[0].Links)
-		assert.Equal(t, 1000, st.Servers[0].Waiting)
+		assert.Equal(t, 600, st.InFlight)
+		assert.Equal(t, 300, st.Waiting)
+		assert.Equal(t, 3, st.Servers[0].Links)
+		assert.Equal(t, 600, st.Servers[0].Waiting)
 		asking.Wait()
-		assert.EqualValues(t, 1500, c.Stats().Servers[0].Accepts)
+		assert.EqualValues(t, 900, c.Stats().Servers[0].Accepts)
 		assert.Zero(t, c.Stats().Servers[0].BadAuthenticators)
 
 		f.silent.Store(true)
-		for i := range 1001 {
+		for i := range 601 {
 			asking.Go(func() {
 				time.Sleep(time.Duration(i))
 				_, err := ask(c)
-				if i < 1000 {
+				if i < 600 {
 					assert.ErrorIs(t, err, ErrNoAnswer)
 				} else {
 					assert.Error(t, err) // one may get a place in the last moment

@@ -76,16 +76,21 @@ func TestRadSecCertificates(t *testing.T) {
 	nobody.RootCAs = nil
 	elsewhere.ServerName = "radius.example.net"
 	for name, c := range map[string]*tls.Config{"no certificate": stranger, "another authority": nobody, "another name": elsewhere} {
-		cfg := over(r, c)
-		cfg.Patience = time.Second
-		client, err := NewClient(cfg)
+		client, err := NewClient(over(r, c))
 		require.NoError(t, err)
-		_, err = client.Exchange(context.Background(), &Request{Code: radius.CodeAccessRequest, Password: []byte("secret")})
+		failed := make(chan error, 1)
+		go func() {
+			_, err := client.Exchange(context.Background(), &Request{Code: radius.CodeAccessRequest, Password: []byte("secret")})
+			failed <- err
+		}()
+		// At the second one the client knows why the first has failed.
+		assert.Eventually(t, func() bool { return client.Stats().Servers[0].LinkFailures > 1 }, 20*time.Second, time.Millisecond, name)
+		client.Close()
+		err = <-failed
 		require.ErrorIs(t, err, ErrNoAnswer, name)
 		if c != stranger { // the proxy's alert may be lost, as it closes the connection at once
 			assert.ErrorContains(t, err, "tls: ", name)
 		}
-		client.Close()
 	}
 	assert.Empty(t, s.Requests())
 }
