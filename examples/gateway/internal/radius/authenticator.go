@@ -27,6 +27,9 @@ type AuthenticatorConfig struct {
 	Encryption gopptp.EncryptionPolicy
 	// Own is the gateway's address in the tunnels, which no route may have in it.
 	Own netip.Addr
+	// Prefixes is the network that sessions get their IPv6 prefixes from, in which no server
+	// may give one: another session may have it. Not valid: there is none.
+	Prefixes netip.Prefix
 	// Log is told of what a server grants and cannot be had. Nil is silent.
 	Log *slog.Logger
 }

@@ -110,7 +110,9 @@ func TestGrantsOfIPv6(t *testing.T) {
 		t.Helper()
 		p := &radius.Packet{}
 		add(p)
-		result, problems, err := NewAuthenticator(AuthenticatorConfig{Own: insideAddr}).grants(&gopptp.AuthRequest{}, p)
+		result, problems, err := NewAuthenticator(AuthenticatorConfig{
+			Own: insideAddr, Prefixes: netip.MustParsePrefix("2001:db8:ff00::/40"),
+		}).grants(&gopptp.AuthRequest{}, p)
 		require.NoError(t, err)
 		return result, problems
 	}
@@ -129,6 +131,9 @@ func TestGrantsOfIPv6(t *testing.T) {
 	assert.Equal(t, []netip.Prefix{netip.MustParsePrefix("2001:db8:6::/48"), netip.MustParsePrefix("2001:db8:5::/48")}, result.Routes)
 	result, problems = grants(func(p *radius.Packet) { p.Add(rfc3162.FramedIPv6Prefix_Type, prefix("2001:db8:1::/56")) })
 	assert.Len(t, problems, 1)
+	assert.False(t, result.IPv6Prefix.IsValid())
+	result, problems = grants(func(p *radius.Packet) { p.Add(rfc3162.FramedIPv6Prefix_Type, prefix("2001:db8:ff01:2::/64")) })
+	assert.Len(t, problems, 1, "it may be another session's")
 	assert.False(t, result.IPv6Prefix.IsValid())
 	_, problems = grants(func(p *radius.Packet) { p.Add(rfc3162.FramedIPv6Prefix_Type, radius.Attribute{0, 129}) })
 	assert.Len(t, problems, 1)

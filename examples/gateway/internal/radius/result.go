@@ -60,11 +60,13 @@ func (a *Authenticator) grants(req *gopptp.AuthRequest, p *radius.Packet) (*gopp
 		result.Rates.ToPeer = *toPeer
 	}
 	if n, err := rfc3162.FramedIPv6Prefix_Lookup(p); err == nil {
-		prefix := prefixOf(n)
-		if prefix.Bits() == 64 {
-			result.IPv6Prefix = prefix
-		} else {
+		switch prefix := prefixOf(n); {
+		case prefix.Bits() != 64:
 			problems = append(problems, fmt.Errorf("Framed-IPv6-Prefix %v is not a /64", prefix))
+		case a.cfg.Prefixes.IsValid() && a.cfg.Prefixes.Overlaps(prefix):
+			problems = append(problems, fmt.Errorf("Framed-IPv6-Prefix %v is in ipv6.prefix, of which any session may get it", prefix))
+		default:
+			result.IPv6Prefix = prefix
 		}
 	} else if !errors.Is(err, radius.ErrNoAttribute) {
 		problems = append(problems, fmt.Errorf("Framed-IPv6-Prefix: %w", err))

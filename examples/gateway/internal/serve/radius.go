@@ -69,7 +69,7 @@ func newAsked(cfg *config.Config, log *slog.Logger) (*asked, error) {
 		return nil, err
 	}
 	return &asked{client: client, authenticator: radius.NewAuthenticator(radius.AuthenticatorConfig{
-		Client: client, Identity: identity, Encryption: cfg.Encryption, Own: cfg.LocalAddress, Log: log,
+		Client: client, Identity: identity, Encryption: cfg.Encryption, Own: cfg.LocalAddress, Prefixes: cfg.IPv6.Prefix.Prefix, Log: log,
 	})}, nil
 }
 
