@@ -60,6 +60,9 @@ func (l *listeners) serve(accept func(net.Listener) error) {
 }
 
 func (l *listeners) start(one *listener) {
+	if l.accept == nil {
+		return // serve does that
+	}
 	for _, f := range l.wraps {
 		one.Listener = f(one.Listener)
 	}
@@ -142,6 +145,7 @@ func (r *relisten) makeRoom(addr netip.AddrPort) {
 	})
 }
 
+// finish closes what goes, and has connections accepted where that is new.
 func (r *relisten) finish() {
 	for _, addr := range r.gone {
 		r.shut(addr)
@@ -157,6 +161,7 @@ func (r *relisten) add(addr netip.AddrPort, opened net.Listener) {
 	r.start(one)
 }
 
+// drop has everything as it was.
 func (r *relisten) drop() {
 	for _, opened := range r.opened {
 		opened.Close()

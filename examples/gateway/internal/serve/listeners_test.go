@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"os"
 	"strconv"
 	"syscall"
 	"testing"
@@ -15,6 +16,10 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/gopptp/gopptp"
+	"github.com/gopptp/gopptp/examples/gateway/internal/config"
+	"github.com/gopptp/gopptp/examples/gateway/internal/diag"
+	"github.com/gopptp/gopptp/examples/gateway/internal/users"
+	"github.com/gopptp/gopptp/memory"
 )
 
 // acceptor accepts as a server does: each connection is told where it has come in.
@@ -146,5 +151,48 @@ func TestReloadListen(t *testing.T) {
 		w.signals <- syscall.SIGTERM
 		w.stopped()
 		require.NoError(t, w.err)
+	})
+}
+
+// An operator may be quicker than the gateway is ready.
+func TestReloadBeforeServing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := memory.NewNetwork()
+		defer n.Close()
+		host := n.Host(netip.MustParseAddr("192.0.2.1"))
+		load := func(text string) (*config.Config, *users.Store) {
+			cfg, _ := config.Parse("gw.yaml", []byte(text))
+			store, problems := users.Load(cfg)
+			require.Empty(t, problems)
+			return cfg, store
+		}
+		cfg, store := load(gatewayConfig)
+		signals := make(chan os.Signal)
+		g, err := open(Options{
+			Config: cfg, Users: store, Log: slog.New(slog.DiscardHandler), Signals: signals, Manager: nobody{},
+			OpenDataplane: func() (gopptp.Dataplane, error) { return host.Dataplane(), nil },
+			Listen:        func(addr netip.AddrPort) (net.Listener, error) { return host.Listen(addr.Port()) },
+			Load: func() (*config.Config, *users.Store, diag.Problems) {
+				cfg, store := load(gatewayConfig + "listen: [0.0.0.0:1723, 0.0.0.0:1724]\n")
+				return cfg, store, nil
+			},
+		})
+		require.NoError(t, err)
+		defer g.close()
+		_, err = g.reload()
+		require.NoError(t, err)
+		done := make(chan error, 1)
+		go func() { done <- g.run() }()
+		client := n.Host(netip.MustParseAddr("192.0.2.7"))
+		for _, port := range []string{"1723", "1724"} {
+			s, err := gopptp.Dial(t.Context(), "192.0.2.1:"+port, gopptp.ClientConfig{
+				Dataplane: client.Dataplane(), DialContext: client.DialContext, User: "alice", Password: "correct horse",
+			})
+			require.NoError(t, err)
+			s.Close()
+			<-s.Done()
+		}
+		signals <- syscall.SIGTERM
+		require.NoError(t, <-done)
 	})
 }

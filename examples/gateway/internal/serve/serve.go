@@ -81,10 +81,10 @@ func Run(o Options) error {
 
 // run serves the listeners.
 func (g *gateway) run() error {
-	g.listeners.serve(func(l net.Listener) error { return g.server.Serve(context.Background(), l) })
+	addrs := g.serve()
 	defer g.endReloads()
 	cfg := g.Config
-	g.Log.Info("ready", "listen", join(g.listeners.addrs()), "local", cfg.LocalAddress,
+	g.Log.Info("ready", "listen", join(addrs), "local", cfg.LocalAddress,
 		"pools", join(cfg.Pools), "auth_methods", join(cfg.AuthMethods), "encryption", cfg.Encryption, "users", g.Users.Len())
 	g.ready.Open(g.draining, g.full)
 	g.Manager.Ready()
@@ -113,6 +113,14 @@ func (g *gateway) run() error {
 			return err
 		}
 	}
+}
+
+// serve has the server accept clients. Operators may be in already, and reload.
+func (g *gateway) serve() []net.Addr {
+	g.reloading.Lock()
+	defer g.reloading.Unlock()
+	g.listeners.serve(func(l net.Listener) error { return g.server.Serve(context.Background(), l) })
+	return g.listeners.addrs()
 }
 
 // endReloads returns when nothing is reloaded any more.
