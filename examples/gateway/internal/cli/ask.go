@@ -32,12 +32,7 @@ func askCommand(cmd *cobra.Command, run func(a *asker, args []string) error) *co
 		if a.Client, err = adminClient(*file, cmd.ErrOrStderr()); err != nil {
 			return err
 		}
-		if err := run(a, args); err != nil && !isUsage(err) {
-			return failure{err}
-		} else if err != nil {
-			return err
-		}
-		return nil
+		return atRunTime(run(a, args))
 	}
 	return cmd
 }
@@ -45,7 +40,15 @@ func askCommand(cmd *cobra.Command, run func(a *asker, args []string) error) *co
 // usage is an error of the command line.
 type usage struct{ error }
 
-func isUsage(err error) bool { return errors.As(err, new(usage)) }
+// atRunTime is the error of a command whose line may have been good: it was not if the
+// gateway says so.
+func atRunTime(err error) error {
+	p := new(admin.Problem)
+	if err == nil || errors.As(err, new(usage)) || errors.As(err, &p) && p.Status == http.StatusBadRequest {
+		return err
+	}
+	return failure{err}
+}
 
 func usagef(format string, args ...any) error { return usage{fmt.Errorf(format, args...)} }
 
@@ -56,7 +59,7 @@ func (a *asker) do(method, path string, body, answer any, print func(w io.Writer
 		return err
 	}
 	if a.json {
-		return a.printJSON(answer)
+		return printJSON(a.cmd, answer)
 	}
 	print(a.cmd.OutOrStdout())
 	return nil
@@ -66,8 +69,8 @@ func (a *asker) get(path string, answer any, print func(w io.Writer)) error {
 	return a.do(http.MethodGet, path, nil, answer, print)
 }
 
-func (a *asker) printJSON(v any) error {
-	e := json.NewEncoder(a.cmd.OutOrStdout())
+func printJSON(cmd *cobra.Command, v any) error {
+	e := json.NewEncoder(cmd.OutOrStdout())
 	e.SetIndent("", "  ")
 	return e.Encode(v)
 }

@@ -254,25 +254,25 @@ func TestAskFailures(t *testing.T) {
 	}{
 		"show":                             {ExitUsage, "accepts 1 arg(s), received 0; see gateway --help"},
 		"show 0123":                        {ExitNotFound, `no session has the ID "0123"`},
-		"sessions --sort size":             {ExitFailure, `sort: "size" is none of address, id, source, up_at, user, rate, rate_from, rate_to, with - before it for the other way round`},
-		"sessions --source home":           {ExitFailure, `source: "home" is neither an address nor a network, like 192.0.2.0/24`},
+		"sessions --sort size":             {ExitUsage, `sort: "size" is none of address, id, source, up_at, user, rate, rate_from, rate_to, with - before it for the other way round; see gateway --help`},
+		"sessions --source home":           {ExitUsage, `source: "home" is neither an address nor a network, like 192.0.2.0/24; see gateway --help`},
 		"sessions --limit -1":              {ExitUsage, "--limit -1 is negative; see gateway --help"},
 		"sessions x":                       {ExitUsage, `unknown command "x" for "gateway sessions"; see gateway --help`},
-		"disconnect":                       {ExitFailure, "give one of id, user, source and all, not 0 of them"},
+		"disconnect":                       {ExitUsage, "give one of id, user, source and all, not 0 of them; see gateway --help"},
 		"disconnect --all":                 {ExitUsage, "--all ends all sessions: confirm it with --yes; see gateway --help"},
-		"disconnect --source 192.0.2.0/24": {ExitFailure, "confirm must be true to disconnect a whole network"},
+		"disconnect --source 192.0.2.0/24": {ExitUsage, "--source 192.0.2.0/24 ends the sessions of a whole network: confirm it with --yes; see gateway --help"},
 		"disconnect --user bob":            {ExitNotFound, `there is no session of the user "bob"`},
 		"disconnect 1 2":                   {ExitUsage, "accepts at most 1 arg(s), received 2; see gateway --help"},
 		"reload":                           {ExitFailure, "this gateway cannot take its configuration anew while it runs"},
-		"ban":                              {ExitFailure, "give a user, a source, or both"},
+		"ban":                              {ExitUsage, "give a user, a source, or both; see gateway --help"},
 		"ban --user root":                  {ExitFailure, "root cannot be banned"},
-		"ban --user a --for 0s":            {ExitFailure, `duration: "0s" is not a duration from 1s to 87600h0m0s`},
+		"ban --user a --for 0s":            {ExitUsage, `duration: "0s" is not a duration from 1s to 87600h0m0s; see gateway --help`},
 		"ban --user a --for 1":             {ExitUsage, `invalid argument "1" for "--for" flag: time: missing unit in duration "1"; see gateway --help`},
 		"unban --user a":                   {ExitNotFound, "there is no such ban"},
-		"bans --limit 0":                   {ExitFailure, `limit: "0" is not a number from 1 to 10000`},
+		"bans --limit 0":                   {ExitUsage, `limit: "0" is not a number from 1 to 10000; see gateway --help`},
 		"drain --deadline soon":            {ExitUsage, `invalid argument "soon" for "--deadline" flag: time: invalid duration "soon"; see gateway --help`},
 		"drain --deadline -5m":             {ExitUsage, "--deadline: -5m0s is not a time to come; see gateway --help"},
-		"drain --deadline 1000h":           {ExitFailure, "deadline: \"1000h0m0s\" is not a duration from 1s to 720h0m0s"},
+		"drain --deadline 1000h":           {ExitUsage, "deadline: \"1000h0m0s\" is not a duration from 1s to 720h0m0s; see gateway --help"},
 		"drain now":                        {ExitUsage, `unknown command "now" for "gateway drain"; see gateway --help`},
 	} {
 		code, stdout, stderr := gateway(append(strings.Fields(args), "-c", r.file)...)
@@ -325,7 +325,7 @@ func TestTraceCommand(t *testing.T) {
 	assert.Equal(t, ExitFailure, code)
 	assert.Equal(t, "gateway: open "+id+".pcapng: file exists\n", stderr)
 	code, _, stderr = gateway("trace", id, "--for", "2h", "-o", "x", "-c", r.file)
-	assert.Equal(t, ExitFailure, code)
+	assert.Equal(t, ExitUsage, code)
 	assert.Contains(t, stderr, "is not a duration from 1s to 1h0m0s")
 	assert.NoFileExists(t, "x")
 	code, _, stderr = gateway("trace", "0123", "-o", "x", "-c", r.file)

@@ -85,7 +85,7 @@ func unbanCommand() *cobra.Command {
 			return err
 		}
 		if a.json {
-			return a.printJSON(struct{}{})
+			return printJSON(a.cmd, struct{}{})
 		}
 		fmt.Fprintln(a.cmd.OutOrStdout(), "the ban is over")
 		return nil

@@ -3,6 +3,7 @@ package cli
 import (
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -28,8 +29,11 @@ and gateway drain keep it out.`,
 		if len(args) > 0 {
 			order.ID = gopptp.SessionID(args[0])
 		}
-		if order.All && !order.Confirm {
+		switch {
+		case order.All && !order.Confirm:
 			return usagef("--all ends all sessions: confirm it with --yes")
+		case strings.Contains(order.Source, "/") && !order.Confirm:
+			return usagef("--source %s ends the sessions of a whole network: confirm it with --yes", order.Source)
 		}
 		var done admin.Disconnected
 		return a.do("POST", "/disconnect", order, &done, func(w io.Writer) {

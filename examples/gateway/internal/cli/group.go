@@ -37,34 +37,18 @@ func groupAddCommand() *cobra.Command {
 		if err := t.AddGroup(t.ctx, g); err != nil {
 			return err
 		}
-		t.checkPool(g.Pool)
+		t.checkPool()
 		return t.say("group %q added", g.Name)
 	})
 }
 
 func groupSetCommand() *cobra.Command {
-	cmd := &cobra.Command{
+	return setCommand(&cobra.Command{
 		Use:   "set NAME",
 		Short: "Change what the users of a group are granted",
 		Long: `Changes what the users of a group are granted, for sessions that begin afterwards. A flag
 with an empty value, like --quota "", unsets.`,
-		Args: exactNames(1),
-	}
-	scratch := new(userdb.Group)
-	settingFlags(cmd.Flags(), groupSettings(scratch))
-	return databaseCommand(cmd, func(t *userTask, args []string) error {
-		if err := t.UpdateGroup(t.ctx, args[0], func(g *userdb.Group) error {
-			given, err := apply(cmd.Flags(), groupSettings(g))
-			if err == nil && !given {
-				err = usagef("what to set is missing")
-			}
-			return err
-		}); err != nil {
-			return err
-		}
-		t.checkPool(scratch.Pool)
-		return t.say("group %q changed", args[0])
-	})
+	}, "group", groupSettings, (*userdb.Store).UpdateGroup)
 }
 
 func groupListCommand() *cobra.Command {
@@ -87,7 +71,7 @@ func groupListCommand() *cobra.Command {
 			})
 		}
 		if *asJSON {
-			return t.printJSON(list)
+			return printJSON(t.cmd, list)
 		}
 		if len(rows) > 0 {
 			printTable(t.cmd.OutOrStdout(), columns, rows)
@@ -118,14 +102,9 @@ func groupShowCommand() *cobra.Command {
 			return err
 		}
 		if *asJSON {
-			return t.printJSON(groupJSON(g, users))
+			return printJSON(t.cmd, groupJSON(g, users))
 		}
-		lines := [][3]string{{"name", g.Name}, {"users", strconv.Itoa(users)}}
-		for _, s := range groupSettings(g) {
-			if text := s.Value.String(); text != "" {
-				lines = append(lines, [3]string{flagOf(s.Column), text})
-			}
-		}
+		lines := append([][3]string{{"name", g.Name}, {"users", strconv.Itoa(users)}}, fieldsOf(groupSettings(g))...)
 		lines = append(lines, [3]string{"created", g.CreatedAt.String()}, [3]string{"updated", g.UpdatedAt.String()})
 		printFields(t.cmd.OutOrStdout(), lines)
 		return nil
@@ -133,11 +112,6 @@ func groupShowCommand() *cobra.Command {
 }
 
 func groupDeleteCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "delete NAME", Short: "Delete a group that has no users", Args: exactNames(1)}
-	return databaseCommand(cmd, func(t *userTask, args []string) error {
-		if err := t.DeleteGroup(t.ctx, args[0]); err != nil {
-			return err
-		}
-		return t.say("group %q deleted", args[0])
-	})
+	return eachCommand(&cobra.Command{Use: "delete NAME...", Short: "Delete groups that have no users"}, "group", "deleted",
+		func(t *userTask, name string) error { return t.DeleteGroup(t.ctx, name) })
 }

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -83,18 +84,43 @@ func typed(t *userTask) (string, error) {
 	if !ok || !term.IsTerminal(int(in.Fd())) {
 		return "", usagef("there is no terminal to ask for the password at: use --password-stdin")
 	}
+	ctx, stop := untilInterrupted(t.cmd)
+	defer stop()
 	var words [2]string
 	for i, prompt := range []string{"Password: ", "Once more: "} {
 		fmt.Fprint(t.cmd.ErrOrStderr(), prompt)
-		word, err := term.ReadPassword(int(in.Fd()))
+		word, err := unseen(ctx, int(in.Fd()))
 		fmt.Fprintln(t.cmd.ErrOrStderr())
 		if err != nil {
 			return "", fmt.Errorf("the terminal: %w", err)
 		}
-		words[i] = string(word)
+		words[i] = word
 	}
 	if words[0] != words[1] {
 		return "", usagef("the two are not the same")
 	}
 	return words[0], nil
+}
+
+// unseen reads a line that is not seen while it is typed. Whoever interrupts that has the
+// terminal as it was.
+func unseen(ctx context.Context, terminal int) (string, error) {
+	before, err := term.GetState(terminal)
+	if err != nil {
+		return "", err
+	}
+	typed := make(chan error, 1)
+	var word []byte
+	go func() {
+		var err error
+		word, err = term.ReadPassword(terminal)
+		typed <- err
+	}()
+	select {
+	case err = <-typed:
+		return string(word), err
+	case <-ctx.Done():
+		_ = term.Restore(terminal, before) // there is nothing else to be done
+		return "", errors.New("interrupted")
+	}
 }

@@ -53,6 +53,43 @@ func (s *screen) String() string {
 	return s.b.String()
 }
 
+// watched is a terminal of which is kept what is seen.
+func watched(t *testing.T) (slave *os.File, typing func(text string), seen *screen) {
+	master, slave := terminal(t)
+	seen = new(screen)
+	go func() {
+		b := make([]byte, 1024)
+		for {
+			n, err := master.Read(b)
+			seen.Write(b[:n])
+			if err != nil {
+				return
+			}
+		}
+	}()
+	return slave, func(text string) {
+		_, err := master.WriteString(text)
+		require.NoError(t, err)
+	}, seen
+}
+
+// Who interrupts the question for a password has a terminal that shows what is typed.
+func TestInterruptedPassword(t *testing.T) {
+	dir := t.TempDir()
+	file := write(t, filepath.Join(dir, "gw.yaml"), "database: {url: 'sqlite:"+dir+"/gateway.db'}\n")
+	slave, typing, seen := watched(t)
+	code := make(chan int, 1)
+	go func() { code <- execute([]string{"user", "add", "alice", "-c", file}, slave, slave, slave) }()
+	require.Eventually(t, func() bool { return strings.HasSuffix(seen.String(), "Password: ") && !echoes(slave) }, time.Minute, time.Millisecond)
+	require.NoError(t, unix.Kill(os.Getpid(), unix.SIGINT))
+	assert.Equal(t, ExitFailure, <-code)
+	assert.True(t, echoes(slave), "as it was before")
+	require.Eventually(t, func() bool { return strings.Contains(seen.String(), "gateway: the terminal: interrupted") }, time.Minute, time.Millisecond)
+	typing("\n") // to whoever reads still
+	c, _, _ := gateway("user", "show", "alice", "-c", file)
+	assert.Equal(t, ExitNotFound, c)
+}
+
 // A password is asked for twice, and not seen.
 func TestTypedPassword(t *testing.T) {
 	dir := t.TempDir()
@@ -65,24 +102,12 @@ func TestTypedPassword(t *testing.T) {
 		{"hidden one", "hidden two", ExitUsage, "the two are not the same"},
 		{"hidden one", "hidden one", ExitOK, `user "alice" added`},
 	} {
-		master, slave := terminal(t)
-		var seen screen
-		go func() {
-			b := make([]byte, 1024)
-			for {
-				n, err := master.Read(b)
-				seen.Write(b[:n])
-				if err != nil {
-					return
-				}
-			}
-		}()
+		slave, typing, seen := watched(t)
 		code := make(chan int, 1)
 		go func() { code <- execute([]string{"user", "add", "alice", "-c", file}, slave, slave, slave) }()
 		for _, step := range []struct{ prompt, word string }{{"Password: ", test.first}, {"Once more: ", test.second}} {
 			require.Eventually(t, func() bool { return strings.HasSuffix(seen.String(), step.prompt) && !echoes(slave) }, time.Minute, time.Millisecond)
-			_, err := master.WriteString(step.word + "\n")
-			require.NoError(t, err)
+			typing(step.word + "\n")
 		}
 		assert.Equal(t, test.code, <-code)
 		require.Eventually(t, func() bool { return strings.Contains(seen.String(), test.says) }, time.Minute, time.Millisecond)

@@ -55,7 +55,7 @@ bit/s now; they take a second to measure.`,
 			return err
 		}
 		if a.json {
-			return a.printJSON(all)
+			return printJSON(a.cmd, all)
 		}
 		printSessions(a.cmd.OutOrStdout(), all)
 		return nil

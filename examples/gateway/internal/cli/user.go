@@ -32,6 +32,9 @@ const settingsHelp = `
 A flag with an empty value, like --quota "", unsets: then what the user's group has counts,
 and where that has nothing, the gateway's policy.`
 
+// userSettings are all that can be set of a user.
+func userSettings(u *userdb.User) []userdb.Setting { return append(u.Own(), u.Settings.All()...) }
+
 func userAddCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "add NAME",
@@ -40,8 +43,7 @@ func userAddCommand() *cobra.Command {
 		Args:  exactNames(1),
 	}
 	u := new(userdb.User)
-	settingFlags(cmd.Flags(), u.Own())
-	settingFlags(cmd.Flags(), u.Settings.All())
+	settingFlags(cmd.Flags(), userSettings(u))
 	stdin := passwordFlag(cmd)
 	disabled := cmd.Flags().Bool("disabled", false, "the user cannot come in yet")
 	return databaseCommand(cmd, func(t *userTask, args []string) error {
@@ -63,7 +65,7 @@ func userAddCommand() *cobra.Command {
 		if err := t.Add(t.ctx, u); err != nil {
 			return err
 		}
-		t.checkPool(u.Pool)
+		t.checkPool()
 		return t.say("user %q added", u.Name)
 	})
 }
@@ -101,64 +103,28 @@ those of EAP, cannot come in by it.`,
 }
 
 func userSetCommand() *cobra.Command {
-	cmd := &cobra.Command{
+	return setCommand(&cobra.Command{
 		Use:   "set NAME",
 		Short: "Change what a user is granted",
 		Long:  "Changes what a user is granted, for sessions that begin afterwards.\n" + settingsHelp,
-		Args:  exactNames(1),
-	}
-	scratch := new(userdb.User)
-	settingFlags(cmd.Flags(), scratch.Own())
-	settingFlags(cmd.Flags(), scratch.Settings.All())
-	return databaseCommand(cmd, func(t *userTask, args []string) error {
-		if err := t.Update(t.ctx, args[0], func(u *userdb.User) error {
-			given, err := apply(cmd.Flags(), append(u.Own(), u.Settings.All()...))
-			if err == nil && !given {
-				err = usagef("what to set is missing")
-			}
-			return err
-		}); err != nil {
-			return err
-		}
-		t.checkPool(scratch.Pool)
-		return t.say("user %q changed", args[0])
-	})
+	}, "user", userSettings, (*userdb.Store).Update)
 }
 
 func userDisableCommand() *cobra.Command {
-	return switchCommand("disable", "Keep users out", "disabled", true)
+	return eachCommand(&cobra.Command{Use: "disable NAME...", Short: "Keep users out"}, "user", "disabled", disable(true))
 }
 
 func userEnableCommand() *cobra.Command {
-	return switchCommand("enable", "Let users in again", "enabled", false)
+	return eachCommand(&cobra.Command{Use: "enable NAME...", Short: "Let users in again"}, "user", "enabled", disable(false))
 }
 
-func switchCommand(verb, short, done string, disabled bool) *cobra.Command {
-	cmd := &cobra.Command{Use: verb + " NAME...", Short: short, Args: exactNames(0)}
-	return databaseCommand(cmd, func(t *userTask, args []string) error {
-		for _, name := range args {
-			if err := t.Update(t.ctx, name, func(u *userdb.User) error { u.Disabled = disabled; return nil }); err != nil {
-				return err
-			}
-			if err := t.say("user %q %s", name, done); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
+func disable(disabled bool) func(t *userTask, name string) error {
+	return func(t *userTask, name string) error {
+		return t.Update(t.ctx, name, func(u *userdb.User) error { u.Disabled = disabled; return nil })
+	}
 }
 
 func userDeleteCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "delete NAME...", Short: "Delete users", Args: exactNames(0)}
-	return databaseCommand(cmd, func(t *userTask, args []string) error {
-		for _, name := range args {
-			if err := t.Delete(t.ctx, name); err != nil {
-				return err
-			}
-			if err := t.say("user %q deleted", name); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
+	return eachCommand(&cobra.Command{Use: "delete NAME...", Short: "Delete users"}, "user", "deleted",
+		func(t *userTask, name string) error { return t.Delete(t.ctx, name) })
 }

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -34,12 +33,6 @@ func (t *userTask) say(format string, args ...any) error {
 	return err
 }
 
-func (t *userTask) printJSON(v any) error {
-	e := json.NewEncoder(t.cmd.OutOrStdout())
-	e.SetIndent("", "  ")
-	return e.Encode(v)
-}
-
 // databaseCommand returns a command that works on the users. Of the configuration file, it
 // needs the database, and whether chap-md5 is there.
 func databaseCommand(cmd *cobra.Command, run func(t *userTask, args []string) error) *cobra.Command {
@@ -51,14 +44,46 @@ func databaseCommand(cmd *cobra.Command, run func(t *userTask, args []string) er
 			return err
 		}
 		defer db.Close()
-		if err := run(t, args); err != nil && !isUsage(err) {
-			return failure{err}
-		} else if err != nil {
-			return err
-		}
-		return nil
+		return atRunTime(run(t, args))
 	}
 	return cmd
+}
+
+// setCommand changes the settings of a user or a group.
+func setCommand[T any](cmd *cobra.Command, what string, settings func(*T) []userdb.Setting,
+	update func(s *userdb.Store, ctx context.Context, name string, change func(*T) error) error,
+) *cobra.Command {
+	cmd.Args = exactNames(1)
+	settingFlags(cmd.Flags(), settings(new(T)))
+	return databaseCommand(cmd, func(t *userTask, args []string) error {
+		if err := update(t.Store, t.ctx, args[0], func(one *T) error {
+			given, err := apply(cmd.Flags(), settings(one))
+			if err == nil && !given {
+				err = usagef("what to set is missing")
+			}
+			return err
+		}); err != nil {
+			return err
+		}
+		t.checkPool()
+		return t.say("%s %q changed", what, args[0])
+	})
+}
+
+// eachCommand does something with each of the users or groups that are named.
+func eachCommand(cmd *cobra.Command, what, done string, do func(t *userTask, name string) error) *cobra.Command {
+	cmd.Args = exactNames(0)
+	return databaseCommand(cmd, func(t *userTask, args []string) error {
+		for _, name := range args {
+			if err := do(t, name); err != nil {
+				return err
+			}
+			if err := t.say("%s %q %s", what, name, done); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 func (t *userTask) open(file string) (*database.DB, error) {
@@ -90,9 +115,10 @@ func (t *userTask) open(file string) (*database.DB, error) {
 }
 
 // checkPool warns of a pool that is not in the configuration, which may have it later.
-func (t *userTask) checkPool(pool userdb.Text) {
-	if pool.Valid && !slices.ContainsFunc(t.pools, func(p config.Pool) bool { return p.Name == pool.V }) {
-		fmt.Fprintf(t.cmd.ErrOrStderr(), "warning: the configuration has no pool %q: nobody gets an address from it\n", pool.V)
+func (t *userTask) checkPool() {
+	pool := t.cmd.Flags().Lookup("pool").Value.String()
+	if pool != "" && !slices.ContainsFunc(t.pools, func(p config.Pool) bool { return p.Name == pool }) {
+		fmt.Fprintf(t.cmd.ErrOrStderr(), "warning: the configuration has no pool %q: nobody gets an address from it\n", pool)
 	}
 }
 
@@ -132,6 +158,16 @@ func exactNames(n int) cobra.PositionalArgs {
 		}
 		return nil
 	}
+}
+
+// fieldsOf are the settings that are set, as printFields takes them.
+func fieldsOf(settings []userdb.Setting) (lines [][3]string) {
+	for _, s := range settings {
+		if text := s.Value.String(); text != "" {
+			lines = append(lines, [3]string{flagOf(s.Column), text})
+		}
+	}
+	return lines
 }
 
 // printFields prints what is set, a line each, and where it is from.

@@ -43,7 +43,7 @@ their group. What is too wide for the terminal is left out, the least important 
 		case err != nil:
 			return err
 		case *asJSON:
-			return t.printJSON(list)
+			return printJSON(t.cmd, list)
 		case len(rows) > 0:
 			printTable(t.cmd.OutOrStdout(), columns, rows)
 		}
@@ -70,8 +70,7 @@ func userJSON(u *userdb.User, now time.Time) map[string]any {
 		"name": u.Name, "state": stateOf(u, now), "disabled": u.Disabled,
 		"created_at": u.CreatedAt.Time().UTC(), "updated_at": u.UpdatedAt.Time().UTC(),
 	}
-	jsonOf(u.Own(), object)
-	jsonOf(u.Settings.All(), object)
+	jsonOf(userSettings(u), object)
 	return object
 }
 
@@ -101,14 +100,9 @@ func userShowCommand() *cobra.Command {
 			effective := make(map[string]any)
 			jsonOf(merged.User.Settings.All(), effective)
 			object["effective"] = effective
-			return t.printJSON(object)
+			return printJSON(t.cmd, object)
 		}
-		lines := [][3]string{{"name", u.Name}, {"state", stateOf(u, now)}}
-		for _, s := range u.Own() {
-			if text := s.Value.String(); text != "" {
-				lines = append(lines, [3]string{flagOf(s.Column), text})
-			}
-		}
+		lines := append([][3]string{{"name", u.Name}, {"state", stateOf(u, now)}}, fieldsOf(u.Own())...)
 		own := u.Settings.All()
 		for i, s := range merged.User.Settings.All() {
 			from := ""

@@ -19,10 +19,13 @@ type line struct {
 // readText reads a file of text.
 func readText(file string) (string, error) {
 	text, err := config.ReadFile(file)
-	if err == nil && bytes.IndexByte(text, 0) >= 0 {
-		err = &fs.PathError{Op: "read", Path: file, Err: errors.New("it is no text")}
+	switch {
+	case err != nil:
+		return "", err
+	case bytes.IndexByte(text, 0) >= 0:
+		return "", &fs.PathError{Op: "read", Path: file, Err: errors.New("it is no text")}
 	}
-	return string(text), err
+	return string(text), nil
 }
 
 // lines returns the lines of a file that say something. A comment begins with # at the
