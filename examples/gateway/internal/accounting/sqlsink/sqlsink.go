@@ -12,7 +12,6 @@ import (
 	"fmt"
 	"math"
 	"net/netip"
-	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -45,42 +44,40 @@ func (s *Sink) Close() error { return s.db.Close() }
 // Name implements accounting.Sink.
 func (*Sink) Name() string { return "sql" }
 
-// batch is how many records go in one transaction: few enough for the time that it has.
-const batch = 500
-
 // Send implements accounting.Sink.
 func (s *Sink) Send(ctx context.Context, records []accounting.Record, done func(i int, err error)) error {
-	if err := s.db.Prepare(ctx); err != nil {
-		return fmt.Errorf("accounting database: %w", err)
-	}
-	first := 0
-	for some := range slices.Chunk(records, batch) {
-		err := s.write(ctx, some)
-		if impossible(err) { // of one of them, the others are good
-			if err := s.oneByOne(ctx, some, func(i int, err error) { done(first+i, err) }); err != nil {
-				return err
+	err := s.db.Prepare(ctx)
+	if err == nil {
+		if err = s.write(ctx, records); err == nil {
+			for i := range records {
+				done(i, nil)
 			}
-		} else if err != nil {
-			return fmt.Errorf("accounting database: %w", err)
-		} else {
-			for i := range some {
-				done(first+i, nil)
-			}
+			return nil
 		}
-		first += len(some)
+		if ctx.Err() == nil && !s.db.Unreachable(err) { // it is one of them, most likely
+			err = s.oneByOne(ctx, records, done)
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("accounting database: %w", err)
 	}
 	return nil
 }
 
-func (s *Sink) oneByOne(ctx context.Context, records []accounting.Record, done func(i int, err error)) error {
+// oneByOne writes what can be written, whatever is wrong with the rest.
+func (s *Sink) oneByOne(ctx context.Context, records []accounting.Record, done func(i int, err error)) (failed error) {
 	for i := range records {
 		err := s.write(ctx, records[i:i+1])
-		if err != nil && !impossible(err) {
-			return fmt.Errorf("accounting database: %w", err)
+		switch {
+		case err == nil, impossible(err):
+			done(i, err)
+		case ctx.Err() != nil, s.db.Unreachable(err):
+			return err
+		default:
+			failed = err
 		}
-		done(i, err)
 	}
-	return nil
+	return failed
 }
 
 // impossible is true of what a database says of a row that it cannot hold.
@@ -90,17 +87,23 @@ func impossible(err error) bool {
 }
 
 // upsert adds a session, or writes what it has had since. SET reads the row as it was.
-const upsert = `INSERT INTO accounting (session, nas, user_name, group_name, began_at, updated_at, ended_at, source, server,
+var upsert = `INSERT INTO accounting (session, nas, user_name, group_name, began_at, updated_at, ended_at, source, server,
 	address, ipv6_prefix, encryption, duration, received_octets, received_packets, sent_octets, sent_packets, cause, reason)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)
 ON CONFLICT (session) DO UPDATE SET
 	updated_at = excluded.updated_at, ended_at = excluded.ended_at,
 	ipv6_prefix = COALESCE(excluded.ipv6_prefix, accounting.ipv6_prefix), encryption = excluded.encryption,
-	duration = excluded.duration,
-	received_octets = excluded.received_octets, received_packets = excluded.received_packets,
-	sent_octets = excluded.sent_octets, sent_packets = excluded.sent_packets,
+	` + grows("duration", "received_octets", "received_packets", "sent_octets", "sent_packets") + `,
 	cause = excluded.cause, reason = excluded.reason
 WHERE accounting.ended_at IS NULL AND (excluded.ended_at IS NOT NULL OR excluded.duration >= accounting.duration)`
+
+// grows sets columns to what is greater. The databases have no word for it in common.
+func grows(columns ...string) string {
+	for i, c := range columns {
+		columns[i] = fmt.Sprintf("%[1]s = CASE WHEN excluded.%[1]s > accounting.%[1]s THEN excluded.%[1]s ELSE accounting.%[1]s END", c)
+	}
+	return strings.Join(columns, ", ")
+}
 
 const (
 	began = `INSERT INTO accounting_runs (run, nas, began_at) VALUES ($1, $2, $3)

@@ -132,12 +132,30 @@ func TestClockStepped(t *testing.T) {
 	})
 }
 
-// Thousands of sessions that end at once.
+// What the disk knew last before a crash may be less than what was delivered. No counter
+// goes back for that, nor for a Start that comes late.
+func TestCountersOnlyGrow(t *testing.T) {
+	databasetest.Each(t, func(t *testing.T, cfg *config.Database) {
+		s := open(t, cfg)
+		young := record(accounting.Interim, "1", 0)
+		young.ReceivedOctets = 5
+		send(t, s, young, record(accounting.Start, "1", 0))
+		assert.EqualValues(t, 5, read(t, s, "1").received)
+		send(t, s, record(accounting.Interim, "1", time.Hour), stop("1", time.Minute))
+		g := read(t, s, "1")
+		assert.NotNil(t, g.ended)
+		assert.EqualValues(t, 3600, g.duration)
+		assert.EqualValues(t, 36000, g.received)
+		assert.EqualValues(t, 72000, g.sent)
+	})
+}
+
+// Many sessions that end at once.
 func TestMany(t *testing.T) {
 	databasetest.Each(t, func(t *testing.T, cfg *config.Database) {
 		s := open(t, cfg)
 		var records []accounting.Record
-		for i := range 2*batch + 7 {
+		for i := range 500 {
 			records = append(records, stop(fmt.Sprint(i), time.Minute))
 		}
 		send(t, s, records...)
@@ -178,6 +196,32 @@ func TestImpossible(t *testing.T) {
 	assert.NoError(t, results[2])
 	read(t, s, "1")
 	read(t, s, "3")
+}
+
+// One that the database does not take, for whatever reason, is in the way of none.
+func TestRefused(t *testing.T) {
+	for name, trigger := range map[string]string{
+		"sqlite": "CREATE TRIGGER no BEFORE INSERT ON accounting WHEN new.user_name = 'bob' BEGIN SELECT RAISE(ABORT, 'no bobs'); END",
+		"postgres": "CREATE FUNCTION no() RETURNS trigger AS $$ BEGIN RAISE EXCEPTION 'no bobs'; END $$ LANGUAGE plpgsql; " +
+			"CREATE TRIGGER no BEFORE INSERT ON accounting FOR EACH ROW WHEN (new.user_name = 'bob') EXECUTE FUNCTION no()",
+	} {
+		t.Run(name, func(t *testing.T) {
+			cfg := databasetest.SQLite(t)
+			if name == "postgres" {
+				cfg = databasetest.Postgres(t)
+			}
+			s := open(t, cfg)
+			send(t, s)
+			databasetest.Exec(t, s.db.DB, trigger)
+			bob := stop("2", time.Minute)
+			bob.User = "bob"
+			delivered := make(map[int]error)
+			err := s.Send(t.Context(), []accounting.Record{stop("1", time.Minute), bob, stop("3", time.Minute)}, func(i int, err error) { delivered[i] = err })
+			assert.ErrorContains(t, err, "no bobs")
+			assert.Equal(t, map[int]error{0: nil, 2: nil}, delivered)
+			read(t, s, "3")
+		})
+	}
 }
 
 func TestRuns(t *testing.T) {
