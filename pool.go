@@ -53,6 +53,8 @@ type Pool struct {
 	sorted []int       // of ranges, by address
 	free   int
 	size   int
+
+	reserved map[netip.Addr]struct{} // in the ranges
 }
 
 type poolRange struct {
@@ -69,7 +71,7 @@ const maxPoolRange = 1 << 24
 // overlap and have at most 16,777,216 addresses each. Addresses in reserved are
 // never given out: the gateway's own, and those that are fixed to users.
 func NewPool(ranges []PoolRange, reserved ...netip.Addr) (*Pool, error) {
-	p := new(Pool)
+	p := &Pool{reserved: make(map[netip.Addr]struct{})}
 	for i, r := range ranges {
 		if !r.First.Is4() || !r.Last.Is4() || r.Last.Less(r.First) {
 			return nil, &ConfigError{Field: "Pool", Reason: fmt.Sprintf("%v-%v is not an IPv4 range", r.First, r.Last)}
@@ -88,7 +90,9 @@ func NewPool(ranges []PoolRange, reserved ...netip.Addr) (*Pool, error) {
 	}
 	slices.SortFunc(p.sorted, func(i, j int) int { return cmp.Compare(p.ranges[i].first, p.ranges[j].first) })
 	for _, a := range reserved {
-		p.Take(a)
+		if p.Take(a) {
+			p.reserved[a] = struct{}{}
+		}
 	}
 	p.size = p.free
 	return p, nil
@@ -120,9 +124,12 @@ func (p *Pool) Take(addr netip.Addr) bool {
 	return true
 }
 
-// Release implements AddressPool. An address that is not taken, or not of this
-// pool, is ignored.
+// Release implements AddressPool. An address that is not taken, is reserved, or is not of
+// this pool, is ignored.
 func (p *Pool) Release(addr netip.Addr) {
+	if _, never := p.reserved[addr]; never {
+		return
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if r, n := p.find(addr); r != nil && r.release(n) {

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"net/netip"
+	"slices"
 	"sync"
 )
 
@@ -21,8 +22,9 @@ type PrefixPool interface {
 // round and round as Pool does, so that a released prefix rests as long as
 // possible: what was on its way to its last owner is not to reach the next.
 type IPv6Pool struct {
-	prefix netip.Prefix
-	first  uint64 // the upper half of the first address
+	prefix   netip.Prefix
+	first    uint64         // the upper half of the first address
+	reserved []netip.Prefix // those that meet prefix
 
 	mu  sync.Mutex
 	all bitmap
@@ -53,6 +55,7 @@ func NewIPv6Pool(prefix netip.Prefix, reserved ...netip.Prefix) (*IPv6Pool, erro
 		if !r.IsValid() || !r.Overlaps(prefix) {
 			continue
 		}
+		p.reserved = append(p.reserved, r)
 		first, n := 0, size
 		if r.Bits() > prefix.Bits() {
 			first = int(upper(r.Masked().Addr()) - p.first)
@@ -81,10 +84,10 @@ func (p *IPv6Pool) Acquire(context.Context, PoolRequest) (netip.Prefix, error) {
 	return netip.PrefixFrom(netip.AddrFrom16(a), 64), nil
 }
 
-// Release implements PrefixPool. A prefix that is not taken, or not of this pool,
-// is ignored.
+// Release implements PrefixPool. A prefix that is not taken, meets a reserved one, or is not
+// of this pool, is ignored.
 func (p *IPv6Pool) Release(prefix netip.Prefix) {
-	if prefix.Bits() != 64 || !p.prefix.Contains(prefix.Addr()) {
+	if prefix.Bits() != 64 || !p.prefix.Contains(prefix.Addr()) || slices.ContainsFunc(p.reserved, prefix.Overlaps) {
 		return
 	}
 	n := upper(prefix.Addr()) - p.first

@@ -52,7 +52,7 @@ func TestIPv6PoolReserves(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "2001:db8:0:1::/64", q.String())
 	free := p.Free()
-	for _, foreign := range []string{"2001:db8:1::/64", "2001:db8:0:1::/80", "10.0.0.0/8"} {
+	for _, foreign := range []string{"2001:db8:1::/64", "2001:db8:0:1::/80", "10.0.0.0/8", "2001:db8::/64"} {
 		p.Release(netip.MustParsePrefix(foreign))
 	}
 	p.Release(netip.Prefix{})

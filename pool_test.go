@@ -48,6 +48,19 @@ func TestPoolGivesEachAddressOnce(t *testing.T) {
 	}
 }
 
+// What is reserved is given out to nobody, whoever has given it back.
+func TestPoolKeepsReserved(t *testing.T) {
+	own, r := netip.MustParseAddr("10.1.0.1"), RangeOf(netip.MustParsePrefix("10.1.0.0/29"))
+	p, err := NewPool([]PoolRange{r}, own, own, netip.MustParseAddr("192.0.2.1"))
+	require.NoError(t, err)
+	require.Equal(t, 5, p.Size())
+	p.Release(own)
+	require.False(t, p.Take(own))
+	got := drain(t, p)
+	require.Len(t, got, 5)
+	require.NotContains(t, got, own)
+}
+
 // drain takes all that is left.
 func drain(t testing.TB, p *Pool) map[netip.Addr]bool {
 	t.Helper()
