@@ -30,9 +30,9 @@ section log says.
 
 It needs CAP_NET_RAW for GRE and CAP_NET_ADMIN for its network devices, and for
 AF_XDP CAP_BPF as well; with CAP_SYS_RESOURCE it may have the open files that
-limits.sessions takes, whatever the limit for its user. It changes nothing else of the host: forwarding
-(net.ipv4.ip_forward, and with IPv6 net.ipv6.conf.all.forwarding), address
-translation and firewall are yours to configure.
+limits.sessions takes, whatever the limit for its user. Forwarding (net.ipv4.ip_forward, and
+with IPv6 net.ipv6.conf.all.forwarding), address translation and firewall are yours
+to configure, or its own by section firewall; it changes nothing else of the host.
 
 SIGTERM or SIGINT ends all sessions in order, for as long as stop_timeout says; a
 second one drops what is left.
