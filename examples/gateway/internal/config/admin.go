@@ -61,24 +61,11 @@ func parseAdminAddr(text string) (AdminAddr, error) {
 	return AdminAddr{"tcp", netip.AddrPortFrom(addr.Addr().Unmap(), addr.Port()).String()}, nil
 }
 
-// admin looks whether the addresses are free of the gateway's own.
+// admin looks at what goes together.
 func (k *checker) admin() {
 	a := &k.cfg.Admin
 	if a.Group != "" && a.Listen.Network != "unix" {
 		k.bad("admin.group", "is for a Unix socket, which admin.listen is not")
 	}
-	if a.Listen.Network == "tcp" {
-		addr, _ := netip.ParseAddrPort(a.Listen.Address)
-		k.taken("admin.listen", addr)
-	}
 	k.adminWeb()
-}
-
-// taken looks whether an address is one that clients connect to.
-func (k *checker) taken(key string, addr netip.AddrPort) {
-	for _, l := range k.cfg.Listen {
-		if l.IsValid() && addr.Addr().Is4() && sameSocket(l, addr) {
-			k.bad(key, "%v is where clients connect, by listen", addr)
-		}
-	}
 }

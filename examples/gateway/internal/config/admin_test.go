@@ -52,7 +52,7 @@ func TestAdminProblems(t *testing.T) {
 		"unix:@admin":        `"unix:@admin"` + relative,
 		"unix:":              `"unix:"` + relative,
 		"unix:/" + strings.Repeat("a", maxSocketPath): "the name of a Unix socket has at most 107 octets, not 108",
-		"127.0.0.1:1723": "127.0.0.1:1723 is where clients connect, by listen",
+		"127.0.0.1:1723": "127.0.0.1:1723 cannot be open beside listen[0], 0.0.0.0:1723",
 	} {
 		_, problems := Parse("gw.yaml", []byte("admin:\n  listen: '"+text+"'\n"))
 		require.Len(t, problems, 1, text)

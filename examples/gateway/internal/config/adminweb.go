@@ -44,8 +44,4 @@ func (k *checker) adminWeb() {
 	case w.Certificate == "" && !w.Listen.Addr().IsLoopback():
 		k.bad("admin.web.listen", "%v can be reached from elsewhere, where tokens could be read on the way: it needs admin.web.certificate and admin.web.key", w.Listen)
 	}
-	if w.Listen.String() == k.cfg.Admin.Listen.Address {
-		k.bad("admin.web.listen", "%v is admin.listen already", w.Listen)
-	}
-	k.taken("admin.web.listen", w.Listen.AddrPort)
 }

@@ -29,7 +29,7 @@ func TestAdminWeb(t *testing.T) {
 		"web: {listen: '0.0.0.0:1', tokens_file: t}":                              "admin.web.listen: 0.0.0.0:1 can be reached from elsewhere, where tokens could be read on the way: it needs admin.web.certificate and admin.web.key",
 		"web: {listen: '127.0.0.1:1', tokens_file: t, key: k}":                    "admin.web.key: needs admin.web.certificate",
 		"web: {listen: '127.0.0.1:1', tokens_file: t, certificate: c}":            "admin.web.certificate: needs admin.web.key",
-		"web: {listen: '192.0.2.1:1723', tokens_file: t, certificate: c, key: k}": "admin.web.listen: 192.0.2.1:1723 is where clients connect, by listen",
+		"web: {listen: '192.0.2.1:1723', tokens_file: t, certificate: c, key: k}": "admin.web.listen: 192.0.2.1:1723 cannot be open beside listen[0], 0.0.0.0:1723",
 		"listen: '127.0.0.1:1', web: {listen: '127.0.0.1:1', tokens_file: t}":     "admin.web.listen: 127.0.0.1:1 is admin.listen already",
 		"listen: '127.0.0.1:1', group: adm":                                       "admin.group: is for a Unix socket, which admin.listen is not",
 		"group: adm":                                                              "admin.group: is for a Unix socket, which admin.listen is not",

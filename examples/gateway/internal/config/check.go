@@ -14,6 +14,7 @@ import (
 func (c *Config) check() diag.Problems {
 	k := checker{cfg: c}
 	k.listen()
+	k.sockets()
 	k.addresses()
 	k.pools()
 	k.policy()
@@ -25,7 +26,6 @@ func (c *Config) check() diag.Problems {
 	k.dataplane()
 	k.security()
 	k.admin()
-	k.metrics()
 	k.log()
 	k.database()
 	k.radius()
@@ -59,14 +59,6 @@ func (k *checker) listen() {
 		if !l.IsValid() { // reported already
 			continue
 		}
-		for _, other := range k.cfg.Listen[:i] {
-			switch {
-			case other == l:
-				k.bad(path, "%v is listed twice", l)
-			case sameSocket(other, l):
-				k.bad(path, "%v cannot be open beside %v, which takes the same connections", l, other)
-			}
-		}
 		if l.Port() != 0 && l.Port() != 1723 {
 			k.warn(path, "most clients know no other port than 1723")
 		}
@@ -76,13 +68,6 @@ func (k *checker) listen() {
 			}
 		})
 	}
-}
-
-// sameSocket reports whether two addresses, which may be those of all interfaces, cannot be
-// listened to at the same time.
-func sameSocket(a, b netip.AddrPort) bool {
-	return a.Port() == b.Port() && a.Port() != 0 &&
-		(a.Addr() == b.Addr() || a.Addr().IsUnspecified() || b.Addr().IsUnspecified())
 }
 
 func (k *checker) addresses() {

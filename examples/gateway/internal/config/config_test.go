@@ -321,10 +321,9 @@ func TestProblems(t *testing.T) {
 			`gw.yaml:4: listen[2]: "192.0.2.1" is not an IPv4 address and port, like 0.0.0.0:1723`,
 		}},
 		{"listen nowhere", "listen: []\n", []string{`gw.yaml:1: listen: must have at least one address`}},
-		{"listen twice", "listen: [\":1723\",\n  0.0.0.0:1723]\n", []string{`gw.yaml:2: listen[1]: 0.0.0.0:1723 is listed twice`}},
+		{"listen twice", "listen: [\":1723\",\n  0.0.0.0:1723]\n", []string{`gw.yaml:2: listen[1]: 0.0.0.0:1723 is listen[0] already`}},
 		{"listen to all and one", "listen: [192.0.2.1:1723, 192.0.2.2:1723,\n  \":1723\"]\n", []string{
-			`gw.yaml:2: listen[2]: 0.0.0.0:1723 cannot be open beside 192.0.2.1:1723, which takes the same connections`,
-			`gw.yaml:2: listen[2]: 0.0.0.0:1723 cannot be open beside 192.0.2.2:1723, which takes the same connections`,
+			`gw.yaml:2: listen[2]: 0.0.0.0:1723 cannot be open beside listen[0], 192.0.2.1:1723`,
 		}},
 		{"listen port", "listen: [\":1724\"]\n", []string{`gw.yaml:1: warning: listen[0]: most clients know no other port than 1723`}},
 		{"listen in pool", "listen: [10.8.0.7:1723]\n", []string{`gw.yaml:1: listen[0]: 10.8.0.7 is within the pool 10.8.0.0/24: packets to the gateway would go into a tunnel`}},
