@@ -19,45 +19,96 @@ func statsCommand() *cobra.Command {
 		Use:   "stats",
 		Short: "Show what the running gateway counts",
 		Long: `Asks the running gateway, by the address at admin.listen of its configuration, for
-its sessions, refusals, packets and memory. Counters are since its start. Of the
-configuration, nothing else matters.`,
+its sessions, refusals, packets, RADIUS servers, pools and memory. Counters are since its
+start. Of the configuration, nothing else matters.`,
 		Args: cobra.NoArgs,
 	}, func(a *asker, _ []string) error {
-		answer, err := a.Get(a.cmd.Context(), "/stats")
-		if err != nil {
+		var s statistics
+		if err := a.figures("/stats", &s.Stats); err != nil {
+			return err
+		}
+		if err := a.figures("/api/v1/sections", &s.Sections); err != nil {
 			return err
 		}
 		if a.json {
-			_, err = a.cmd.OutOrStdout().Write(answer)
-			return err
+			return printJSON(a.cmd, s)
 		}
-		return printStats(a.cmd.OutOrStdout(), answer)
+		s.print(a.cmd.OutOrStdout())
+		return nil
 	})
 }
 
-func printStats(w io.Writer, answer []byte) error {
-	var s admin.Stats
+// figures asks for some, which keep all of their 64 bits.
+func (a *asker) figures(path string, into any) error {
+	answer, err := a.Get(a.cmd.Context(), path)
+	if err != nil {
+		return err
+	}
 	d := json.NewDecoder(bytes.NewReader(answer))
-	d.UseNumber() // all of 64 bits
-	if err := d.Decode(&s); err != nil {
+	d.UseNumber()
+	if err := d.Decode(into); err != nil {
 		return fmt.Errorf("the gateway's answer: %w", err)
 	}
+	return nil
+}
+
+// statistics are those of the gateway, and the sections of its other parts.
+type statistics struct {
+	admin.Stats
+	Sections map[string]any `json:"sections"`
+}
+
+func (s *statistics) print(w io.Writer) {
 	uptime := time.Duration(s.Uptime * float64(time.Second)).Round(time.Second)
 	fmt.Fprintf(w, "gateway %s, process %d, up %v\n", s.Version, s.PID, uptime)
 	printFigures(w, "server", s.Server)
 	printFigures(w, "dataplane", s.Dataplane)
+	for _, name := range slices.Sorted(maps.Keys(s.Sections)) {
+		for _, g := range groupsOf(name, s.Sections[name]) {
+			printFigures(w, g.title, g.figures)
+		}
+	}
 	printFigures(w, "runtime", s.Runtime)
-	return nil
+}
+
+// group is figures with a title.
+type group struct {
+	title   string
+	figures admin.Figures
+}
+
+// groupsOf are the groups that a value stands for: one, or those of a list, each of which
+// has a name. What else is in lists, such as the buckets of a histogram, is in the JSON.
+func groupsOf(title string, value any) (groups []group) {
+	switch v := value.(type) {
+	case admin.Figures:
+		return []group{{title, v}}
+	case []any:
+		for _, one := range v {
+			f, _ := one.(admin.Figures)
+			for _, key := range []string{"name", "server"} {
+				if name, ok := f[key].(string); ok {
+					f = maps.Clone(f)
+					delete(f, key)
+					groups = append(groups, group{title + " " + name, f})
+					break
+				}
+			}
+		}
+	}
+	return groups
 }
 
 // printFigures prints figures by their names, in two columns that 80 characters hold, and
 // then those within them.
 func printFigures(w io.Writer, title string, f admin.Figures) {
-	var names, groups []string
+	var names []string
+	var groups []group
 	for _, name := range slices.Sorted(maps.Keys(f)) {
-		if _, ok := f[name].(map[string]any); ok {
-			groups = append(groups, name)
-		} else {
+		switch f[name].(type) {
+		case admin.Figures, []any:
+			groups = append(groups, groupsOf(title+"."+name, f[name])...)
+		default:
 			names = append(names, name)
 		}
 	}
@@ -72,7 +123,7 @@ func printFigures(w io.Writer, title string, f admin.Figures) {
 		}
 		fmt.Fprintln(w, line)
 	}
-	for _, name := range groups {
-		printFigures(w, title+"."+name, f[name].(map[string]any))
+	for _, g := range groups {
+		printFigures(w, g.title, g.figures)
 	}
 }

@@ -10,13 +10,17 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/gopptp/gopptp/dataplane"
+	pools "github.com/gopptp/gopptp/examples/gateway/internal/addresses"
 	"github.com/gopptp/gopptp/examples/gateway/internal/admin"
 	"github.com/gopptp/gopptp/examples/gateway/internal/config"
+	"github.com/gopptp/gopptp/examples/gateway/internal/latency"
+	"github.com/gopptp/gopptp/examples/gateway/internal/radius"
 	"github.com/gopptp/gopptp/examples/gateway/internal/sessions"
 	"github.com/gopptp/gopptp/kernel"
 	"github.com/gopptp/gopptp/kernel/kerneltest"
@@ -44,7 +48,14 @@ func TestStats(t *testing.T) {
 	defer server.Close()
 	l, err := admin.Listen(addr, "")
 	require.NoError(t, err)
-	s := admin.New(admin.Gateway{Server: server, Dataplane: plane, Live: live, Log: slog.New(slog.DiscardHandler)})
+	var answers latency.Histogram
+	answers.Observe(1234567 * time.Nanosecond)
+	s := admin.New(admin.Gateway{Server: server, Dataplane: plane, Live: live, Log: slog.New(slog.DiscardHandler), Sections: []admin.Section{
+		{Name: "pools", Snapshot: func() any { return []pools.Stats{{Name: "default", Size: 254}, {Name: "guests", Size: 30, Used: 7}} }},
+		{Name: "radius", Snapshot: func() any {
+			return radius.ClientStats{InFlight: 3, Servers: []radius.ServerStats{{Server: "radius.example.net:1812", Alive: true, Latency: answers.Snapshot()}}}
+		}},
+	}})
 	s.Serve(l)
 	defer s.Close()
 
@@ -59,13 +70,19 @@ func TestStats(t *testing.T) {
 	assert.Regexp(t, `(?m)^  accepted +0  `, stdout)
 	assert.Regexp(t, `(?m)  mode +kernel$`, stdout)
 	assert.Regexp(t, `(?m)^dataplane\.userspace\.gre$`, stdout)
+	assert.Regexp(t, `(?m)^pools guests\n(  .*\n)*  .*size +30$`, stdout)
+	assert.Regexp(t, `(?m)^radius\n(  .*\n)*  .*in_flight +3 `, stdout)
+	assert.Regexp(t, `(?m)^radius\.servers radius\.example\.net:1812\n(  .*\n)*  .*alive +true `, stdout)
+	assert.Regexp(t, `(?m)^radius\.servers radius\.example\.net:1812\.latency\n  count +1  sum_seconds +0.001234567$`, stdout)
 
 	code, stdout, stderr = gateway("stats", "--json", "-c", file)
 	assert.Equal(t, ExitOK, code)
 	assert.Empty(t, stderr)
-	var stats admin.Stats
+	var stats statistics
 	require.NoError(t, json.Unmarshal([]byte(stdout), &stats))
 	assert.Contains(t, stats.Server, "sessions")
+	assert.Len(t, stats.Sections["pools"], 2)
+	assert.Contains(t, stdout, `"le_seconds": 0.0005`)
 }
 
 func TestStatsFails(t *testing.T) {
