@@ -64,6 +64,7 @@ run_dir = {{.Dir}}
 libdir = /usr/lib/freeradius
 pidfile = {{.Dir}}/pid
 max_request_time = 10
+max_requests = 16384
 cleanup_delay = 2
 hostname_lookups = no
 proxy_requests = no

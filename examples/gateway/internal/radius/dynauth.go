@@ -68,15 +68,15 @@ type givers struct {
 
 // DynAuthStats are the figures of a DynAuth. The counters only grow.
 type DynAuthStats struct {
-	Disconnects uint64 `json:"disconnects"` // requests that ended sessions
-	Changes     uint64 `json:"changes"`     // requests that changed sessions
-	Refused     uint64 `json:"refused"`     // requests that could not be followed
-	Repeated    uint64 `json:"repeated"`    // requests that were answered before
+	Disconnects uint64 // requests that ended sessions
+	Changes     uint64 // requests that changed sessions
+	Refused     uint64 // requests that could not be followed
+	Repeated    uint64 // requests that were answered before
 	// What follows got no answer.
-	Strangers uint64 `json:"strangers"` // from an address that is none of a client
-	Forged    uint64 `json:"forged"`    // signed wrongly, or with another secret
-	Stale     uint64 `json:"stale"`     // too old, from the future, or without a time
-	Malformed uint64 `json:"malformed"`
+	Strangers uint64 // from an address that is none of a client
+	Forged    uint64 // signed wrongly, or with another secret
+	Stale     uint64 // too old, from the future, or without a time
+	Malformed uint64
 }
 
 // window is how far the time of a request may be from ours, and how long its answer is
