@@ -57,7 +57,7 @@ func newLayout(cfg Config) (layout, error) {
 		if err != nil {
 			return layout{}, fmt.Errorf("address pool %q: %w", c.Name, err)
 		}
-		q := &pool{Pool: c, free: free, rest: newMemory()}
+		q := &pool{Pool: c, free: free, rest: newMemory(), most: maxResting}
 		l.pools, l.byName[c.Name] = append(l.pools, q), q
 		all = append(all, c.Ranges...)
 	}

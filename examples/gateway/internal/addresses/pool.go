@@ -14,6 +14,7 @@ type pool struct {
 	Pool
 	free    *gopptp.Pool
 	rest    memory
+	most    int    // addresses that rest
 	used    int    // addresses that sessions have
 	refused uint64 // requests that found nothing in the whole chain
 
@@ -34,7 +35,7 @@ const forgetting = 16
 func (q *pool) forget(now time.Time) {
 	for range forgetting {
 		r := q.rest.oldest
-		if r == nil || !q.over(r, now) && q.rest.len() <= maxResting {
+		if r == nil || !q.over(r, now) && q.rest.len() <= q.most {
 			return
 		}
 		q.rest.remove(r)
