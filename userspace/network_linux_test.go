@@ -346,6 +346,9 @@ func TestNetlink(t *testing.T) {
 	require.ErrorContains(t, err, "the host has such a route already")
 	require.Empty(t, ns.addresses(t, "pptp7"))
 	require.ElementsMatch(t, pool, ns.routes(t, "pptp7"))
+	err = n.setPrefixes(prefixes("10.7.0.0/24", "192.168.7.0/24"))
+	require.ErrorIs(t, err, unix.EEXIST)
+	require.ElementsMatch(t, pool, ns.routes(t, "pptp7"))
 	require.Equal(t, []string{"192.168.7.0/24"}, ns.routes(t, "lo"))
 
 	// Somebody else removed the address, and with it the routes from it.

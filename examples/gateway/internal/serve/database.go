@@ -53,11 +53,11 @@ func (d *sqlUsers) fixed(store *users.Store) []netip.Addr {
 
 // read has the database say which addresses are fixed to users, and reports whether it has
 // said something else before.
-func (d *sqlUsers) read() (changed bool, err error) {
+func (d *sqlUsers) read(ctx context.Context) (changed bool, err error) {
 	if d.users == nil {
 		return false, nil
 	}
-	list, err := d.users.Fixed(context.Background()) // which takes no longer than database.timeout
+	list, err := d.users.Fixed(ctx) // which takes no longer than database.timeout
 	if err != nil {
 		return false, err
 	}
@@ -88,7 +88,7 @@ func (g *gateway) followFixed() (stop func()) {
 					return
 				}
 			}
-			known = g.refix()
+			known = g.refix(ctx)
 			select {
 			case <-time.After(fixedPause):
 			case <-ctx.Done():
@@ -99,11 +99,13 @@ func (g *gateway) followFixed() (stop func()) {
 	return func() { cancel(); <-done }
 }
 
-// refix reports whether the database has said what is fixed.
-func (g *gateway) refix() bool {
-	g.reloading.Lock() // or the pools might be those of another configuration
+// refix reports whether it is known what is fixed.
+func (g *gateway) refix(ctx context.Context) bool {
+	if !g.reloading.TryLock() { // a reload reads it itself, and may take long
+		return false
+	}
 	defer g.reloading.Unlock()
-	changed, err := g.database.read()
+	changed, err := g.database.read(ctx)
 	if err != nil || !changed {
 		return err == nil
 	}

@@ -1,6 +1,7 @@
 package serve
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"sync"
@@ -147,7 +148,7 @@ func (g *gateway) newServer() (err error) {
 
 // pooled is what the pools are by a configuration.
 func (g *gateway) pooled(cfg *config.Config, store *users.Store) addresses.Config {
-	if _, err := g.database.read(); err != nil {
+	if _, err := g.database.read(context.Background()); err != nil {
 		g.Log.Warn("until the database says which addresses are fixed to its users, they may be given to others", "err", err)
 	}
 	return addresses.FromConfig(cfg, g.database.fixed(store))

@@ -167,11 +167,13 @@ func TestDatabaseStopped(t *testing.T) {
 	assert.Contains(t, lateLog.String(), "the user database does not answer")
 	_, err = logIn(late, "alice", "a")
 	assert.Error(t, err)
+	assert.Empty(t, late.News())
 
 	server.Start(t)
 	require.Eventually(t, func() bool { _, err := logIn(late, "bob", "b"); return err == nil }, time.Minute, 10*time.Millisecond)
 	require.Eventually(t, func() bool { _, err := logIn(u, "bob", "b"); return err == nil }, time.Minute, 10*time.Millisecond)
 	assert.False(t, u.Stats().Down)
+	<-late.News() // what is fixed to users, which it could not be told, is to be asked for
 	close(stop)
 	users.Wait()
 	text := log.String()
