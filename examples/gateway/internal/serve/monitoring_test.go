@@ -31,6 +31,19 @@ func TestAlerts(t *testing.T) {
 	}
 }
 
+// Each alert has a test: that it comes, and with what words.
+func TestEveryAlertIsTested(t *testing.T) {
+	rules, err := os.ReadFile(monitoringDir + "alerts.yaml")
+	require.NoError(t, err)
+	tests, err := os.ReadFile(monitoringDir + "alerts_test.yaml")
+	require.NoError(t, err)
+	names := regexp.MustCompile(`- alert: (\w+)`).FindAllStringSubmatch(string(rules), -1)
+	require.Greater(t, len(names), 20)
+	for _, name := range names {
+		assert.Regexp(t, `alertname: `+name[1]+`\n +exp_alerts:\n +- exp_labels: `, string(tests))
+	}
+}
+
 // dashboard is what a test looks at in dashboard.json.
 type dashboard struct {
 	UID           string
