@@ -21,6 +21,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/gopptp/gopptp/internal/nstest"
+	"github.com/gopptp/gopptp/internal/xdp"
 )
 
 // world is a gateway between clients and the Internet: ppp0 is to the clients, who have
@@ -303,6 +304,64 @@ func TestBannedSources(t *testing.T) {
 	require.NoError(t, err)
 	assert.Positive(t, counted.BannedPackets)
 	assert.Zero(t, counted.Restored, "all of it by the changes alone")
+}
+
+// AF_XDP goes around the table with packets of calls, and with no others: whoever has none is
+// dropped and counted all the same, under the ID of somebody else's call, too.
+func TestBesideXDP(t *testing.T) {
+	t.Parallel()
+	if err := xdp.Probe(); err != nil {
+		nstest.Missing(t, "no AF_XDP: %v", err)
+	}
+	w := newWorld(t)
+	f := w.open(gatewayRules)
+	defer f.Close()
+	g := w.gre()
+	<-f.wanted.join(netip.MustParseAddr("10.0.0.2")) // has a control connection
+	calls, err := xdp.NewFilter(16)
+	require.NoError(t, err)
+	defer calls.Close()
+	call := xdp.Key{Peer: netip.MustParseAddr("10.0.0.2"), Local: netip.MustParseAddr("10.0.0.1"), CallID: 7}
+	require.NoError(t, calls.Add(call))
+	link, err := w.gateway.NL.LinkByName("ppp0") // where clients come from
+	require.NoError(t, err)
+	var device *xdp.Interface
+	w.gateway.Do(func() { device, err = xdp.OpenInterface(calls, link.Attrs().Index, xdp.Options{Mode: xdp.Generic}) })
+	require.NoError(t, err)
+	defer device.Close()
+
+	const ofCall = "\x30\x81\x88\x0b\x00\x00\x00\x07"
+	send := func(from string) {
+		_, err := g.senders[from].Write([]byte(ofCall))
+		require.NoError(t, err)
+	}
+	fast := func() bool {
+		var frames [1][]byte
+		if device.Sockets()[0].Receive(frames[:]) == 0 {
+			return false
+		}
+		assert.Contains(t, string(frames[0]), ofCall)
+		device.Sockets()[0].Free(frames[0])
+		return true
+	}
+	assert.True(t, g.passes("10.0.0.2"), "of no call, and of a peer")
+	assert.False(t, g.passes("10.0.0.3"))
+	send("10.0.0.2")
+	nstest.Eventually(t, "around the table", fast)
+	before, err := f.Snapshot()
+	require.NoError(t, err)
+	send("10.0.0.3")
+	nstest.Eventually(t, "a stranger is counted", func() bool {
+		s, err := f.Snapshot()
+		require.NoError(t, err)
+		return s.StrangersPackets == before.StrangersPackets+1
+	})
+	assert.False(t, fast())
+	require.NoError(t, calls.Remove(call))
+	send("10.0.0.2")
+	_, payload := g.received()
+	assert.Equal(t, ofCall, payload, "a call that is over")
+	assert.False(t, fast())
 }
 
 // A table that begins to be, and ends, knows who is in; its rules change without a moment

@@ -36,7 +36,7 @@ func (countingPlane) Stats() dataplane.Stats { return dataplane.Stats{} }
 
 // monitored is a gateway with all of its parts, in real time, and where it is scraped.
 type monitored struct {
-	t       *testing.T
+	t       testing.TB
 	network *memory.Network
 	address string
 	log     logBuffer
@@ -47,8 +47,9 @@ type monitored struct {
 // deadServer is where nobody answers.
 const deadServer = "{address: '127.0.0.1:1', secret: x}"
 
-// startMonitored starts it with a RADIUS server.
-func startMonitored(t *testing.T, server string) *monitored {
+// startMonitored starts it with a RADIUS server, and with other words of the configuration
+// replaced, if there are any.
+func startMonitored(t testing.TB, server string, replace ...string) *monitored {
 	t.Helper()
 	text := strings.Replace(gatewayConfig, "10.9.1.1-10.9.1.9", "10.9.1.1-10.9.1.40", 1) + fmt.Sprintf(`
 metrics: {listen: ['127.0.0.1:0']}
@@ -56,7 +57,7 @@ radius: {servers: [%[2]s], patience: 2s}
 database: {url: 'sqlite:%[1]s/users.db'}
 accounting: {directory: %[1]s, sql: true}
 `, t.TempDir(), server)
-	cfg, problems := config.Parse("gw.yaml", []byte(text))
+	cfg, problems := config.Parse("gw.yaml", []byte(strings.NewReplacer(replace...).Replace(text)))
 	require.Empty(t, problems.Errors())
 	store, problems := users.Load(cfg)
 	require.Empty(t, problems.Errors())
