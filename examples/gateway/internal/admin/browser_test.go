@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -112,8 +113,16 @@ func (b *browser) resize(width, height int) {
 
 // An operator logs in, sees a session come, disconnects it, and sees it go.
 func TestPage(t *testing.T) {
+	hang := make(chan struct{})
+	var hangs atomic.Bool
 	w := start(t, func(g *Gateway) {
 		g.Sections = []Section{
+			{"slow", func() any {
+				if hangs.Load() {
+					<-hang
+				}
+				return nil
+			}},
 			{"pools", func() any {
 				return []map[string]any{{"name": "default", "size": 254, "used": 231}, {"name": "guests", "size": 65534, "used": 1200}}
 			}},
@@ -173,7 +182,13 @@ func TestPage(t *testing.T) {
 	b.run(chromedp.Click(css("#logout")), chromedp.WaitVisible(css("#login")))
 	assert.Equal(t, http.StatusUnauthorized, s.status("GET", "/api/v1/state"))
 
-	// Who may only look has nothing to press.
+	// Who may only look has nothing to press, and what does not answer is said not to.
 	b.run(chromedp.SetValue(css("#token"), s.read), chromedp.Click(css("#login button")), chromedp.WaitVisible(css("#sessions")))
 	b.until(`document.querySelectorAll("#sessions tbody tr").length === 1 && document.querySelector("#sessions button.danger").hidden && document.querySelector("#drain").hidden`)
+	hangs.Store(true)
+	defer close(hang)
+	result(b, chromedp.Evaluate[int](`times.refresh = 20; times.answer = 500`))
+	b.until(`document.querySelector("#problem").textContent === "The gateway does not answer."`)
+	hangs.Store(false)
+	b.until(`document.querySelector("#problem").hidden`)
 }

@@ -2,8 +2,10 @@
 // What comes from users and peers goes into text, never into markup.
 "use strict";
 
-const refreshInterval = 3000;
 const pageSize = 50;
+
+// In milliseconds: from one look to the next, and how long an answer may take.
+const times = { refresh: 3000, answer: 15000 };
 
 const $ = id => document.getElementById(id);
 
@@ -12,10 +14,16 @@ const view = { search: "", sort: "user", cursors: [""], next: "", role: "none", 
 let timer = 0, asked = 0;
 
 async function ask(path, options = {}) {
-  const answer = await fetch(path, { credentials: "same-origin", cache: "no-store", ...options });
-  if (answer.ok) return answer.status === 204 ? null : answer.json();
-  const problem = await answer.json().catch(() => ({ detail: answer.statusText }));
-  throw Object.assign(new Error(problem.detail), { status: answer.status });
+  const signal = AbortSignal.timeout(times.answer);
+  let answer, body;
+  try {
+    answer = await fetch(path, { credentials: "same-origin", cache: "no-store", signal, ...options });
+    body = answer.status === 204 ? null : await answer.json();
+  } catch {
+    throw new Error("The gateway does not answer.");
+  }
+  if (answer.ok) return body;
+  throw Object.assign(new Error(body.detail), { status: answer.status });
 }
 
 function post(path, body) {
@@ -223,9 +231,9 @@ async function refresh() {
   } catch (error) {
     if (turn !== asked) return;
     if (error.status === 401) return show(false);
-    complain(error.status ? error : new Error("The gateway does not answer."));
+    complain(error);
   }
-  timer = setTimeout(() => document.hidden ? 0 : refresh(), refreshInterval);
+  timer = setTimeout(() => document.hidden ? 0 : refresh(), times.refresh);
 }
 
 function show(loggedIn) {
