@@ -44,7 +44,8 @@ type gateway struct {
 
 	closers []func() // what is to be undone, the last first
 
-	reloading sync.Mutex // held by reload
+	loading   sync.Mutex // held by reload, which may hang as long as files do
+	reloading sync.Mutex // held while things are replaced, within loading
 	stopped   bool       // nothing is reloaded any more; guarded by reloading
 	mu        sync.Mutex
 	current   state

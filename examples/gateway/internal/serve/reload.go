@@ -45,6 +45,9 @@ func (g *gateway) reload() (changes []string, err error) {
 	if g.Load == nil {
 		return nil, errors.New("this gateway was started without a configuration that it could read anew")
 	}
+	g.loading.Lock()
+	defer g.loading.Unlock()
+	cfg, store, problems := g.Load()
 	g.reloading.Lock()
 	defer g.reloading.Unlock()
 	if g.stopped {
@@ -52,7 +55,7 @@ func (g *gateway) reload() (changes []string, err error) {
 	}
 	g.Manager.Reloading()
 	defer g.Manager.Ready()
-	changes, err = g.take(g.Load())
+	changes, err = g.take(cfg, store, problems)
 	if err != nil {
 		g.Log.Error("the configuration is not taken, and nothing has changed")
 		var problems diag.Problems

@@ -92,7 +92,7 @@ func (g *gateway) run() error {
 	defer cancel()
 	go g.Manager.Watch(ctx, func() { g.server.Stats() })
 
-	// A reload asks others, such as a database, and must not keep the gateway from stopping.
+	// A reload may hang, as long as files do, and must not keep the gateway from stopping.
 	hangups, reloaded := g.Hangups, make(chan struct{}, 1)
 	for {
 		select {
