@@ -233,7 +233,7 @@ func (l *line) forget() (list []*entry) {
 
 // run delivers, until the stint is over, or nothing waits and nothing more will.
 func (l *line) run(s *stint) {
-	wait := minRetry
+	wait := l.q.rest
 	for l.isOf(s) {
 		if !l.isNoted() {
 			l.idle(s, time.Time{}) // until the writer is done
@@ -250,7 +250,7 @@ func (l *line) run(s *stint) {
 		}
 		switch {
 		case l.send(s, batch), !l.isOf(s), !s.rest(jitter(wait)):
-			wait = minRetry
+			wait = l.q.rest
 		default:
 			wait = min(2*wait, maxRetry)
 		}

@@ -20,11 +20,12 @@ import (
 // in waits for the disk: one goroutine writes what has come meanwhile in one transaction,
 // and each sink has a goroutine that delivers.
 //
-// Where the disk fails, records are delivered from memory, of which they may take
-// maxUnwritten; the disk is tried again all the while.
+// Where the disk fails, records are delivered from memory, where maxUnwritten may wait, and
+// as many that a transaction is tried with; that is done again all the while.
 type Queue struct {
 	store store
-	room  int // records that may wait for the disk: maxUnwritten
+	room  int           // records that may wait for the disk: maxUnwritten
+	rest  time.Duration // after a first failure of the disk, or a sink: minRetry
 	log   *slog.Logger
 	live  func() []Record
 
@@ -39,6 +40,7 @@ type Queue struct {
 	seq     uint64
 	lines   []*line  // of all sinks that there are or were; it only grows
 	pending []*entry // not on disk, in order
+	inHand  int      // of these, the first that a transaction is under way with
 	seen    *checkpoint
 	failing bool // the last transaction did
 	// diskReported says that the log has that, and damaged what a reader found wrong.
@@ -61,6 +63,8 @@ type QueueOptions struct {
 	// has to be made anew.
 	Live func() []Record
 	Log  *slog.Logger
+
+	rest time.Duration // for tests; zero: minRetry
 }
 
 // maxLines is how many sinks there may be over time: an entry has a bit for each.
@@ -86,7 +90,7 @@ type checkpoint struct {
 // OpenQueue opens the file of a queue. Sessions that it says are up were so when the
 // gateway crashed: their Stops are the first records. Then it delivers.
 func OpenQueue(o QueueOptions) (*Queue, error) {
-	q := &Queue{store: store{file: o.File}, max: o.MaxRecords, room: maxUnwritten, log: o.Log, live: o.Live, wake: make(chan struct{}, 1)}
+	q := &Queue{store: store{file: o.File}, max: o.MaxRecords, room: maxUnwritten, rest: cmp.Or(o.rest, minRetry), log: o.Log, live: o.Live, wake: make(chan struct{}, 1)}
 	q.context, q.cancel = context.WithCancel(context.Background())
 	left, err := q.load()
 	if err != nil {
@@ -262,8 +266,8 @@ func (q *Queue) put(lines []*line, records []Record) {
 		q.pending = append(q.pending, e)
 		q.stats.Records++
 	}
-	if len(q.pending) > q.room {
-		q.shed()
+	if over := len(q.pending) - q.inHand - q.room; over > 0 {
+		q.shed(over + q.room/10) // and some, as it goes through all
 	}
 	q.signal()
 }
@@ -299,8 +303,7 @@ func (q *Queue) signal() {
 
 // shed makes room for records that cannot be written: Interims go first, then Starts, as
 // a Stop says all that they do, and then the oldest.
-func (q *Queue) shed() {
-	over := len(q.pending) - q.room + q.room/10 // and some, as it goes through all
+func (q *Queue) shed(over int) {
 	for _, kind := range []Kind{Interim, Start, 0} {
 		q.pending = slices.DeleteFunc(q.pending, func(e *entry) bool {
 			if over <= 0 || e.written || kind != 0 && e.record.Kind != kind {

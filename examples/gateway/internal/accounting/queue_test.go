@@ -477,3 +477,29 @@ func BenchmarkQueue(b *testing.B) {
 		b.Fatal("records are missing")
 	}
 }
+
+// A disk that hangs has what it is given in hand, which makes no room: Stops are not given
+// up for that.
+func TestDiskHangs(t *testing.T) {
+	const room = 100
+	q := &Queue{room: room, max: 1e9, wake: make(chan struct{}, 1), log: slog.New(slog.DiscardHandler), failing: true}
+	q.line("sink").on = true
+	put := func(kind Kind, n int) {
+		for i := range n {
+			q.Put(sample(kind, fmt.Sprint(kind, i)))
+		}
+	}
+	put(Interim, room)
+	b, _ := q.collect()
+	require.Len(t, b.entries, room)
+	put(Stop, room/2)
+	assert.Zero(t, q.Stats().Lines[0].Lost)
+	assert.Zero(t, q.Stats().Lines[0].Dropped)
+	put(Interim, room)
+	assert.LessOrEqual(t, q.Stats().Unwritten, 2*room, "there is a bound")
+	q.committed(b, errDown)
+	put(Start, 1)
+	s := q.Stats()
+	assert.LessOrEqual(t, s.Unwritten, room, "what failed makes room")
+	assert.Zero(t, s.Lines[0].Lost)
+}

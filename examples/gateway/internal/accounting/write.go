@@ -11,11 +11,9 @@ import (
 // maxCommit is how many records go into one transaction.
 const maxCommit = 10_000
 
-// How long the writer waits after a transaction that failed; each wait is twice the last.
-const (
-	minDiskWait = time.Second
-	maxDiskWait = 30 * time.Second
-)
+// maxDiskWait is how long the writer waits at most after a transaction that failed; each
+// wait is twice the last.
+const maxDiskWait = 30 * time.Second
 
 // batch is what one transaction writes.
 type batch struct {
@@ -31,7 +29,7 @@ type batch struct {
 
 // write is the writer. It ends when the queue is closed and all is on disk, or cannot be.
 func (q *Queue) write() {
-	wait := minDiskWait
+	wait := q.rest
 	for {
 		b, last := q.collect()
 		if b == nil {
@@ -50,7 +48,7 @@ func (q *Queue) write() {
 		q.committed(b, err)
 		switch {
 		case err == nil:
-			wait = minDiskWait
+			wait = q.rest
 		case last: // this was the last try
 			return
 		default:
@@ -91,7 +89,7 @@ func (q *Queue) collect() (b *batch, last bool) {
 	if !whole {
 		n = min(n, maxCommit)
 	}
-	b.entries = slices.Clone(q.pending[:n])
+	b.entries, q.inHand = slices.Clone(q.pending[:n]), n
 	b.left = make([]uint32, n)
 	for i, e := range b.entries {
 		e.written = true
@@ -214,6 +212,7 @@ func emptied(tx *bbolt.Tx, name []byte) *bbolt.Bucket {
 func (q *Queue) committed(b *batch, err error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	q.inHand = 0
 	if err != nil {
 		q.stats.CommitErrors++
 		for _, e := range b.entries {

@@ -9,6 +9,7 @@ import (
 	"github.com/gopptp/gopptp/examples/gateway/internal/accounting"
 	"github.com/gopptp/gopptp/examples/gateway/internal/accounting/radiussink"
 	"github.com/gopptp/gopptp/examples/gateway/internal/accounting/sqlsink"
+	"github.com/gopptp/gopptp/examples/gateway/internal/admin"
 	"github.com/gopptp/gopptp/examples/gateway/internal/config"
 	"github.com/gopptp/gopptp/examples/gateway/internal/quota"
 	"github.com/gopptp/gopptp/examples/gateway/internal/radius"
@@ -103,6 +104,40 @@ func (a *accounts) prepare(cfg *config.Config, serversDiffer bool, log *slog.Log
 		return nil, nil, err
 	}
 	return c, func() { c.Take(); a.hold(next) }, nil
+}
+
+// section is what operators can see of it.
+func (a *accounts) section() admin.Section {
+	type sink struct {
+		Sink                                string
+		Waiting                             int
+		Oldest                              time.Duration // the age of what is next
+		Down                                bool
+		Delivered, Failures                 uint64
+		Superseded, Dropped, Rejected, Lost uint64
+	}
+	type figures struct {
+		Unwritten int
+		DiskFails bool
+		Sinks     []sink
+		Servers   []radius.ServerStats
+	}
+	return admin.Section{Name: "accounting", Snapshot: func() any {
+		stats := a.accountant.Stats()
+		f := figures{Unwritten: stats.Unwritten, DiskFails: stats.DiskFails}
+		for _, l := range stats.Lines {
+			one := sink{Sink: l.Sink, Waiting: l.Waiting, Down: l.Down, Delivered: l.Delivered, Failures: l.Failures,
+				Superseded: l.Superseded, Dropped: l.Dropped, Rejected: l.Rejected, Lost: l.Lost}
+			if !l.Oldest.IsZero() {
+				one.Oldest = max(0, time.Since(l.Oldest))
+			}
+			f.Sinks = append(f.Sinks, one)
+		}
+		if client := a.client.Load(); client != nil {
+			f.Servers = client.Stats().Servers
+		}
+		return f
+	}}
 }
 
 // stop tells that the gateway is off, and says what it could tell nobody.

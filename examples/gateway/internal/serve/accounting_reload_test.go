@@ -2,16 +2,19 @@ package serve
 
 import (
 	"database/sql"
+	"encoding/json"
 	"fmt"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/gopptp/gopptp"
+	"github.com/gopptp/gopptp/examples/gateway/internal/admin"
 	"github.com/gopptp/gopptp/examples/internal/radiustest"
 )
 
@@ -30,7 +33,8 @@ func TestReloadAccounting(t *testing.T) {
 	one, two := radiustest.Start(t, radiustest.Config{}), radiustest.Start(t, radiustest.Config{})
 	dir := t.TempDir()
 	file := filepath.Join(dir, "users.db")
-	plain := gatewayConfig + "database: {url: 'sqlite:" + file + "'}\n"
+	socket := filepath.Join(dir, "admin")
+	plain := gatewayConfig + "database: {url: 'sqlite:" + file + "'}\nadmin: {listen: 'unix:" + socket + "'}\n"
 	text := func(s *radiustest.Server, more string) string {
 		return plain + fmt.Sprintf("accounting: {directory: %s, servers: [{address: '%v', secret: %s}]%s}\n", dir, s.Acct, radiustest.Secret, more)
 	}
@@ -54,6 +58,29 @@ func TestReloadAccounting(t *testing.T) {
 	bob.Close()
 	<-bob.Done()
 	assert.Equal(t, []string{"Stop bob"}, statuses(two.Await(1)), "is in the place of the other, and knows what that knew")
+
+	var figures struct {
+		Unwritten int
+		Sinks     []struct {
+			Sink      string
+			Delivered int
+			Oldest    float64
+		}
+		Servers []struct {
+			AccountingReplies int `json:"accounting_replies"`
+		}
+	}
+	cfg, _, _ := w.load()
+	operator := admin.NewClient(cfg.Admin.Listen)
+	require.Eventually(t, func() bool {
+		b, err := operator.Get(t.Context(), "/api/v1/sections/accounting")
+		require.NoError(t, err)
+		require.NoError(t, json.Unmarshal(b, &figures))
+		require.Len(t, figures.Sinks, 2)
+		return figures.Sinks[1].Delivered == 4
+	}, 20*time.Second, time.Millisecond, "the database knows that the gateway is on, that two have begun, and that one has ended")
+	assert.Equal(t, "radius", figures.Sinks[0].Sink)
+	require.Len(t, figures.Servers, 1)
 
 	w.reloadsInRealTime(strings.Replace(text(two, ""), "directory: "+dir, "directory: "+t.TempDir(), 1))
 	w.await("the configuration is not taken, and nothing has changed", 1)

@@ -104,6 +104,7 @@ func open(o Options) (*gateway, error) {
 		return g, err
 	}
 	g.onClose(func() { g.accounts.stop(g.now(), o.Log) }) // once the sessions are over
+	g.operators.sections = append(g.operators.sections, g.accounts.section())
 	g.onClose(startQuotas(o, g.live))
 	g.measure()
 	g.onClose(g.operators.start(g)) // tells of the end, too
