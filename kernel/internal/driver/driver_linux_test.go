@@ -3,11 +3,13 @@ package driver
 import (
 	"fmt"
 	"net/netip"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 
 	"github.com/gopptp/gopptp/internal/nstest"
 	"github.com/gopptp/gopptp/mppe"
@@ -191,6 +193,30 @@ func TestEncryptionAnew(t *testing.T) {
 	}
 	a.await(t, 20)
 	b.await(t, 20)
+}
+
+// A unit that has no channel for a while is not read over and over again meanwhile.
+func TestNoChannel(t *testing.T) {
+	a, b := connected(t)
+	a.newUnit(t)
+	b.newUnit(t)
+	channel, file := a.socket.(*socket).channel, a.unit.(*unit).file
+	var reads atomic.Int64
+	file.source.mu.Lock()
+	ready := file.source.ready
+	file.source.ready = func(events uint32, buf []byte) bool {
+		reads.Add(1)
+		return ready(events, buf)
+	}
+	file.source.mu.Unlock()
+	for i := range 3 {
+		require.NoError(t, ioctl(channel.fd, "PPPIOCDISCONN", unix.PPPIOCDISCONN, nil))
+		time.Sleep(20 * time.Millisecond)
+		require.NoError(t, a.unit.(*unit).join())
+		require.NoError(t, b.socket.Write(ccp(ppp.ConfigureRequest)))
+		require.Equal(t, ccp(ppp.ConfigureRequest), a.await(t, 1)[0], i)
+	}
+	require.Less(t, reads.Load(), int64(20))
 }
 
 // What the peer sends to have us encrypt no longer is handed up, and does not.

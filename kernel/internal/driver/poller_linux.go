@@ -23,8 +23,8 @@ type poller struct {
 
 // source is a descriptor that may have something to be read.
 type source struct {
-	// ready reads, with buf as memory, until there is nothing left, and reports whether
-	// more may come.
+	// ready reads, with buf as memory, until there is nothing left, or else it is not
+	// called before more has come. It reports whether that may be.
 	ready func(events uint32, buf []byte) bool
 
 	mu      sync.Mutex // held while ready runs
@@ -58,7 +58,9 @@ func (p *poller) add(fd int, s *source) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.sources[int32(fd)] = s
-	event := unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(fd)}
+	// A unit without a channel can be read all the time, an end of file: it is told of
+	// once, or this goroutine would do nothing else meanwhile.
+	event := unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLET, Fd: int32(fd)}
 	if err := unix.EpollCtl(p.epoll, unix.EPOLL_CTL_ADD, fd, &event); err != nil {
 		delete(p.sources, int32(fd))
 		return os.NewSyscallError("epoll_ctl", err)

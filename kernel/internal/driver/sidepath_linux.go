@@ -97,11 +97,11 @@ func networkOrder(v uint16) uint16 {
 func (g *guard) read() {
 	for {
 		n, from, err := unix.Recvfrom(g.fd, g.buf[:], 0)
-		if err == unix.EINTR {
+		if err == unix.EINTR || err == unix.ENETDOWN { // an interface went down
 			continue
 		}
 		if err != nil {
-			return // nothing there, or an interface went down
+			return // nothing there
 		}
 		if to, ok := from.(*unix.SockaddrLinklayer); !ok || to.Pkttype != unix.PACKET_HOST {
 			continue
