@@ -68,12 +68,16 @@ const (
 
 // insertBench puts a section between the marks of a document.
 func insertBench(document []byte, section string) ([]byte, error) {
-	before, rest, begins := bytes.Cut(document, []byte(benchBegin))
-	_, after, ends := bytes.Cut(rest, []byte(benchEnd))
+	return insertBetween(document, benchBegin, section, benchEnd)
+}
+
+func insertBetween(document []byte, begin, section, end string) ([]byte, error) {
+	before, rest, begins := bytes.Cut(document, []byte(begin))
+	_, after, ends := bytes.Cut(rest, []byte(end))
 	if !begins || !ends {
 		return nil, errors.New("the document has no place for the results")
 	}
-	return slices.Concat(before, []byte(benchBegin+section+benchEnd), after), nil
+	return slices.Concat(before, []byte(begin+section+end), after), nil
 }
 
 // markdown is that section.

@@ -27,6 +27,7 @@ type kind int
 const (
 	umlKernel  kind = iota // User-Mode Linux
 	namespaces             // the machine's own kernel
+	emulated               // Debian's kernel on an emulated processor
 )
 
 type environment struct {
@@ -34,7 +35,7 @@ type environment struct {
 	limit time.Duration // bounds the environment's life
 	ours  bool          // the gateway and the client are wanted in it
 	alone bool          // nothing else may run meanwhile: it measures time
-	size  string        // memory of User-Mode Linux; 1G if it is empty
+	size  string        // memory of a kernel of its own; 1G if it is empty
 }
 
 // lab runs f inside an environment. Called outside, it makes one, in which the
@@ -135,10 +136,13 @@ func (e environment) boot(t *testing.T, j job) results {
 	self, err := os.Executable()
 	require.NoError(t, err)
 	j.Env = append([]string{searchPath, "HOME=" + j.Dir, "TMPDIR=" + j.Dir, "LANG=C", "GOTRACEBACK=all"}, j.Env...)
-	if e.kind == umlKernel {
-		j.UML = true
+	j.OwnKernel = e.kind != namespaces
+	switch e.kind {
+	case umlKernel:
 		j.Modules, err = kernelModules()
 		require.NoError(t, err)
+	case emulated:
+		_, j.Modules = debianKernel(t)
 	}
 	text, err := json.Marshal(j)
 	require.NoError(t, err)
@@ -149,16 +153,21 @@ func (e environment) boot(t *testing.T, j job) results {
 	ctx, cancel := context.WithTimeout(context.Background(), e.limit+15*time.Second)
 	defer cancel()
 	var cmd *exec.Cmd
-	if j.UML {
+	switch role, dir := envRole+"=init", envDir+"="+j.Dir; e.kind {
+	case umlKernel:
 		uml := umlCommand(t, "mem="+e.memory(), "root=/dev/root", "rootfstype=hostfs", "rootflags=/", "rw", "loglevel=1",
-			"con=null", "con0=fd:0,fd:1", "init="+self, envRole+"=init", envDir+"="+j.Dir)
+			"con=null", "con0=fd:0,fd:1", "init="+self, role, dir)
 		cmd = exec.CommandContext(ctx, uml[0], uml[1:]...)
 		cmd.Env = append(os.Environ(), "HOME="+j.Dir) // it keeps its sockets in ~/.uml
 		// It is several processes, which end with the first of their namespace.
 		cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Cloneflags: syscall.CLONE_NEWPID}
-	} else {
+	case emulated:
+		qemu := emulatedCommand(t, self, e.memory(), role, dir)
+		cmd = exec.CommandContext(ctx, qemu[0], qemu[1:]...)
+		cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	case namespaces:
 		cmd = exec.CommandContext(ctx, self)
-		cmd.Env = append(os.Environ(), envRole+"=init", envDir+"="+j.Dir)
+		cmd.Env = append(os.Environ(), role, dir)
 		cmd.SysProcAttr = &syscall.SysProcAttr{
 			Pdeathsig:  syscall.SIGKILL,
 			Cloneflags: syscall.CLONE_NEWNET | syscall.CLONE_NEWNS | syscall.CLONE_NEWPID | syscall.CLONE_NEWUTS,

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -20,7 +21,8 @@ type job struct {
 	Cwd     string   // where it runs; Dir if empty
 	Env     []string
 	Modules string // directory of the kernel's modules; none are loaded if empty
-	UML     bool   // the kernel is ours: mount everything, power off at the end
+
+	OwnKernel bool // mount everything, power off at the end
 }
 
 const jobFile = "job.json"
@@ -74,13 +76,17 @@ func runJob(dir string) (status int, uml bool, err error) {
 	if err := json.Unmarshal(text, &j); err != nil {
 		return 0, uml, err
 	}
-	if err := mountAll(j.UML); err != nil {
-		return 0, j.UML, err
+	if err := mountAll(j.OwnKernel); err != nil {
+		return 0, j.OwnKernel, err
 	}
 	if j.Modules != "" {
 		for _, m := range modules {
-			if err := loadModule(filepath.Join(j.Modules, m+".ko")); err != nil {
-				return 0, j.UML, err
+			err := loadModule(filepath.Join(j.Modules, m+".ko"))
+			if errors.Is(err, fs.ErrNotExist) {
+				continue // other kernels have it built in
+			}
+			if err != nil {
+				return 0, j.OwnKernel, err
 			}
 		}
 	}
@@ -93,7 +99,7 @@ func runJob(dir string) (status int, uml bool, err error) {
 	}
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 	if err := cmd.Start(); err != nil {
-		return 0, j.UML, err
+		return 0, j.OwnKernel, err
 	}
 	// Process 1 inherits orphans, such as a pppd whose pptpd was stopped.
 	for {
@@ -102,11 +108,11 @@ func runJob(dir string) (status int, uml bool, err error) {
 		switch {
 		case errors.Is(err, syscall.EINTR):
 		case err != nil:
-			return 0, j.UML, fmt.Errorf("wait: %w", err)
+			return 0, j.OwnKernel, fmt.Errorf("wait: %w", err)
 		case pid == cmd.Process.Pid && ws.Exited():
-			return ws.ExitStatus(), j.UML, nil
+			return ws.ExitStatus(), j.OwnKernel, nil
 		case pid == cmd.Process.Pid && ws.Signaled():
-			return 128 + int(ws.Signal()), j.UML, nil
+			return 128 + int(ws.Signal()), j.OwnKernel, nil
 		}
 	}
 }

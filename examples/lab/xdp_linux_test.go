@@ -116,11 +116,11 @@ func startGuest(t *testing.T, h host, dev, test, value string) *process {
 	dir := filepath.Join(logDir(t), "guest")
 	require.NoError(t, os.MkdirAll(dir, 0o755))
 	text, err := json.Marshal(job{
-		Dir:     dir,
-		Args:    []string{self, "-test.v", "-test.run=^" + test + "$", "-test.count=1", "-test.timeout=2m"},
-		Env:     []string{searchPath, "HOME=" + dir, "TMPDIR=" + dir, "LANG=C", envGuest + "=" + value, envOurs + "=" + os.Getenv(envOurs)},
-		Modules: modules,
-		UML:     true,
+		Dir:       dir,
+		Args:      []string{self, "-test.v", "-test.run=^" + test + "$", "-test.count=1", "-test.timeout=2m"},
+		Env:       []string{searchPath, "HOME=" + dir, "TMPDIR=" + dir, "LANG=C", envGuest + "=" + value, envOurs + "=" + os.Getenv(envOurs)},
+		Modules:   modules,
+		OwnKernel: true,
 	})
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(filepath.Join(dir, jobFile), text, 0o600))
