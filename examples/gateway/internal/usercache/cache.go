@@ -77,8 +77,9 @@ type entry struct {
 	read time.Time
 }
 
-// New returns a cache in front of a source. It looks for changes until Close.
-func New(source Source, cfg config.UserCache, log *slog.Logger) (*Cache, error) {
+// New returns a cache in front of a source, which has passwords in clear or not. It looks for
+// changes until Close.
+func New(source Source, cfg config.UserCache, clear bool, log *slog.Logger) (*Cache, error) {
 	c := &Cache{source: source, cfg: cfg, log: log, done: make(chan struct{}), news: make(chan struct{}, 1), changed: make(map[string]int64)}
 	if cfg.Size > 0 {
 		var err error
@@ -89,7 +90,7 @@ func New(source Source, cfg config.UserCache, log *slog.Logger) (*Cache, error) 
 			return nil, err
 		}
 		if !cfg.Redis.IsZero() {
-			if c.shared, err = openShared(cfg, &c.counts.sharedErrors, log); err != nil {
+			if c.shared, err = openShared(cfg, clear, &c.counts.sharedErrors, log); err != nil {
 				return nil, err
 			}
 		}

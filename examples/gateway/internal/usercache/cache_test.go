@@ -89,7 +89,7 @@ func world(t *testing.T, change func(*config.UserCache), test func(t *testing.T,
 		for _, name := range []string{"alice", "bob"} {
 			s.set(name, &userdb.User{Name: name})
 		}
-		c, err := New(s, cfg, slog.New(slog.DiscardHandler))
+		c, err := New(s, cfg, false, slog.New(slog.DiscardHandler))
 		require.NoError(t, err)
 		defer c.Close()
 		synctest.Wait()
@@ -411,7 +411,7 @@ func TestManyChanges(t *testing.T) {
 func BenchmarkHit(b *testing.B) {
 	s := &table{users: make(map[string]*userdb.User)}
 	s.set("alice", &userdb.User{Name: "alice"})
-	c, err := New(s, config.Default().Database.Cache, slog.New(slog.DiscardHandler))
+	c, err := New(s, config.Default().Database.Cache, false, slog.New(slog.DiscardHandler))
 	require.NoError(b, err)
 	defer c.Close()
 	b.ReportAllocs()

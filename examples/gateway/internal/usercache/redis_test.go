@@ -139,7 +139,7 @@ func TestRedisTLS(t *testing.T) {
 	var errors atomic.Uint64
 	log := new(lockedBuffer)
 	open := func(tls string) *shared {
-		sh, err := openShared(s.config(t, tls), &errors, slog.New(slog.NewTextHandler(log, nil)))
+		sh, err := openShared(s.config(t, tls), false, &errors, slog.New(slog.NewTextHandler(log, nil)))
 		require.NoError(t, err)
 		t.Cleanup(sh.close)
 		return sh

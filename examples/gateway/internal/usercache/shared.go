@@ -33,6 +33,7 @@ const (
 // for a user wait for what it has, and for nothing else: its own goroutine writes.
 type shared struct {
 	client *redis.Client
+	prefix string // of keys
 	keep   time.Duration
 	log    *slog.Logger
 	errors *atomic.Uint64
@@ -53,8 +54,9 @@ type write struct {
 
 var errPaused = errors.New("the shared cache is left alone for a moment")
 
-// openShared returns the shared cache of a configuration; errors counts its failures.
-func openShared(cfg config.UserCache, errors *atomic.Uint64, log *slog.Logger) (*shared, error) {
+// openShared returns the shared cache of a configuration; errors counts its failures. With
+// clear, what is in it has passwords in clear, where there are any.
+func openShared(cfg config.UserCache, clear bool, errors *atomic.Uint64, log *slog.Logger) (*shared, error) {
 	o, err := redis.ParseURL(string(cfg.Redis.URL))
 	if err != nil {
 		return nil, fmt.Errorf("database.cache.redis: %w", err) // which names no password
@@ -70,6 +72,10 @@ func openShared(cfg config.UserCache, errors *atomic.Uint64, log *slog.Logger) (
 	o.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
 	s := &shared{client: redis.NewClient(o), keep: cfg.TTL + cfg.Stale, log: log, errors: errors,
 		writes: make(chan write, sharedQueue), done: make(chan struct{})}
+	s.prefix = "gopptp:user:1:"
+	if clear { // of no use to the others, who must not have them, and theirs not to us
+		s.prefix = "gopptp:user-clear:1:"
+	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	go s.run()
 	return s, nil
@@ -82,13 +88,14 @@ type silent struct{}
 
 func (silent) Printf(context.Context, string, ...any) {}
 
-// sharedEntry is a value in Redis, for all gateways that know the version in its key.
+// sharedEntry is a value in Redis, for all gateways that know the kind and the version in its
+// key.
 type sharedEntry struct {
 	Read   time.Time     `json:"read"`
 	Record userdb.Record `json:"record"`
 }
 
-func key(name string) string { return "gopptp:user:1:" + name }
+func (s *shared) key(name string) string { return s.prefix + name }
 
 // get asks for a user.
 func (s *shared) get(name string) (e entry, found bool, err error) {
@@ -97,7 +104,7 @@ func (s *shared) get(name string) (e entry, found bool, err error) {
 	}
 	var text []byte
 	err = s.ask(func(ctx context.Context) (err error) {
-		text, err = s.client.Get(ctx, key(name)).Bytes()
+		text, err = s.client.Get(ctx, s.key(name)).Bytes()
 		if errors.Is(err, redis.Nil) {
 			return nil
 		}
@@ -109,7 +116,7 @@ func (s *shared) get(name string) (e entry, found bool, err error) {
 	var v sharedEntry
 	if err := json.Unmarshal(text, &v); err != nil || v.Record.User == nil || v.Record.User.Name != name {
 		s.errors.Add(1)
-		return e, false, fmt.Errorf("%s in the shared cache is not ours: %w", key(name), err)
+		return e, false, fmt.Errorf("%s in the shared cache is not ours: %w", s.key(name), err)
 	}
 	// Clocks differ: what seems to be of the future is of now.
 	age := max(0, time.Since(v.Read))
@@ -157,10 +164,10 @@ func (s *shared) writeSome(w write) {
 	p := s.client.Pipeline()
 	for {
 		for _, name := range w.removed {
-			p.Del(s.ctx, key(name))
+			p.Del(s.ctx, s.key(name))
 		}
 		if text, err := json.Marshal(sharedEntry{w.entry.read, w.entry.Record}); err == nil && w.user != "" {
-			p.Set(s.ctx, key(w.user), text, s.keep)
+			p.Set(s.ctx, s.key(w.user), text, s.keep)
 		}
 		if p.Len() >= sharedBatch {
 			break
@@ -179,7 +186,7 @@ func (s *shared) writeSome(w write) {
 func (s *shared) try() {
 	ctx, cancel := context.WithTimeout(s.ctx, sharedTimeout)
 	defer cancel()
-	if s.client.Set(ctx, key(""), "", time.Minute).Err() == nil { // nobody has that name
+	if s.client.Set(ctx, s.key(""), "", time.Minute).Err() == nil { // nobody has that name
 		s.failed.Store(false)
 		s.log.Info("the shared cache of users answers again")
 	}

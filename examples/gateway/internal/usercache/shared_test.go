@@ -53,6 +53,8 @@ func startRedis(t *testing.T) (u config.RedisURL, client *redis.Client, stop fun
 	return config.RedisURL{URL: config.Secret(text.String())}, client, stop
 }
 
+func key(name string) string { return "gopptp:user:1:" + name }
+
 // shares waits until a user is in the server.
 func shares(t *testing.T, client *redis.Client, name string) {
 	t.Helper()
@@ -62,9 +64,14 @@ func shares(t *testing.T, client *redis.Client, name string) {
 // node is a gateway's cache of a table.
 func node(t *testing.T, s Source, redis config.RedisURL) *Cache {
 	t.Helper()
+	return nodeOf(t, s, redis, false)
+}
+
+func nodeOf(t *testing.T, s Source, redis config.RedisURL, clear bool) *Cache {
+	t.Helper()
 	cfg := config.Default().Database.Cache
 	cfg.Poll, cfg.Redis = 10*time.Millisecond, redis
-	c, err := New(s, cfg, quiet)
+	c, err := New(s, cfg, clear, quiet)
 	require.NoError(t, err)
 	t.Cleanup(c.Close)
 	require.Eventually(t, func() bool { // it has looked for changes
@@ -91,6 +98,8 @@ func TestShared(t *testing.T) {
 	assert.Equal(t, 1, s.asked(), "what one node knows the other does not ask for")
 	assert.EqualValues(t, 1, two.Stats().SharedHits)
 	assert.EqualValues(t, 1, one.Stats().SharedMisses)
+	get(t, nodeOf(t, s, u, true), "alice")
+	assert.Equal(t, 2, s.asked(), "who needs passwords in clear cannot know whether hers is missing")
 	ttl, err := client.TTL(t.Context(), key("alice")).Result()
 	require.NoError(t, err)
 	assert.Greater(t, ttl, time.Hour)
@@ -139,10 +148,10 @@ func TestShared(t *testing.T) {
 }
 
 func TestSharedURL(t *testing.T) {
-	_, err := openShared(config.UserCache{Redis: config.RedisURL{URL: "redis://:secret@h/none"}}, new(atomic.Uint64), quiet)
+	_, err := openShared(config.UserCache{Redis: config.RedisURL{URL: "redis://:secret@h/none"}}, false, new(atomic.Uint64), quiet)
 	require.Error(t, err)
 	assert.NotContains(t, err.Error(), "secret")
-	sh, err := openShared(config.UserCache{Redis: config.RedisURL{URL: "rediss://:secret@h:1/2"}}, new(atomic.Uint64), quiet)
+	sh, err := openShared(config.UserCache{Redis: config.RedisURL{URL: "rediss://:secret@h:1/2"}}, false, new(atomic.Uint64), quiet)
 	require.NoError(t, err)
 	defer sh.close()
 	o := sh.client.Options()

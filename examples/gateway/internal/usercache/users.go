@@ -40,7 +40,7 @@ func Open(cfg *config.Database, clear bool, log *slog.Logger) (*Users, error) {
 		db.Close()
 		return nil, fmt.Errorf("database %v: %w", cfg.URL, err)
 	}
-	if u.cache, err = New(s, cfg.Cache, log); err != nil {
+	if u.cache, err = New(s, cfg.Cache, clear, log); err != nil {
 		db.Close()
 		return nil, err
 	}
