@@ -3,6 +3,7 @@ package admin
 import (
 	"crypto/rand"
 	"crypto/sha256"
+	"log/slog"
 	"net/http"
 	"strings"
 	"sync"
@@ -18,8 +19,8 @@ const (
 	cookiePrefix = "__Host-"
 	// loginFor is how long one lasts.
 	loginFor = 12 * time.Hour
-	// maxLogins is how many there are; the next takes the place of the oldest.
-	maxLogins = 1000
+	// maxLogins is how many there are by one token; the next takes the place of the oldest.
+	maxLogins = 100
 )
 
 // logins are those who came by a token, and those who logged in with one on the page. A
@@ -28,6 +29,7 @@ const (
 type logins struct {
 	tokens *fresh[tokens.List]
 	secure bool // by TLS
+	log    *slog.Logger
 
 	mu    sync.Mutex
 	known map[[sha256.Size]byte]login // by the hash of the cookie
@@ -88,9 +90,11 @@ func (l *logins) logIn(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	digest := tokens.DigestOf(strings.TrimSpace(body.Token))
-	if l.client(digest).role == RoleNone {
+	who := l.client(digest)
+	if who.role == RoleNone {
 		return problem(http.StatusUnauthorized, "the gateway does not know this token")
 	}
+	l.log.Info("logged in to the page", "name", who.name, "role", who.role, "source", r.RemoteAddr)
 	value := rand.Text()
 	l.add(value, login{digest, time.Now().Add(loginFor)})
 	l.setCookie(w, value, int(loginFor/time.Second))
@@ -98,17 +102,23 @@ func (l *logins) logIn(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
+// add forgets those that are over, and of the same token the oldest, if there are too many.
 func (l *logins) add(value string, one login) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if len(l.known) >= maxLogins {
-		oldest := one.ends
-		var key [sha256.Size]byte
-		for k, other := range l.known {
+	own, oldest, now := 0, one.ends, time.Now()
+	var key [sha256.Size]byte
+	for k, other := range l.known {
+		if now.After(other.ends) {
+			delete(l.known, k)
+		} else if other.token == one.token {
+			own++
 			if other.ends.Before(oldest) {
 				key, oldest = k, other.ends
 			}
 		}
+	}
+	if own >= maxLogins {
 		delete(l.known, key)
 	}
 	l.known[sha256.Sum256([]byte(value))] = one

@@ -51,7 +51,7 @@ func ListenWeb(cfg *config.AdminWeb, log *slog.Logger) (*Web, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &Web{logins: &logins{tokens: list, secure: cfg.Certificate != "", known: make(map[[sha256.Size]byte]login)}}
+	w := &Web{logins: &logins{tokens: list, secure: cfg.Certificate != "", log: log, known: make(map[[sha256.Size]byte]login)}}
 	var certificate *fresh[*tls.Certificate]
 	if w.logins.secure {
 		certificate, err = newFresh(log, func() (*tls.Certificate, error) {

@@ -5,9 +5,11 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
+	"fmt"
 	"io"
 	"log/slog"
 	"math/big"
@@ -134,6 +136,7 @@ func TestLogIn(t *testing.T) {
 		assert.Contains(t, cookie, want)
 	}
 	assert.NotContains(t, cookie, s.operate)
+	assert.Regexp(t, `msg="logged in to the page" name=oscar role=operate source=127\.0\.0\.1:\d+\n`, s.log.String())
 	assert.Equal(t, 200, s.status("POST", "/api/v1/undrain"))
 
 	// What other sites have the browser do.
@@ -172,12 +175,19 @@ func TestTokensChange(t *testing.T) {
 	assert.Equal(t, 200, s.status("GET", "/api/v1/state", "Authorization", "Bearer "+carol))
 }
 
+// Who logs in very often takes no place of anybody else's.
 func TestLoginsAreBounded(t *testing.T) {
 	l := &logins{known: make(map[[32]byte]login)}
+	alice, oscar := tokens.DigestOf("alice"), tokens.DigestOf("oscar")
+	l.add("over", login{oscar, time.Now().Add(-time.Second)})
+	l.add("first", login{oscar, time.Now().Add(time.Second * 1000)})
 	for i := range maxLogins + 10 {
-		l.add(rand.Text(), login{ends: time.Now().Add(time.Duration(i) * time.Minute)})
+		l.add(fmt.Sprint(i), login{alice, time.Now().Add(time.Hour + time.Duration(i)*time.Minute)})
 	}
-	assert.Len(t, l.known, maxLogins)
+	assert.Len(t, l.known, maxLogins+1)
+	assert.Contains(t, l.known, sha256.Sum256([]byte("first")))
+	assert.NotContains(t, l.known, sha256.Sum256([]byte("9")), "the oldest")
+	assert.Contains(t, l.known, sha256.Sum256([]byte("10")))
 }
 
 func TestPageHeaders(t *testing.T) {
