@@ -167,6 +167,7 @@ func onDisk(t *testing.T, file string) (waiting, ended int) {
 // A gateway that is killed with sessions up, while its RADIUS server is down, tells the
 // server of every session's beginning and end when both are back, of each once.
 func TestAccountingOfKilledGateway(t *testing.T) {
+	t.Parallel()
 	server := radiustest.Start(t, radiustest.Config{})
 	dir := t.TempDir()
 	configuration := gatewayConfig + fmt.Sprintf("accounting: {directory: %s, checkpoint: 1s, servers: [{address: '%v', secret: %s}]}\n", dir, server.Acct, radiustest.Secret)
@@ -222,6 +223,7 @@ func TestAccountingOfKilledGateway(t *testing.T) {
 
 // A gateway that stops in order has told of every end before it is gone.
 func TestAccountingOfStoppedGateway(t *testing.T) {
+	t.Parallel()
 	server := radiustest.Start(t, radiustest.Config{})
 	p := startProcess(t, gatewayConfig+fmt.Sprintf("accounting: {directory: %s, servers: [{address: '%v', secret: %s}]}\n", t.TempDir(), server.Acct, radiustest.Secret))
 	p.sessions(3, 0)
@@ -239,6 +241,7 @@ func TestAccountingOfStoppedGateway(t *testing.T) {
 // A server that lets a user in knows its session again in accounting, and what it has
 // granted counts: here so few octets that the session is soon over.
 func TestAccountingOfRADIUSUser(t *testing.T) {
+	t.Parallel()
 	server := radiustest.Start(t, radiustest.Config{Users: []radiustest.User{{
 		Name: "carol", Password: "carols", Reply: []string{`Class = "gold"`, "Mikrotik-Total-Limit = 1000", `Framed-IP-Address = 10.9.1.9`},
 	}}})
