@@ -416,8 +416,12 @@ func TestReload(t *testing.T) {
 			require.NoError(t, f.Reload(s))
 		}
 	}
+	require.NoError(t, f.Reload(other))
 	close(stop)
 	assert.False(t, <-done, "not for a moment")
+	clients, err := (&nftables.Conn{NetNS: w.gateway.FD}).GetSetElements(f.table.clients)
+	require.NoError(t, err)
+	assert.Len(t, clients, 2*len(other.Masquerade), "where each begins and ends")
 	after, err := f.Snapshot()
 	require.NoError(t, err)
 	assert.Greater(t, after.StrangersPackets, before.StrangersPackets)

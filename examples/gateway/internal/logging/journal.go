@@ -4,17 +4,19 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"errors"
 	"log/slog"
 	"net"
 	"strconv"
 	"strings"
+	"syscall"
 )
 
 // journalSocket is where journald takes records.
 const journalSocket = "/run/systemd/journal/socket"
 
 // A field has maxField octets at the most, and a record hardly more than maxRecord, so that
-// it is one datagram, and not one that is tried for ever.
+// it is one datagram wherever the kernel's default for these has been left as it is.
 const (
 	maxField  = 8 << 10
 	maxRecord = 64 << 10
@@ -34,7 +36,9 @@ func (j *journal) write(r record) error {
 		}
 		j.conn = c
 	}
-	if _, err := j.conn.Write(r.text); err != nil {
+	if _, err := j.conn.Write(r.text); errors.Is(err, syscall.EMSGSIZE) {
+		return errTooLarge
+	} else if err != nil {
 		j.close() // of a journald that has started anew, the socket is another
 		return err
 	}

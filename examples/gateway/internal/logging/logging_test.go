@@ -62,8 +62,8 @@ func TestStderrThatIsStuck(t *testing.T) {
 	defer w.Close()
 	l, err := Open(&config.Log{Format: config.LogJSON, Output: config.LogStderr}, w)
 	require.NoError(t, err)
-	text := strings.Repeat("x", 10_000)
-	for i := range queued + 100 {
+	text := strings.Repeat("x", 500)
+	for i := range queued + 500 {
 		l.Info("much", "number", i, "text", text)
 	}
 	assert.Positive(t, l.Dropped())
@@ -174,6 +174,25 @@ func TestJournald(t *testing.T) {
 	c = listen()
 	defer c.Close()
 	assert.Equal(t, "while it is gone", parseJournal(t, read(t, c))["MESSAGE"])
+}
+
+// A record that the kernel does not take for one datagram is lost, and those behind it are not.
+func TestJournaldTooLarge(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "socket")
+	c, err := net.ListenPacket("unixgram", path)
+	require.NoError(t, err)
+	defer c.Close()
+	j := &journal{path: path}
+	require.NoError(t, j.write(record{text: []byte("MESSAGE=first\n")}))
+	require.NoError(t, j.conn.SetWriteBuffer(4096))
+	q := newQueue("journald", j, io.Discard)
+	l := slog.New(newJournalHandler(slog.LevelInfo, q))
+	l.Info("large", "a", strings.Repeat("x", maxField), "b", strings.Repeat("y", maxField))
+	l.Info("small")
+	assert.Equal(t, "first", parseJournal(t, read(t, c))["MESSAGE"])
+	assert.Equal(t, "small", parseJournal(t, read(t, c))["MESSAGE"])
+	q.close()
+	assert.EqualValues(t, 1, q.dropped.Load())
 }
 
 // stuck is a sink that takes nothing until it is told to.

@@ -1,6 +1,7 @@
 package logging
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -14,7 +15,10 @@ type record struct {
 	text  []byte
 }
 
-// sink is where records go. A record that it does not take comes again.
+// errTooLarge is of a record that a sink can never take.
+var errTooLarge = errors.New("a record is too large")
+
+// sink is where records go. A record that it does not take comes again, but for errTooLarge.
 type sink interface {
 	write(r record) error
 	close()
@@ -84,6 +88,10 @@ func (q *queue) write(r record) {
 	for wait := minRetry; ; wait = min(2*wait, maxRetry) {
 		err := q.sink.write(r)
 		if err == nil {
+			return
+		}
+		if err == errTooLarge {
+			q.dropped.Add(1)
 			return
 		}
 		if time.Since(q.said) > sayAgain {
