@@ -25,6 +25,7 @@ func (s *sessions) download(t *testing.T, session *gopptp.Session) net.Conn {
 	s.client.Do(func() { conn, err = net.DialTimeout("tcp4", l.Addr().String(), 10*time.Second) })
 	require.NoError(t, err)
 	t.Cleanup(func() { conn.Close() })
+	require.NoError(t, conn.(*net.TCPConn).SetReadBuffer(32<<10)) // so that little waits there, to be taken at once
 	other, err := l.Accept()
 	require.NoError(t, err)
 	t.Cleanup(func() { other.Close() })
@@ -70,6 +71,9 @@ func TestSessionRates(t *testing.T) {
 	limited := func() {
 		t.Helper()
 		before := theirs.Counters().DroppedRate
+		for theirs.Counters().DroppedRate == before { // the limit is not there yet
+			take(int64(rate.BurstOctets()))
+		}
 		take(2 * int64(rate.BurstOctets())) // what is on its way, and the burst
 		took := take(octets)
 		t.Logf("%.0f %% of the rate", 100*octets*8/took.Seconds()/float64(rate.BitsPerSecond))

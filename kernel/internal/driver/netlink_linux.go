@@ -10,18 +10,31 @@ import (
 )
 
 // netlinkHandle configures devices. It is safe for concurrent use.
-type netlinkHandle struct{ handle *netlink.Handle }
-
-// openNetlink stays in the network namespace of the calling thread.
-func openNetlink() (*netlinkHandle, error) {
-	h, err := netlink.NewHandle(unix.NETLINK_ROUTE)
-	if err != nil {
-		return nil, fmt.Errorf("netlink: %w", err)
-	}
-	return &netlinkHandle{h}, nil
+type netlinkHandle struct {
+	handle *netlink.Handle
+	// counts reads counters. A handle carries out one request at a time, and session loops,
+	// which ask for counters, must not stand in line behind thousands of devices that are
+	// being made or removed.
+	counts *netlink.Handle
 }
 
-func (n *netlinkHandle) close() { n.handle.Close() }
+// openNetlink stays in the network namespace of the calling thread.
+func openNetlink() (n *netlinkHandle, err error) {
+	n = new(netlinkHandle)
+	if n.handle, err = netlink.NewHandle(unix.NETLINK_ROUTE); err != nil {
+		return nil, fmt.Errorf("netlink: %w", err)
+	}
+	if n.counts, err = netlink.NewHandle(unix.NETLINK_ROUTE); err != nil {
+		n.handle.Close()
+		return nil, fmt.Errorf("netlink: %w", err)
+	}
+	return n, nil
+}
+
+func (n *netlinkHandle) close() {
+	n.handle.Close()
+	n.counts.Close()
+}
 
 // device is a link of which no more than the index is known.
 func device(index int) netlink.Link {
@@ -49,7 +62,7 @@ func (n *netlinkHandle) nameUnit(name, want string) (string, int, error) {
 }
 
 func (n *netlinkHandle) stats(index int) (Stats, error) {
-	link, err := n.handle.LinkByIndex(index)
+	link, err := n.counts.LinkByIndex(index)
 	if err != nil {
 		return Stats{}, fmt.Errorf("statistics: %w", err)
 	}

@@ -118,7 +118,7 @@ func (r Rate) actions() []netlink.Action {
 
 // dropped returns what a filter has dropped.
 func (n *netlinkHandle) dropped(index int, parent uint32, priority uint16) (d drops, err error) {
-	filters, err := n.handle.FilterList(device(index), parent)
+	filters, err := n.counts.FilterList(device(index), parent)
 	if err != nil {
 		return d, fmt.Errorf("filters: %w", err)
 	}
