@@ -113,6 +113,10 @@ func (e *AuthError) Error() string {
 // does not say which of the two it was.
 var ErrBadCredentials error = &AuthError{Code: 691, Message: "Authentication failure"}
 
+// ErrUserChanged is the refusal of a peer that negotiated its link anew and proved itself
+// as another user than before: a session has one, whose limits and records it counts for.
+var ErrUserChanged error = &AuthError{Code: 691, Message: "Another user than before"}
+
 // authVerdict turns an Authenticator's error into the verdict that the peer is
 // told.
 func authVerdict(id uint8, err error) ppp.AuthVerdict {

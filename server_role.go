@@ -174,6 +174,10 @@ func (r *serverRole) verdict(s *Session, req *AuthRequest, result *AuthResult, l
 		r.giveBack(leased)
 		return
 	}
+	if err == nil && !result.Continue && l.granted != nil && result.User != l.granted.User {
+		r.giveBack(leased)
+		err = ErrUserChanged
+	}
 	v := ppp.AuthVerdict{ID: req.ID}
 	switch {
 	case err != nil:

@@ -125,39 +125,39 @@ func (m *meddler) Open(cfg gopptp.CallConfig, h gopptp.CallHandler) (gopptp.Call
 	return call, err
 }
 
-// A client may negotiate its link anew and come in as another user then. It is found under
-// the new name, and leaves nothing behind.
+// A client may negotiate its link anew and prove itself as another user then. It is not
+// let in, and leaves nothing behind under either name.
 func TestAnotherUser(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := start(t)
 		m := &meddler{Dataplane: w.net.Host(netip.MustParseAddr("192.0.2.2")).Dataplane()}
-		alice, err := w.dialBy(m, "192.0.2.2", "alice", "right")
+		_, err := w.dialBy(m, "192.0.2.2", "alice", "right")
 		require.NoError(t, err)
 		_, err = w.dial("192.0.2.3", "bob", "right")
 		require.NoError(t, err)
 
-		w.rename = map[string]string{"alice": "carol"}
-		request := ppp.Packet{Code: ppp.ConfigureRequest, ID: 200}
-		frame := request.Append(binary.BigEndian.AppendUint16(nil, uint16(ppp.ProtocolLCP)))
-		require.NoError(t, m.call.WriteControl(frame))
-		time.Sleep(10 * time.Second)
-		synctest.Wait()
-		assert.Equal(t, []Kind{Up, Up, Changed}, w.kinds())
-		assert.Empty(t, w.live.ByUser("alice"))
-		require.Len(t, w.live.ByUser("carol"), 1)
-		assert.Equal(t, alice.Local(), w.live.ByUser("carol")[0].Peer())
+		again := func(id uint8) {
+			request := ppp.Packet{Code: ppp.ConfigureRequest, ID: id}
+			frame := request.Append(binary.BigEndian.AppendUint16(nil, uint16(ppp.ProtocolLCP)))
+			require.NoError(t, m.call.WriteControl(frame))
+			time.Sleep(10 * time.Second)
+			synctest.Wait()
+		}
+		again(200)
+		assert.Equal(t, []Kind{Up, Up, Changed}, w.kinds(), "as the same user")
+		require.Len(t, w.live.ByUser("alice"), 1)
 
 		w.rename = map[string]string{"alice": "bob"}
-		request.ID++
-		frame = request.Append(binary.BigEndian.AppendUint16(nil, uint16(ppp.ProtocolLCP)))
-		require.NoError(t, m.call.WriteControl(frame))
-		time.Sleep(10 * time.Second)
-		synctest.Wait()
-		assert.Len(t, w.live.ByUser("bob"), 2)
+		again(201)
+		assert.Equal(t, []Kind{Up, Up, Changed, Down}, w.kinds())
+		down := w.events[3]
+		assert.Equal(t, gopptp.CauseAuthentication, down.Cause)
+		assert.ErrorIs(t, down.Err, gopptp.ErrUserChanged)
+		assert.Empty(t, w.live.ByUser("alice"))
+		assert.Len(t, w.live.ByUser("bob"), 1)
 
 		w.server.Close()
 		synctest.Wait()
-		assert.Equal(t, []Kind{Up, Up, Changed, Changed, Down, Down}, w.kinds())
 		assert.Zero(t, w.live.Len())
 		assert.Empty(t, w.live.byUser)
 		assert.Empty(t, w.live.bySource)
