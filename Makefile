@@ -49,11 +49,12 @@ deb:
 fuzz-short:
 	@scripts/fuzz.sh 3s
 
-# Real peers, on a real Linux PPTP kernel in User-Mode Linux.
+# Real peers, on a real Linux PPTP kernel in User-Mode Linux. Most of the time they wait for
+# each other, so that more tests than processors may run at once, but those of time.
 lab:
 	@scripts/lab-deps.sh
 	@echo "==> real peers"
-	cd examples && go test -count=1 -v -timeout 30m ./lab
+	cd examples && go test -count=1 -v -parallel 4 -timeout 30m ./lab
 
 # The part of it that tests the kernel data plane alone, on that kernel.
 lab-kernel:
