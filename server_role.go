@@ -106,6 +106,7 @@ func (r *serverRole) giveBack(l lease) {
 // authenticate is the blocking part. leased must go back to the pools. A session
 // that authenticates anew keeps what it held.
 func (r *serverRole) authenticate(ctx context.Context, req *AuthRequest, held lease) (result *AuthResult, leased lease, err error) {
+	defer req.Password.Wipe()
 	if err = r.server.auths.enter(ctx, req.Reauthentication, r.server.limits()); err != nil {
 		return nil, lease{}, err
 	}
@@ -113,7 +114,6 @@ func (r *serverRole) authenticate(ctx context.Context, req *AuthRequest, held le
 	ctx, cancel := context.WithTimeout(ctx, r.cfg.Limits.SetupTimeout)
 	defer cancel()
 	result, err = r.cfg.Authenticator.Authenticate(ctx, req)
-	req.Password.Wipe()
 	if err != nil {
 		return nil, lease{}, err
 	}
