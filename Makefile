@@ -50,7 +50,8 @@ fuzz-short:
 	@scripts/fuzz.sh 3s
 
 # Real peers, on a real Linux PPTP kernel in User-Mode Linux. Most of the time they wait for
-# each other, so that more tests than processors may run at once, but those of time.
+# each other: more tests run at once than there are processors, but for those that measure
+# time.
 lab:
 	@scripts/lab-deps.sh
 	@echo "==> real peers"
