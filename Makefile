@@ -73,7 +73,7 @@ bench-smoke:
 # that nobody suffers much from one peer that floods.
 bench-scale-smoke:
 	@echo "==> the cost of 500 sessions and of 5,000; floods"
-	cd examples && go test -count=1 -v -run 'TestSmoke|TestFairness|TestAgainstGateway' ./bench/scale ./loadgen/internal/cli
+	cd examples && go test -count=1 -p 1 -v -run 'TestSmoke|TestFairness|TestAgainstGateway' ./bench/scale ./loadgen/internal/cli
 
 # Longer fuzzing: make fuzz FUZZTIME=1h
 fuzz:
