@@ -101,6 +101,16 @@ type Call interface {
 	Close() error
 }
 
+// Nudged is a Dataplane with goroutines of its own that wait for packets. Event loops that
+// are busy for long call Nudge, on their goroutines and some thousands of times a second,
+// and then let others run: it is to have those goroutines run next for which packets have
+// come. While thousands set up sessions, the Go runtime would tell them of it 10 ms late.
+// Nudge must be quick, and must not block.
+type Nudged interface {
+	Dataplane
+	Nudge()
+}
+
 // IdleCall is a Call that knows how long it has been idle, better than by its Counters.
 type IdleCall interface {
 	Call

@@ -139,7 +139,7 @@ func NewServer(cfg ServerConfig) (*Server, error) {
 		admission: newAdmission(&cfg.Limits),
 	}
 	for i := range cfg.Loops {
-		w := newWorker()
+		w := newWorker(cfg.Dataplane)
 		w.index = i
 		s.workers = append(s.workers, w)
 	}

@@ -15,7 +15,15 @@ type worker struct {
 	index   int           // among those of a server
 }
 
-func newWorker() *worker { return &worker{loop: loop.New()} }
+// newWorker returns one whose sessions are of these data planes.
+func newWorker(planes ...Dataplane) *worker {
+	for _, p := range planes {
+		if n, ok := p.(Nudged); ok {
+			return &worker{loop: loop.NewYielding(n.Nudge)}
+		}
+	}
+	return &worker{loop: loop.New()}
+}
 
 // withOutput lends f an Output. Calls nest when carrying out one session's
 // actions ends another.

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/gopptp/gopptp"
 	"github.com/gopptp/gopptp/userspace"
 )
 
@@ -57,6 +58,18 @@ func (l *lazy) get() (Adopter, error) {
 	l.plane = plane
 	l.log.Info("dataplane: userspace beside the kernel, for calls that this cannot carry", "tun", l.name())
 	return plane, nil
+}
+
+// nudge is for the plane if it is open.
+func (l *lazy) nudge() {
+	if !l.mu.TryLock() {
+		return // it opens, which takes long
+	}
+	plane := l.plane
+	l.mu.Unlock()
+	if n, ok := plane.(gopptp.Nudged); ok {
+		n.Nudge()
+	}
 }
 
 // setPrefixes sets those of the plane, now or when it is opened.

@@ -37,7 +37,7 @@ type callKey struct {
 	id   uint16
 }
 
-var _ gopptp.Dataplane = (*Plane)(nil)
+var _ gopptp.Nudged = (*Plane)(nil)
 
 // Adopter is a data plane that can take over calls, as a [userspace.Plane] is.
 type Adopter interface {
@@ -46,6 +46,13 @@ type Adopter interface {
 }
 
 var _ Adopter = (*userspace.Plane)(nil)
+
+// Nudge implements gopptp.Nudged.
+func (p *Plane) Nudge() {
+	if p.other != nil {
+		p.other.nudge()
+	}
+}
 
 // Open makes a data plane in the network namespace of the calling thread.
 func Open(opts Options) (*Plane, error) {

@@ -39,7 +39,7 @@ type Plane struct {
 	calls  map[*call]struct{}
 }
 
-var _ gopptp.Dataplane = (*Plane)(nil)
+var _ gopptp.Nudged = (*Plane)(nil)
 
 // Open makes a data plane in the network namespace of the calling thread, with
 // a new TUN device unless [Options.Device] takes its place. There is to be one in a namespace: each gets a copy of every
@@ -217,6 +217,13 @@ func (p *Plane) openCall(cfg gopptp.CallConfig, h gopptp.CallHandler, open func(
 		c.path.opened(inner.ID())
 	}
 	return c, nil
+}
+
+// Nudge implements gopptp.Nudged.
+func (p *Plane) Nudge() {
+	for _, w := range p.workers {
+		w.poller.nudge()
+	}
 }
 
 // Close ends all calls, removes the TUN device with its addresses and routes,

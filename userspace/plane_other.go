@@ -15,7 +15,7 @@ var errSystem = fmt.Errorf("userspace: not on %s: %w", runtime.GOOS, gopptp.ErrN
 // Plane is a data plane, on Linux. Here, Open makes none.
 type Plane struct{ _ [0]func() }
 
-var _ gopptp.Dataplane = (*Plane)(nil)
+var _ gopptp.Nudged = (*Plane)(nil)
 
 // Open returns an error that wraps [gopptp.ErrNotSupported].
 func Open(opts Options) (*Plane, error) {
@@ -34,6 +34,9 @@ func (p *Plane) Open(gopptp.CallConfig, gopptp.CallHandler) (gopptp.Call, error)
 func (p *Plane) Adopt(gopptp.CallConfig, Adopted, gopptp.CallHandler) (gopptp.Call, error) {
 	return nil, errSystem
 }
+
+// Nudge does nothing.
+func (p *Plane) Nudge() {}
 
 // SetPrefixes returns an error that wraps [gopptp.ErrNotSupported].
 func (p *Plane) SetPrefixes([]netip.Prefix) error { return errSystem }

@@ -3,6 +3,7 @@ package userspace
 import (
 	"fmt"
 	"os"
+	"sync/atomic"
 	"syscall"
 	"time"
 	"unsafe"
@@ -26,6 +27,9 @@ type poller struct {
 	armed  map[int]uint32 // for what, by descriptor: zero if it has told since
 	wakeup descriptor     // an eventfd
 	count  [8]byte        // read from it
+
+	waits  atomic.Bool // the goroutine is about to wait, or does
+	nudged atomic.Bool // the deadline of the file is over, to wake it
 	event  unix.EpollEvent
 	events [8]unix.EpollEvent
 
@@ -97,9 +101,31 @@ func (p *poller) wait(timeout time.Duration) {
 	if timeout != 0 {
 		_ = p.file.SetReadDeadline(time.Now().Add(timeout))
 	}
+	p.waits.Store(true)
 	_ = p.conn.Read(p.pollFunc)
-	if timeout != 0 {
+	p.waits.Store(false)
+	nudged := p.nudged.Swap(false)
+	if timeout != 0 || nudged {
 		_ = p.file.SetReadDeadline(time.Time{})
+	}
+	if nudged {
+		p.poll(0)
+	}
+}
+
+// nudge ends the wait if a descriptor is ready that the runtime has not seen yet. Any
+// goroutine may call it, on whose processor the one that waits then runs next.
+func (p *poller) nudge() {
+	if !p.waits.Load() || p.nudged.Load() {
+		return
+	}
+	look := [1]unix.PollFd{{Fd: int32(p.epoll), Events: unix.POLLIN}}
+	var atOnce unix.Timespec
+	n, _, errno := unix.RawSyscall6(unix.SYS_PPOLL, uintptr(unsafe.Pointer(&look[0])), 1, uintptr(unsafe.Pointer(&atOnce)), 0, 0, 0)
+	if errno == 0 && n > 0 {
+		// A deadline that is over wakes at once, and needs no look at sockets.
+		p.nudged.Store(true)
+		_ = p.file.SetReadDeadline(time.Unix(1, 0))
 	}
 }
 

@@ -1,6 +1,7 @@
 package loop
 
 import (
+	"runtime"
 	"sync"
 	"time"
 )
@@ -12,6 +13,7 @@ type Loop struct {
 	closed bool
 	poller *poller // nil until there is something to watch
 	single bool    // nothing is ever watched
+	yield  func()  // nil: nobody else is thought of
 
 	wake chan struct{} // capacity 1: something is waiting
 	done chan struct{}
@@ -19,25 +21,28 @@ type Loop struct {
 
 	// Only the loop goroutine touches what follows.
 	now    time.Time // when this round began
+	turn   time.Time // when the loop began to have the processor for itself
 	spare  []func()
 	timers timerHeap
 	due    []*Timer // those that fire in this round
 }
 
 // New starts a Loop. Close ends it.
-func New() *Loop { return start(false) }
+func New() *Loop { return start(&Loop{}) }
+
+// NewYielding starts a Loop that calls yield while it is busy, every 200 µs or so and
+// between two functions, and then lets other goroutines run. The runtime does neither
+// itself where all processors are busy: it looks for what goroutines wait for, in
+// sockets, every 10 ms.
+func NewYielding(yield func()) *Loop { return start(&Loop{yield: yield}) }
 
 // NewSingle starts a Loop for one connection, which it cannot Watch: a goroutine that
 // reads is less than the descriptor of what would watch it.
-func NewSingle() *Loop { return start(true) }
+func NewSingle() *Loop { return start(&Loop{single: true}) }
 
-func start(single bool) *Loop {
-	l := &Loop{
-		single: single,
-		wake:   make(chan struct{}, 1),
-		done:   make(chan struct{}),
-		born:   time.Now(),
-	}
+func start(l *Loop) *Loop {
+	l.wake, l.done = make(chan struct{}, 1), make(chan struct{})
+	l.born = time.Now()
 	l.now = l.born
 	go l.run()
 	return l
@@ -91,6 +96,7 @@ func (l *Loop) run() {
 	var armed time.Time // what alarm is set to; zero when it is not
 	for {
 		l.now = time.Now()
+		l.turn = l.now
 		if l.runQueued() {
 			return
 		}
@@ -110,6 +116,21 @@ func (l *Loop) run() {
 		case <-alarm.C:
 			armed = time.Time{}
 		}
+	}
+}
+
+// turnLen is how long a loop is busy before others have their turn.
+const turnLen = 200 * time.Microsecond
+
+// breathe gives others a turn when it is time.
+func (l *Loop) breathe() {
+	if l.yield == nil {
+		return
+	}
+	if now := time.Now(); now.Sub(l.turn) >= turnLen {
+		l.yield()
+		runtime.Gosched()
+		l.turn = time.Now()
 	}
 }
 
@@ -136,6 +157,7 @@ func (l *Loop) runQueued() (end bool) {
 	for i, f := range batch {
 		f()
 		batch[i] = nil // or it would live until overwritten
+		l.breathe()
 	}
 	if cap(batch) > maxSpare {
 		batch = nil

@@ -189,3 +189,34 @@ func TestFarDeadlinesShareWakeUps(t *testing.T) {
 		require.Len(t, fired, 21)
 	})
 }
+
+// A loop that is busy gives others a turn, again and again, and none that is not.
+func TestYield(t *testing.T) {
+	turns := 0
+	l := NewYielding(func() { turns++ })
+	defer l.Close()
+	spin := func() {
+		for began := time.Now(); time.Since(began) < 100*time.Microsecond; {
+		}
+	}
+	after := make(chan int)
+	l.Post(func() {
+		for range 60 {
+			l.Post(spin)
+		}
+		l.Post(func() { after <- turns })
+	})
+	require.GreaterOrEqual(t, <-after, 60/3)
+
+	var fired int
+	l.Post(func() {
+		turns = 0
+		for range 60 {
+			l.NewTimer(func(time.Time) { fired++; spin() }).Set(time.Now().Add(time.Microsecond))
+		}
+		l.NewTimer(func(time.Time) { after <- turns }).Set(time.Now().Add(20 * time.Millisecond))
+	})
+	require.GreaterOrEqual(t, <-after, 60/3)
+	l.Post(func() { after <- fired })
+	require.Equal(t, 60, <-after)
+}

@@ -72,6 +72,7 @@ func (l *Loop) fire(now time.Time) {
 			t.f(now)
 		}
 		due[i] = nil // or it would live until overwritten
+		l.breathe()
 	}
 	l.due = due
 }
