@@ -35,6 +35,9 @@ func TestSession(t *testing.T) {
 			})
 			s.config.KeyLengths, s.config.EncryptionModes = test.lengths, test.modes
 			session := s.dial(t)
+			nstest.Eventually(t, "the other end, which may be some milliseconds behind", func() bool {
+				return s.pptp.Sessions()[0].State() == gopptp.StateUp
+			})
 			for range 50 {
 				require.True(t, s.echo(t, session))
 			}

@@ -26,6 +26,7 @@ type table struct {
 	slow    time.Duration // each query takes that long
 	err     error
 	hold    chan struct{} // not nil: answers wait for it, after the row has been read
+	late    time.Duration // what has changed is told that late
 }
 
 func (s *table) set(name string, u *userdb.User) {
@@ -62,6 +63,7 @@ func (s *table) Lookup(_ context.Context, name string) (userdb.Record, error) {
 }
 
 func (s *table) Changes(_ context.Context, since int64) ([]userdb.Change, bool, int64, error) {
+	defer time.Sleep(s.late)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	last := int64(len(s.changes))
@@ -252,6 +254,25 @@ func TestChangedMeanwhile(t *testing.T) {
 
 // While the database is down, who is remembered comes in, the others fail at once, and
 // when it is back all is as before.
+// Somebody who is read while changes are looked for is of a later change than these.
+func TestReadMeanwhile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &table{users: make(map[string]*userdb.User), late: time.Second}
+		s.set("alice", &userdb.User{Name: "alice"})
+		c, err := New(s, config.Default().Database.Cache, false, slog.New(slog.DiscardHandler))
+		require.NoError(t, err)
+		defer c.Close()
+		synctest.Wait()
+		s.set("bob", &userdb.User{Name: "bob"})
+		get(t, c, "bob")
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		s.fail(errors.New("down"), 0)
+		assert.Equal(t, "bob", get(t, c, "bob").Name)
+		assert.Equal(t, 1, s.asked())
+	})
+}
+
 func TestDown(t *testing.T) {
 	world(t, nil, func(t *testing.T, c *Cache, s *table) {
 		get(t, c, "alice")

@@ -22,13 +22,14 @@ func (c *Cache) watch() {
 	ticker := time.NewTicker(c.cfg.Poll)
 	defer ticker.Stop()
 	for {
+		asked := time.Now()
 		changes, all, last, err := c.source.Changes(c.ctx, seen)
 		switch {
 		case c.ctx.Err() != nil:
 			return
 		case err == nil:
 			c.breaker.answers()
-			c.forget(changes, all, last)
+			c.forget(asked, changes, all, last)
 			if all || len(changes) > 0 {
 				c.tell()
 			}
@@ -60,8 +61,8 @@ func (c *Cache) tell() {
 }
 
 // forget forgets those who have been changed. With all, there were changes before these
-// that may be anyone's; with none, the latest one was last.
-func (c *Cache) forget(changes []userdb.Change, all bool, last int64) {
+// that may be anyone's; with none, the latest one was last when that was asked for.
+func (c *Cache) forget(asked time.Time, changes []userdb.Change, all bool, last int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	floor := c.floor
@@ -92,7 +93,7 @@ func (c *Cache) forget(changes []userdb.Change, all bool, last int64) {
 	}
 	c.floor = floor
 	for _, name := range suspects {
-		c.drop(name, last)
+		c.drop(name, asked, last)
 	}
 	if !all { // or else they are those from before our time
 		c.counts.changes.Add(uint64(len(changes)))
@@ -100,14 +101,15 @@ func (c *Cache) forget(changes []userdb.Change, all bool, last int64) {
 	}
 }
 
-// drop forgets a user unless it has been read since its latest change. last is that of all:
-// what is of a later one is of another database.
-func (c *Cache) drop(name string, last int64) {
+// drop forgets a user unless it has been read since its latest change. last is that of all,
+// when that was asked for: what is of a later one and was there by then is of another
+// database.
+func (c *Cache) drop(name string, asked time.Time, last int64) {
 	if c.known == nil {
 		return
 	}
 	for _, some := range []*simplelru.LRU[string, entry]{c.known, c.unknown} {
-		if e, found := some.Peek(name); found && (e.Seq < c.latest(name) || e.Seq > last) {
+		if e, found := some.Peek(name); found && (e.Seq < c.latest(name) || e.Seq > last && e.read.Before(asked)) {
 			some.Remove(name)
 		}
 	}
