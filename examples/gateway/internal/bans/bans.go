@@ -25,6 +25,7 @@ import (
 	"github.com/gopptp/gopptp/chap"
 	"github.com/gopptp/gopptp/examples/gateway/internal/admin"
 	"github.com/gopptp/gopptp/examples/gateway/internal/login"
+	"github.com/gopptp/gopptp/examples/gateway/internal/statefile"
 )
 
 // Rules say who is banned, and for how long.
@@ -96,7 +97,7 @@ type Bans struct {
 	history *simplelru.LRU[key, record]
 	stats   Stats
 
-	file *file // nil: there is none
+	file *statefile.File // nil: there is none
 }
 
 var (
@@ -155,9 +156,7 @@ func New(cfg Config) (*Bans, error) {
 
 // Close writes the file, if there is one.
 func (b *Bans) Close() {
-	if b.file != nil {
-		b.file.close()
-	}
+	b.file.Close()
 }
 
 // keep has the bans in a file from now on, and takes what is in it. Empty: in none.
@@ -166,12 +165,14 @@ func (b *Bans) keep(name string) {
 		return
 	}
 	b.restore(name)
-	file := startFile(name, b.snapshot, b.cfg.Log)
+	file := statefile.Open(statefile.Config{
+		Name: name, What: "bans", Delay: writeDelay, Snapshot: func() any { return b.snapshot() }, Log: b.cfg.Log,
+	})
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.file = file
 	if len(b.table.entries) > 0 {
-		file.changed()
+		file.Changed()
 	}
 }
 
@@ -201,9 +202,7 @@ func (b *Bans) Reload(s Settings) {
 	if !other {
 		return
 	}
-	if last != nil {
-		last.close() // which asks for the bans
-	}
+	last.Close() // which asks for the bans
 	b.keep(s.File)
 }
 
@@ -342,9 +341,7 @@ func (b *Bans) end(k key) {
 }
 
 func (b *Bans) tell(k key, until time.Time) {
-	if b.file != nil {
-		b.file.changed()
-	}
+	b.file.Changed()
 	if k.user == "" && b.cfg.Changed != nil {
 		b.cfg.Changed(k.source, until)
 	}

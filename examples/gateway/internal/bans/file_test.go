@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/gopptp/gopptp/examples/gateway/internal/admin"
+	"github.com/gopptp/gopptp/examples/gateway/internal/statefile"
 )
 
 func in(file string) func(*Config) { return func(c *Config) { c.File = file } }
@@ -80,11 +81,9 @@ func TestAnotherFile(t *testing.T) {
 		s := Settings{Rules: rules, Size: 1000, File: first}
 		b.Reload(s)
 		read := func(name string) (users []string) {
-			f, err := os.Open(name)
-			require.NoError(t, err)
-			defer f.Close()
-			c, err := readContents(f)
-			require.NoError(t, err)
+			var c contents
+			require.NoError(t, statefile.Read(name, &c))
+			require.NoError(t, c.check())
 			for _, s := range c.Bans {
 				users = append(users, s.User)
 			}
@@ -138,18 +137,19 @@ func FuzzFile(f *testing.F) {
 	f.Add([]byte(`{"version":1,"bans":[{"user":"alice","source":"192.0.2.7/32","until":"2100-01-01T00:00:00Z","times":3}]}`))
 	f.Add([]byte(`{"version":1,"bans":[{"source":"::ffff:1.2.3.4/100","until":"2100-01-01T00:00:00Z","manual":true,"times":-1}]}`))
 	f.Fuzz(func(t *testing.T, text []byte) {
-		c, err := readContents(bytes.NewReader(text))
-		if err != nil {
+		var c contents
+		if json.Unmarshal(text, &c) != nil || c.check() != nil {
 			return
 		}
 		b := newBans(t)
 		b.take(c)
 		once, err := json.Marshal(b.snapshot())
 		require.NoError(t, err)
-		c, err = readContents(bytes.NewReader(once))
-		require.NoError(t, err)
+		var back contents
+		require.NoError(t, json.Unmarshal(once, &back))
+		require.NoError(t, back.check())
 		again := newBans(t)
-		again.take(c)
+		again.take(back)
 		require.ElementsMatch(t, b.snapshot().Bans, again.snapshot().Bans)
 	})
 }
