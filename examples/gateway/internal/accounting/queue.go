@@ -349,8 +349,10 @@ func (q *Queue) Stats() QueueStats {
 func (q *Queue) Close(ctx context.Context) error {
 	q.mu.Lock()
 	q.closing = true
-	for _, l := range q.lines {
-		l.hurry()
+	if ctx.Err() == nil { // else there is no time for another try
+		for _, l := range q.lines {
+			l.hurry()
+		}
 	}
 	q.mu.Unlock()
 
