@@ -49,7 +49,7 @@ func NewDialer(cfg DialerConfig) *Dialer {
 		cfg.Loops = runtime.GOMAXPROCS(0)
 	}
 	for range cfg.Loops {
-		d.workers = append(d.workers, newWorker())
+		d.workers = append(d.workers, newWorker(nil))
 	}
 	return d
 }

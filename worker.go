@@ -15,12 +15,10 @@ type worker struct {
 	index   int           // among those of a server
 }
 
-// newWorker returns one whose sessions are of these data planes.
-func newWorker(planes ...Dataplane) *worker {
-	for _, p := range planes {
-		if n, ok := p.(Nudged); ok {
-			return &worker{loop: loop.NewYielding(n.Nudge)}
-		}
+// newWorker returns one whose sessions are of a data plane; nil: of any.
+func newWorker(plane Dataplane) *worker {
+	if n, ok := plane.(Nudged); ok {
+		return &worker{loop: loop.NewYielding(n.Nudge)}
 	}
 	return &worker{loop: loop.New()}
 }

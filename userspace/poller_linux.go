@@ -29,7 +29,7 @@ type poller struct {
 	count  [8]byte        // read from it
 
 	waits  atomic.Bool // the goroutine is about to wait, or does
-	nudged atomic.Bool // the deadline of the file is over, to wake it
+	nudged atomic.Bool // the deadline of the file is or will be over, to wake it
 	event  unix.EpollEvent
 	events [8]unix.EpollEvent
 
@@ -102,13 +102,14 @@ func (p *poller) wait(timeout time.Duration) {
 		_ = p.file.SetReadDeadline(time.Now().Add(timeout))
 	}
 	p.waits.Store(true)
-	_ = p.conn.Read(p.pollFunc)
+	err := p.conn.Read(p.pollFunc)
 	p.waits.Store(false)
-	nudged := p.nudged.Swap(false)
-	if timeout != 0 || nudged {
+	// A nudge may set its deadline after the wait that it was for, and so ends the next.
+	if timeout != 0 || err != nil {
+		p.nudged.Store(false)
 		_ = p.file.SetReadDeadline(time.Time{})
 	}
-	if nudged {
+	if err != nil {
 		p.poll(0)
 	}
 }
