@@ -88,7 +88,7 @@ func (l *extension) protocolReject(p ppp.Packet) {
 // echoReply answers an Echo-Request with its data (RFC 1661 §5.8), as far as the
 // peer can receive them.
 func (l *extension) echoReply(id uint8, data []byte, out *ppp.Output) {
-	data = data[:min(len(data), l.peer.mru-ppp.PacketHeader-4)]
+	data = data[:min(len(data), int(l.peer.mru)-ppp.PacketHeader-4)]
 	reply := binary.BigEndian.AppendUint32(make([]byte, 0, 4+len(data)), l.ownMagic)
 	out.Send(ppp.ProtocolLCP, ppp.Packet{Code: ppp.EchoReply, ID: id, Data: append(reply, data...)})
 }
@@ -118,7 +118,7 @@ func (l *LCP) RejectProtocol(p ppp.Protocol, info []byte, out *ppp.Output) {
 	if !l.Opened() {
 		return
 	}
-	info = info[:min(len(info), min(l.peer.mru, maxReject)-ppp.PacketHeader-2)]
+	info = info[:min(len(info), min(int(l.peer.mru), maxReject)-ppp.PacketHeader-2)]
 	data := binary.BigEndian.AppendUint16(make([]byte, 0, 2+len(info)), uint16(p))
 	out.Send(ppp.ProtocolLCP, ppp.Packet{Code: ppp.ProtocolReject, ID: l.NextID(), Data: append(data, info...)})
 }

@@ -124,7 +124,7 @@ type asked struct{ mru, magic, pfc, acfc bool }
 
 // terms are what the peer asked for and we acked.
 type terms struct {
-	mru    int
+	mru    uint16
 	auth   ppp.AuthMethod
 	header ppp.HeaderCompression
 }
@@ -160,7 +160,7 @@ func New(cfg Config) *LCP {
 
 // PeerMRU is the most that the peer receives in a frame, in octets: MinMRU to
 // MaxMRU.
-func (l *LCP) PeerMRU() int { return l.peer.mru }
+func (l *LCP) PeerMRU() int { return int(l.peer.mru) }
 
 // HeaderCompression is what we may leave out of the headers that we send.
 func (l *LCP) HeaderCompression() ppp.HeaderCompression { return l.peer.header }

@@ -94,7 +94,7 @@ func (l *policy) judge(o ppp.Option, agreed *terms) (nak ppp.Option, ok bool) {
 		case mru > MaxMRU:
 			return encodeMRU(MaxMRU), false
 		}
-		agreed.mru = mru
+		agreed.mru = uint16(mru)
 	case optionACCM:
 		if len(o.Data) != 4 {
 			return ppp.Option{Type: optionACCM, Data: make([]byte, 4)}, false

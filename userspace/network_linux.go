@@ -49,14 +49,18 @@ type network struct {
 	routes    map[netip.Prefix]*sharedRoute
 }
 
-// sharedRoute is what sessions route to the device. If it is neither added nor covered, it
-// was left out for all of them.
+// sharedRoute is what sessions route to the device, to where its key in network.routes says.
+// If it is neither added nor covered, it was left out for all of them. Nearly every session
+// has one of its own, so it is small.
 type sharedRoute struct {
-	route
-	sessions int
+	src      netip.Addr // as in route
+	mtu      int32      // likewise
+	sessions int32
 	added    bool
 	covered  bool // one of prefixes does for it
 }
+
+func (s *sharedRoute) route(to netip.Prefix) route { return route{to, s.src, int(s.mtu)} }
 
 func newNetwork(link linkConfig, opts *Options, outer *peerSet) *network {
 	return &network{
@@ -267,9 +271,9 @@ func (n *network) acquireRoute(r route) error {
 		shared.sessions++
 		return nil
 	case shared == nil:
-		shared = &sharedRoute{route: r, covered: n.covers(r)}
+		shared = &sharedRoute{src: r.src, mtu: int32(r.mtu), covered: n.covers(r)}
 	default: // covered for others, but not for the MTU of this one
-		shared = &sharedRoute{route: r, sessions: shared.sessions}
+		shared = &sharedRoute{src: r.src, mtu: int32(r.mtu), sessions: shared.sessions}
 	}
 	// Some servers give their public address as the inner one too. A route to
 	// it would send the tunnel's own packets into the tunnel.

@@ -65,11 +65,12 @@ func (n *network) setPrefixes(prefixes []netip.Prefix) (err error) {
 	}
 	n.prefixes = prefixes
 	for to, s := range n.routes {
-		if !s.covered || n.covers(s.route) {
+		r := s.route(to)
+		if !s.covered || n.covers(r) {
 			continue
 		}
 		if !slices.Contains(old, to) { // the prefix's becomes the session's
-			if err := add(s.route); err != nil {
+			if err := add(r); err != nil {
 				return err
 			}
 		}

@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 )
 
 // queueLen is how many connections may be on their way into the table; more wait in the
@@ -107,17 +108,29 @@ func (l *listener) wrap(nc net.Conn) (net.Conn, <-chan struct{}) {
 		return nc, nil
 	}
 	ready := l.wanted.join(addr)
-	leave := sync.OnceFunc(func() { l.wanted.leave(addr) })
 	if tcp, ok := nc.(*net.TCPConn); ok {
-		return &tcpConn{tcp, leave}, ready
+		return &tcpConn{TCPConn: tcp, membership: membership{wanted: l.wanted, addr: addr}}, ready
 	}
-	return &conn{nc, leave}, ready
+	return &conn{Conn: nc, membership: membership{wanted: l.wanted, addr: addr}}, ready
+}
+
+// membership is what a connection has in wanted. There is one a session, so it is small.
+type membership struct {
+	wanted *wanted
+	addr   netip.Addr
+	left   atomic.Bool
+}
+
+func (m *membership) leave() {
+	if !m.left.Swap(true) {
+		m.wanted.leave(m.addr)
+	}
 }
 
 // conn is a connection of a peer.
 type conn struct {
 	net.Conn
-	leave func()
+	membership
 }
 
 // Close implements net.Conn.
@@ -129,7 +142,7 @@ func (c *conn) Close() error {
 // tcpConn is a connection of a peer that the library reads as one of TCP.
 type tcpConn struct {
 	*net.TCPConn
-	leave func()
+	membership
 }
 
 // PlainTCP says that nothing is different but Close; see gopptp.Server.Serve.

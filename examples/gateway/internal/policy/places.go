@@ -16,7 +16,7 @@ type place struct {
 	address netip.Addr    // fixed to the user; the zero value if none is
 	claimed bool          // the address
 	leaving bool          // is being replaced, and does not count any more
-	gone    chan struct{} // closed when the session has ended
+	gone    chan struct{} // closed when the session has ended; nil unless somebody waits for that
 	ofUser  *list.Element // in places.byUser
 }
 

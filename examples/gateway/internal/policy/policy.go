@@ -92,7 +92,7 @@ func (p *Policy) Admit(ctx context.Context, req *gopptp.AuthRequest, result *gop
 	if user == "" {
 		user = req.Name
 	}
-	newcomer := &place{session: req.Session, user: nameOf(user, g), source: source, address: result.Address, gone: make(chan struct{})}
+	newcomer := &place{session: req.Session, user: nameOf(user, g), source: source, address: result.Address}
 	victims, why := p.reserve(newcomer, r.limits(g))
 	if why != none {
 		return p.refuse(why)
@@ -181,7 +181,13 @@ func (p *Policy) reserve(newcomer *place, l limits) (victims []*place, why Reaso
 	p.leave(newcomer.session) // has a place if the link was negotiated anew
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.places.take(newcomer, l)
+	victims, why = p.places.take(newcomer, l)
+	for _, v := range victims {
+		if v.gone == nil {
+			v.gone = make(chan struct{})
+		}
+	}
+	return victims, why
 }
 
 // leave ends a session's place, if it has one.
@@ -193,10 +199,12 @@ func (p *Policy) leave(session gopptp.SessionID) {
 		return
 	}
 	p.places.remove(pl)
-	claimed := pl.claimed
+	claimed, gone := pl.claimed, pl.gone
 	p.mu.Unlock()
 	if claimed {
 		p.claims.Unclaim(pl.address, pl.session)
 	}
-	close(pl.gone) // who waits for that wants the address
+	if gone != nil {
+		close(gone) // who waits for that wants the address
+	}
 }
