@@ -12,8 +12,9 @@
 //     killed.
 //   - both, where our side is to use AF_XDP, which that kernel knows nothing of:
 //     User-Mode Linux then runs in such a namespace, and has its network card there.
-//   - Debian's kernel on a processor that QEMU emulates, for `make bench-setups` alone:
-//     time is the number of instructions there.
+//   - Debian's kernel on a processor that QEMU emulates: for `make bench-setups`, where
+//     time is the number of instructions, and for `make bench-scale-lab`, which needs more
+//     descriptors than a process may have elsewhere, and two processors.
 //
 // Traffic goes only to network namespaces that the test has made. The tests
 // need root and the Debian packages named in scripts/lab-deps.sh; where those

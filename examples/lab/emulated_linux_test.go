@@ -53,7 +53,7 @@ func debianKernel(t *testing.T) (image, modules string) {
 
 // emulatedCommand returns how to boot Debian's kernel on an emulated machine that has the
 // host's files, and what its command line says.
-func emulatedCommand(t *testing.T, init, memory string, env ...string) []string {
+func emulatedCommand(t *testing.T, k kind, init, memory string, env ...string) []string {
 	image, modules := debianKernel(t)
 	dir := t.TempDir()
 	initrd := filepath.Join(dir, "initrd")
@@ -62,11 +62,14 @@ func emulatedCommand(t *testing.T, init, memory string, env ...string) []string 
 	for _, e := range env {
 		line += " " + e
 	}
-	return []string{"qemu-system-x86_64", "-accel", "tcg", "-icount", fmt.Sprintf("shift=%d", instructionShift),
-		"-cpu", "max", "-smp", "1", "-m", memory, "-nic", "none", "-no-reboot",
+	processors := []string{"-accel", "tcg", "-icount", fmt.Sprintf("shift=%d", instructionShift), "-smp", "1"}
+	if k == emulatedPair {
+		processors = []string{"-accel", "tcg,thread=multi", "-smp", "2"}
+	}
+	return append([]string{"qemu-system-x86_64", "-cpu", "max", "-m", memory, "-nic", "none", "-no-reboot",
 		"-display", "none", "-monitor", "none", "-serial", "stdio",
 		"-virtfs", "local,path=/,mount_tag=host,security_model=none,multidevs=remap",
-		"-kernel", image, "-initrd", initrd, "-append", line}
+		"-kernel", image, "-initrd", initrd, "-append", line}, processors...)
 }
 
 // initramfs is an archive with emulatedInit and its modules.

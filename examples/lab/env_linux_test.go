@@ -25,9 +25,10 @@ import (
 type kind int
 
 const (
-	umlKernel  kind = iota // User-Mode Linux
-	namespaces             // the machine's own kernel
-	emulated               // Debian's kernel on an emulated processor
+	umlKernel    kind = iota // User-Mode Linux
+	namespaces               // the machine's own kernel
+	emulated                 // Debian's kernel on an emulated processor that counts its instructions
+	emulatedPair             // the same on two that do not, and are faster
 )
 
 type environment struct {
@@ -141,7 +142,7 @@ func (e environment) boot(t *testing.T, j job) results {
 	case umlKernel:
 		j.Modules, err = kernelModules()
 		require.NoError(t, err)
-	case emulated:
+	case emulated, emulatedPair:
 		_, j.Modules = debianKernel(t)
 	}
 	text, err := json.Marshal(j)
@@ -161,8 +162,8 @@ func (e environment) boot(t *testing.T, j job) results {
 		cmd.Env = append(os.Environ(), "HOME="+j.Dir) // it keeps its sockets in ~/.uml
 		// It is several processes, which end with the first of their namespace.
 		cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Cloneflags: syscall.CLONE_NEWPID}
-	case emulated:
-		qemu := emulatedCommand(t, self, e.memory(), role, dir)
+	case emulated, emulatedPair:
+		qemu := emulatedCommand(t, e.kind, self, e.memory(), role, dir)
 		cmd = exec.CommandContext(ctx, qemu[0], qemu[1:]...)
 		cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	case namespaces:

@@ -44,6 +44,9 @@ secrets_file: secrets
 dataplane: {mode: userspace}
 admin: {listen: "unix:%s"}
 `, innerGateway, innerPool, tun, r.socket())
+	if r.echo > 0 {
+		config += fmt.Sprintf("echo: {interval: %v}\n", r.echo)
+	}
 	secrets := fmt.Sprintf("%s * %q *\n", user, password)
 	return errors.Join(
 		os.WriteFile(filepath.Join(r.dir, "secrets"), []byte(secrets), 0o600),

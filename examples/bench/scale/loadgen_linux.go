@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -8,7 +9,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"syscall"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -45,6 +45,9 @@ func (r *run) dial(at place, l load) (*clients, error) {
 		"--i-have-permission-of", "whoever runs this benchmark",
 		"--timeout", "60s", "--backoff", "1s", "--max-backoff", "8s",
 	}
+	if r.echo > 0 {
+		args = append(args, "--echo-interval", r.echo.String())
+	}
 	if l.packets > 0 {
 		args = append(args, "--traffic", "small=1", "--small-rate", fmt.Sprint(l.packets/float64(l.tunnels)))
 	}
@@ -65,12 +68,11 @@ type place struct {
 }
 
 // hangUp has the clients hang up, and returns what they say.
-func (c *clients) hangUp() (*result, error) {
-	const patience = 40 * time.Second
+func (c *clients) hangUp(ctx context.Context) (*result, error) {
 	_ = c.cmd.Process.Signal(syscall.SIGTERM)
 	select {
 	case <-c.Done():
-	case <-time.After(patience):
+	case <-ctx.Done():
 		c.kill()
 		return nil, fmt.Errorf("the load generator does not end: %s", c.Output())
 	}

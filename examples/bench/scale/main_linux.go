@@ -27,6 +27,7 @@ func main() {
 	flag.IntVar(&o.neighbours, "neighbours", o.neighbours, "how many `sessions` are up while one peer floods; 0: no floods")
 	flag.DurationVar(&o.limit, "limit", o.limit, "of the time that all takes")
 	flag.DurationVar(&o.idle, "idle", o.idle, "how long idle sessions are watched")
+	flag.DurationVar(&o.echo, "echo", o.echo, "how long a session is silent until somebody asks, if not for as long as by default")
 	flag.IntVar(&o.rounds, "rounds", o.rounds, "how often each number of sessions is measured")
 	flag.DurationVar(&o.load, "load", o.load, "how long packets go through sessions; 0: none do")
 	flag.StringVar(&o.programs, "programs", "", "the `directory` of the gateway and the load generator, if they are not to be built")

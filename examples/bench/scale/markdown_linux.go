@@ -36,7 +36,7 @@ func bars(r *report.Report) []report.Bar {
 	if len(sizes) == 0 {
 		return nil
 	}
-	few, many := sizes[0], sizes[len(sizes)-1]
+	many := sizes[len(sizes)-1]
 	list := []report.Bar{
 		{Measure: setupRate, Way: many, Least: 1500},
 		{Measure: residentEach, Way: many, Most: 12},
@@ -53,10 +53,10 @@ func bars(r *report.Report) []report.Bar {
 			report.Bar{Measure: pingLost, Way: kind, Most: 1},
 			report.Bar{Measure: pingP99, Way: kind, To: calm, Most: floodMost})
 	}
-	if few != many {
-		// Cost is linear if it is the same for each.
-		for _, cost := range plotted {
-			list = append(list, report.Bar{Measure: cost, Way: many, To: few, Most: 1.3})
+	for _, cost := range plotted {
+		// It is linear if it is the same for each.
+		if sizes := measured(r, cost); len(sizes) > 1 {
+			list = append(list, report.Bar{Measure: cost, Way: many, To: sizes[0], Most: 1.3})
 		}
 	}
 	return list

@@ -25,6 +25,7 @@ type options struct {
 	limit  time.Duration // of all
 
 	idle    time.Duration // that sessions are watched while they are idle; 0: not
+	echo    time.Duration // of silence, until somebody asks; 0: the default
 	load    time.Duration // that packets are counted
 	packets float64       // a second and direction, through all sessions together
 

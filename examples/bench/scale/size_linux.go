@@ -126,7 +126,7 @@ func (r *run) setUp(g *gateway, n int, look func() error) (s setups, err error) 
 	if err != nil {
 		return s, err
 	}
-	result, err := c.hangUp()
+	result, err := c.hangUp(r.ctx)
 	if err != nil {
 		return s, err
 	}
@@ -168,10 +168,12 @@ func (r *run) held(g *gateway, n int, before memory) error {
 	// The load generator has as many sockets as the gateway, in the same kernel.
 	const kilo, ends = 1024, 2
 	resident, kernel := (after.resident-before.resident)/float64(n)/kilo, (after.kernel-before.kernel)/float64(n)/kilo/ends
-	r.add(residentEach, "KiB", way, 0, resident)
-	// What the kernel caches changes by more than a few sessions take.
-	const enough = 1000
+	// What is garbage, and what the kernel caches, changes by more than a few sessions take.
+	const enough, enoughOfKernel = 500, 1000
 	if n >= enough {
+		r.add(residentEach, "KiB", way, 0, resident)
+	}
+	if n >= enoughOfKernel {
 		r.add(kernelEach, "KiB", way, 0, kernel)
 	}
 	r.say("%s: %.1f KiB each, %.1f in the kernel, idle %.2f %%", way, resident, kernel, idle)
@@ -211,7 +213,7 @@ func (r *run) packetCost(g *gateway, n int) error {
 		r.add(packetCPU, "µs", sessions(n), round, micro(ended-began)/(passed-count))
 		r.say("%s: %.1f µs a packet, %.0f a second", sessions(n), micro(ended-began)/(passed-count), (passed-count)/(r.load/rounds).Seconds())
 	}
-	result, err := c.hangUp()
+	result, err := c.hangUp(r.ctx)
 	if err != nil {
 		return err
 	}

@@ -88,7 +88,7 @@ func (r *run) newcomers(g *gateway) error {
 	if err != nil {
 		return err
 	}
-	result, err := clients.hangUp()
+	result, err := clients.hangUp(r.ctx)
 	if err != nil {
 		return err
 	}
@@ -125,7 +125,7 @@ func (r *run) restart(g **gateway) error {
 	for name, n := range first {
 		second[name] += n
 	}
-	result, err := clients.hangUp()
+	result, err := clients.hangUp(r.ctx)
 	if err != nil {
 		return err
 	}
@@ -153,7 +153,7 @@ func (r *run) reside(g *gateway) (*clients, error) {
 
 // pings ends sessions that ping, and takes down how they fared.
 func (r *run) pings(c *clients, when string) error {
-	result, err := c.hangUp()
+	result, err := c.hangUp(r.ctx)
 	if err != nil {
 		return err
 	}
