@@ -46,7 +46,7 @@ func (r *run) beside(g *gateway, kind string) error {
 		defer flooder.Stop()
 	}
 	neighbours, err := r.dial(r.inside, load{
-		tunnels: r.neighbours, rate: 1000, dialling: underWay, packets: float64(pings * r.neighbours), nice: -20,
+		tunnels: r.neighbours, rate: 1000, dialling: underWay, packets: float64(pings * r.neighbours), policy: firstOfAll,
 	})
 	if err != nil {
 		return err

@@ -22,10 +22,18 @@ type load struct {
 	rate     float64 // of dialling, a second
 	dialling int     // at once
 	packets  float64 // a second through all tunnels together; 0: they are idle
-	// nice is its priority for processors, as of nice(1). Clients are other machines,
-	// which do not take the gateway's processors; here they would.
-	nice int
+	// policy is how it gets processors; zero: as the gateway does. Clients are other
+	// machines, which do not take the gateway's processors, nor wait for it to let go of
+	// theirs.
+	policy uint32
 }
+
+// The policies of clients that dial while the gateway is to be watched, and of those whose
+// latency is.
+const (
+	lastOfAll  = unix.SCHED_IDLE
+	firstOfAll = unix.SCHED_FIFO
+)
 
 // clients is a load generator that runs.
 type clients struct {
@@ -53,12 +61,21 @@ func (r *run) dial(at place, l load) (*clients, error) {
 	}
 	c.cmd = exec.Command(r.loadgen, append(args, at.gateway)...)
 	c.cmd.Env = append(os.Environ(), "GOPPTP_PASSWORD="+password)
-	// A process has the priority of the thread that starts it.
-	at.ns.Do(func() { _ = unix.Setpriority(unix.PRIO_PROCESS, 0, l.nice) })
-	defer at.ns.Do(func() { _ = unix.Setpriority(unix.PRIO_PROCESS, 0, 0) })
+	// A process has the policy of the thread that starts it.
+	at.ns.Do(func() { schedule(l.policy) })
+	defer at.ns.Do(func() { schedule(unix.SCHED_NORMAL) })
 	var err error
 	c.Process, err = child.Start(at.ns, c.cmd)
 	return c, err
+}
+
+// schedule sets the thread's policy, if it may have that.
+func schedule(policy uint32) {
+	a := unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: policy}
+	if policy == firstOfAll {
+		a.Priority = 1
+	}
+	_ = unix.SchedSetAttr(0, &a, 0)
 }
 
 // place is where clients are, and what they dial.

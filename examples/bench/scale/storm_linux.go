@@ -139,7 +139,7 @@ const pings = 10
 // reside brings sessions up that stay, and ping.
 func (r *run) reside(g *gateway) (*clients, error) {
 	c, err := r.dial(r.inside, load{
-		tunnels: r.residents, rate: 1000, dialling: underWay, packets: float64(pings * r.residents), nice: -20,
+		tunnels: r.residents, rate: 1000, dialling: underWay, packets: float64(pings * r.residents), policy: firstOfAll,
 	})
 	if err != nil {
 		return nil, err
@@ -172,7 +172,7 @@ func (r *run) pings(c *clients, when string) error {
 // flood has all clients dial at once.
 func (r *run) flood() (*clients, error) {
 	const atOnce = 1e5 // a second
-	return r.dial(r.outside, load{tunnels: r.storm, rate: atOnce, dialling: r.storm, nice: 19})
+	return r.dial(r.outside, load{tunnels: r.storm, rate: atOnce, dialling: r.storm, policy: lastOfAll})
 }
 
 // back waits until all clients are up, beside others, and takes down how long that took.
