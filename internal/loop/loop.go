@@ -102,7 +102,7 @@ func (l *Loop) run() {
 		}
 		l.fire(time.Now())
 
-		next := l.timers.next()
+		next := l.next()
 		if !next.Equal(armed) {
 			if next.IsZero() {
 				alarm.Stop()

@@ -1,14 +1,17 @@
 package loop
 
-import "time"
+import (
+	"math"
+	"time"
+)
 
 // Timer calls its function on the loop at a deadline that can be moved. Its
 // methods may be called on the loop goroutine only.
 type Timer struct {
 	loop  *Loop
 	f     func(now time.Time)
-	at    time.Time
-	index int // in the heap; -1 when not set
+	index int           // in the heap; -1 when not set
+	due   time.Duration // when it was taken out of the heap to fire; never if it was stopped
 }
 
 // NewTimer returns a Timer that is not set. It may be called from any
@@ -25,50 +28,64 @@ const (
 	grain = 50 * time.Millisecond
 )
 
+// never is the deadline of a timer that is stopped.
+const never = time.Duration(math.MinInt64)
+
 // Set moves the deadline; the zero time stops the timer. A timer fires once for
 // each Set, and up to 50 ms late if that is more than a second away.
 func (t *Timer) Set(at time.Time) {
-	if at.Sub(t.loop.now) > far {
-		at = at.Add(grain - 1 - (at.Sub(t.loop.born)-1)%grain)
-	}
-	switch {
-	case at.IsZero():
+	h := &t.loop.timers
+	if at.IsZero() {
 		if t.index >= 0 {
-			t.loop.timers.remove(t.index)
+			h.remove(t.index)
 		}
-		t.at = at
-	case t.index < 0:
-		t.at = at
-		t.loop.timers.push(t)
-	case !at.Equal(t.at):
-		t.at = at
-		t.loop.timers.fix(t.index)
+		t.due = never
+		return
+	}
+	due := at.Sub(t.loop.born)
+	if at.Sub(t.loop.now) > far {
+		due += grain - 1 - (due-1)%grain
+	}
+	if t.index < 0 {
+		h.push(t, due)
+	} else if due != (*h)[t.index].due {
+		h.move(t.index, due)
 	}
 }
 
-// timerHeap is a binary min-heap by deadline in which each timer knows its
+// timerHeap is a min-heap by deadline, of which each has four children: those share a line
+// of the cache, so that of very many timers few have to be fetched. Each timer knows its
 // place, so that moving a deadline costs O(log n).
-type timerHeap []*Timer
+type timerHeap []timerEntry
 
-func (h timerHeap) next() time.Time {
-	if len(h) == 0 {
+type timerEntry struct {
+	due   time.Duration // since the loop began
+	timer *Timer
+}
+
+const children = 4
+
+// next is when the first timer is due, the zero time if none is set.
+func (l *Loop) next() time.Time {
+	if len(l.timers) == 0 {
 		return time.Time{}
 	}
-	return h[0].at
+	return l.born.Add(l.timers[0].due)
 }
 
 // fire runs every timer that is due at now, each at most once: one that sets
 // itself again for a time already past waits for the next round.
 func (l *Loop) fire(now time.Time) {
-	due := l.due[:0]
-	for len(l.timers) > 0 && !l.timers[0].at.After(now) {
-		t := l.timers[0]
+	due, at := l.due[:0], now.Sub(l.born)
+	for len(l.timers) > 0 && l.timers[0].due <= at {
+		t := l.timers[0].timer
+		t.due = l.timers[0].due
 		l.timers.remove(0)
 		due = append(due, t)
 	}
 	for i, t := range due {
 		// One of those before may have stopped or moved it.
-		if t.index < 0 && !t.at.IsZero() {
+		if t.index < 0 && t.due != never {
 			t.f(now)
 		}
 		due[i] = nil // or it would live until overwritten
@@ -77,62 +94,69 @@ func (l *Loop) fire(now time.Time) {
 	l.due = due
 }
 
-func (h *timerHeap) push(t *Timer) {
-	t.index = len(*h)
-	*h = append(*h, t)
-	h.up(t.index)
+func (h *timerHeap) push(t *Timer, due time.Duration) {
+	*h = append(*h, timerEntry{})
+	h.up(len(*h)-1, timerEntry{due, t})
 }
 
 func (h *timerHeap) remove(i int) {
 	last := len(*h) - 1
-	(*h)[i].index = -1
-	if i != last {
-		(*h)[i] = (*h)[last]
-		(*h)[i].index = i
-	}
-	(*h)[last] = nil
+	(*h)[i].timer.index = -1
+	e := (*h)[last]
+	(*h)[last] = timerEntry{}
 	*h = (*h)[:last]
 	if i < last {
-		h.fix(i)
+		h.place(i, e)
 	}
 }
 
-func (h timerHeap) fix(i int) {
-	if !h.up(i) {
-		h.down(i)
+// move changes a deadline.
+func (h timerHeap) move(i int, due time.Duration) { h.place(i, timerEntry{due, h[i].timer}) }
+
+// place puts e where it belongs, with the place i to be filled.
+func (h timerHeap) place(i int, e timerEntry) {
+	if i > 0 && e.due < h[(i-1)/children].due {
+		h.up(i, e)
+	} else {
+		h.down(i, e)
 	}
 }
 
-func (h timerHeap) up(i int) (moved bool) {
+// up and down move others into the place i, until e can have theirs.
+func (h timerHeap) up(i int, e timerEntry) {
 	for i > 0 {
-		parent := (i - 1) / 2
-		if !h[i].at.Before(h[parent].at) {
+		parent := (i - 1) / children
+		if e.due >= h[parent].due {
 			break
 		}
-		h.swap(i, parent)
-		i, moved = parent, true
+		h.put(i, h[parent])
+		i = parent
 	}
-	return moved
+	h.put(i, e)
 }
 
-func (h timerHeap) down(i int) {
+func (h timerHeap) down(i int, e timerEntry) {
 	for {
-		child := 2*i + 1
-		if child >= len(h) {
-			return
+		first := children*i + 1
+		if first >= len(h) {
+			break
 		}
-		if right := child + 1; right < len(h) && h[right].at.Before(h[child].at) {
-			child = right
+		child := first
+		for other := first + 1; other < min(first+children, len(h)); other++ {
+			if h[other].due < h[child].due {
+				child = other
+			}
 		}
-		if !h[child].at.Before(h[i].at) {
-			return
+		if h[child].due >= e.due {
+			break
 		}
-		h.swap(i, child)
+		h.put(i, h[child])
 		i = child
 	}
+	h.put(i, e)
 }
 
-func (h timerHeap) swap(i, j int) {
-	h[i], h[j] = h[j], h[i]
-	h[i].index, h[j].index = i, j
+func (h timerHeap) put(i int, e timerEntry) {
+	h[i] = e
+	e.timer.index = i
 }
