@@ -147,12 +147,17 @@ func (r *run) troubles(what string, result *result) {
 // held looks at sessions that are up.
 func (r *run) held(g *gateway, n int, before memory) error {
 	way := sessions(n)
+	// The gateway tidies up first.
+	long := max(r.idle, time.Second) / 2
+	if err := r.sleep(long); err != nil {
+		return err
+	}
 	began, err := g.CPU()
 	if err != nil {
 		return err
 	}
 	from := time.Now()
-	if err := r.sleep(max(r.idle, time.Second)); err != nil {
+	if err := r.sleep(long); err != nil {
 		return err
 	}
 	ended, err1 := g.CPU()
