@@ -131,6 +131,9 @@ func environmentDir(t *testing.T) string {
 	return dir
 }
 
+// powerOffLimit is how long an environment may take to go after its job is done.
+const powerOffLimit = 10 * time.Second
+
 // boot makes the environment, does the job in it, and streams its output.
 func (e environment) boot(t *testing.T, j job) results {
 	t.Helper()
@@ -184,7 +187,8 @@ func (e environment) boot(t *testing.T, j job) results {
 		err := cmd.Run()
 		w.CloseWithError(cmp(err, io.EOF))
 	}()
-	return parse(r, t.Output())
+	// A kernel of its own sometimes does not come to power off.
+	return parse(r, t.Output(), func() { time.AfterFunc(powerOffLimit, cancel) })
 }
 
 func (e environment) memory() string {
@@ -285,8 +289,9 @@ var (
 // ones, which tell what failed. All are in what was copied.
 const maxSaid = 20
 
-// parse reads the output of the tests inside until it ends, and copies it.
-func parse(r io.Reader, out io.Writer) results {
+// parse reads the output of the tests inside until it ends, and copies it. It calls exited
+// when the program inside has ended.
+func parse(r io.Reader, out io.Writer, exited func()) results {
 	var res results
 	said, speaker := make(map[string][]string), ""
 	in := bufio.NewScanner(r)
@@ -310,6 +315,7 @@ func parse(r io.Reader, out io.Writer) results {
 		}
 		if status, ok := strings.CutPrefix(line, exitMark); ok {
 			res.exit = status
+			exited()
 			continue
 		}
 		if line == "" || strings.HasPrefix(line, "=== ") {

@@ -140,6 +140,13 @@ type pppClient struct {
 	addr string // of the tunnel, set by up
 }
 
+// terminated waits until the client has ended, as terminate told it to. pppd passes the
+// signal on, and pptp may be gone before pppd has said goodbye: that is hanging up, to it.
+func (c *pppClient) terminated(t *testing.T, limit time.Duration) {
+	t.Helper()
+	require.Contains(t, []int{pppdUserRequest, pppdHungUp}, c.exitCode(t, limit), "pppd's exit code")
+}
+
 type pppClientConfig struct {
 	name     string // of the log; "pppd" if empty
 	mppe     string
