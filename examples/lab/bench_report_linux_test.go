@@ -71,6 +71,16 @@ func insertBench(document []byte, section string) ([]byte, error) {
 	return insertBetween(document, benchBegin, section, benchEnd)
 }
 
+// writeSection replaces what is between two lines of a file.
+func writeSection(t *testing.T, file, begin, section, end string) {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	require.NoError(t, err)
+	text, err = insertBetween(text, begin, section, end)
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(file, text, 0o644))
+}
+
 func insertBetween(document []byte, begin, section, end string) ([]byte, error) {
 	before, rest, begins := bytes.Cut(document, []byte(begin))
 	_, after, ends := bytes.Cut(rest, []byte(end))

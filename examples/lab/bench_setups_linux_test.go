@@ -59,11 +59,7 @@ func TestBenchSetups(t *testing.T) {
 	section := fmt.Sprintf("    make bench-setups\n\n%s; %s, in %v.\n\n%s",
 		r.Machine, began.Format(time.DateOnly), time.Since(began).Round(time.Second), setupsTable(r))
 	t.Logf("\n%s", section)
-	text, err = os.ReadFile(document)
-	require.NoError(t, err)
-	text, err = insertBetween(text, setupsBegin, section, setupsEnd)
-	require.NoError(t, err)
-	require.NoError(t, os.WriteFile(document, text, 0o644))
+	writeSection(t, document, setupsBegin, section, setupsEnd)
 }
 
 // measureSetups is what happens inside.

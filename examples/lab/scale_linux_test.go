@@ -27,7 +27,7 @@ const (
 func TestScale(t *testing.T) {
 	document := os.Getenv(envScale)
 	if document == "" {
-		t.Skip("has 50,000 sessions on an emulated machine, which takes half an hour: make bench-scale-lab")
+		t.Skip("has 50,000 sessions on an emulated machine, which takes a quarter of an hour: make bench-scale-lab")
 	}
 	need(t, namespaces)
 	dir, began := environmentDir(t), time.Now()
@@ -67,9 +67,5 @@ func TestScale(t *testing.T) {
 		section += "\n- " + n + "\n"
 	}
 	t.Logf("\n%s", section)
-	text, err = os.ReadFile(document)
-	require.NoError(t, err)
-	text, err = insertBetween(text, scaleBegin, section, scaleEnd)
-	require.NoError(t, err)
-	require.NoError(t, os.WriteFile(document, text, 0o644))
+	writeSection(t, document, scaleBegin, section, scaleEnd)
 }
