@@ -1,17 +1,14 @@
 package loop
 
-import (
-	"math"
-	"time"
-)
+import "time"
 
 // Timer calls its function on the loop at a deadline that can be moved. Its
 // methods may be called on the loop goroutine only.
 type Timer struct {
-	loop  *Loop
-	f     func(now time.Time)
-	index int           // in the heap; -1 when not set
-	due   time.Duration // when it was taken out of the heap to fire; never if it was stopped
+	loop   *Loop
+	f      func(now time.Time)
+	index  int  // in the heap; -1 when not set
+	firing bool // it is due in this round, and was not set since
 }
 
 // NewTimer returns a Timer that is not set. It may be called from any
@@ -28,18 +25,15 @@ const (
 	grain = 50 * time.Millisecond
 )
 
-// never is the deadline of a timer that is stopped.
-const never = time.Duration(math.MinInt64)
-
 // Set moves the deadline; the zero time stops the timer. A timer fires once for
 // each Set, and up to 50 ms late if that is more than a second away.
 func (t *Timer) Set(at time.Time) {
 	h := &t.loop.timers
+	t.firing = false
 	if at.IsZero() {
 		if t.index >= 0 {
 			h.remove(t.index)
 		}
-		t.due = never
 		return
 	}
 	due := at.Sub(t.loop.born)
@@ -79,13 +73,14 @@ func (l *Loop) fire(now time.Time) {
 	due, at := l.due[:0], now.Sub(l.born)
 	for len(l.timers) > 0 && l.timers[0].due <= at {
 		t := l.timers[0].timer
-		t.due = l.timers[0].due
 		l.timers.remove(0)
+		t.firing = true
 		due = append(due, t)
 	}
 	for i, t := range due {
 		// One of those before may have stopped or moved it.
-		if t.index < 0 && t.due != never {
+		if t.firing {
+			t.firing = false
 			t.f(now)
 		}
 		due[i] = nil // or it would live until overwritten
