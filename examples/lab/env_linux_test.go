@@ -187,8 +187,12 @@ func (e environment) boot(t *testing.T, j job) results {
 		err := cmd.Run()
 		w.CloseWithError(cmp(err, io.EOF))
 	}()
-	// A kernel of its own sometimes does not come to power off.
-	return parse(r, t.Output(), func() { time.AfterFunc(powerOffLimit, cancel) })
+	var patience *time.Timer
+	res := parse(r, t.Output(), func() { patience = time.AfterFunc(powerOffLimit, cancel) })
+	if patience != nil && !patience.Stop() {
+		t.Logf("its kernel did not power off in %v after that", powerOffLimit)
+	}
+	return res
 }
 
 func (e environment) memory() string {
