@@ -109,7 +109,7 @@ bench-scale:
 	cd examples && go run ./bench/scale -results bench/results -document ../BENCHMARKS.md
 
 # What a session takes of memory where there are 50,000, also for hosts that have not enough
-# descriptors for them: on Debian's kernel, in QEMU. Some twenty minutes.
+# descriptors for them: on Debian's kernel, in QEMU. A quarter of an hour.
 bench-scale-lab:
 	@scripts/lab-deps.sh
 	@scripts/apt.sh qemu-system-x86
